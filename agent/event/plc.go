@@ -1,0 +1,130 @@
+package event
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+)
+
+// MaxPLCBytes bounds a message from the PLC.
+const MaxPLCBytes = 4 << 10
+
+const maxPartID = 128
+
+// TriggerMessage is what the PLC sends on the trigger topic: a part is in position. Every field may be left out;
+// without partId the agent names the part itself. Unknown fields are ignored, so that a PLC may send more.
+type TriggerMessage struct {
+	PartID    string `json:"partId"`
+	ProductID string `json:"productId"`
+	Encoder   *int64 `json:"encoder"` // counts of the line's encoder when the part was at the camera
+}
+
+// TriggerAckMessage answers each trigger on trigger/ack.
+type TriggerAckMessage struct {
+	PartID        string `json:"partId"`
+	Accepted      bool   `json:"accepted"`
+	Reason        string `json:"reason,omitempty"` // why not: not_ready, overrun, malformed, duplicate
+	Detail        string `json:"detail,omitempty"`
+	JobID         string `json:"jobId,omitempty"`
+	AcquisitionID uint64 `json:"acquisitionId,omitempty"`
+}
+
+// AcquisitionMessage says on the acquisition topic that the exposure is done: the part may move.
+type AcquisitionMessage struct {
+	PartID        string `json:"partId"`
+	JobID         string `json:"jobId"`
+	AcquisitionID uint64 `json:"acquisitionId"`
+	Done          bool   `json:"done"`
+}
+
+// ResultAckMessage is what the PLC sends on result/ack when it has taken a result over.
+type ResultAckMessage struct {
+	ResultID string `json:"resultId"`
+}
+
+// CommandMessage is what the PLC sends on the command topic.
+type CommandMessage struct {
+	Command string `json:"command"` // reset: forget held results and the overrun flag
+}
+
+// State names follow OPC 40100-1.
+type State string
+
+// The states of a station.
+const (
+	Preoperational      State = "Preoperational"
+	Initialized         State = "Initialized"
+	Ready               State = "Ready"
+	SingleExecution     State = "SingleExecution"
+	ContinuousExecution State = "ContinuousExecution"
+	Halted              State = "Halted"
+	Error               State = "Error"
+)
+
+// StateData is the data of a TypeState event: retained on the state topic, sent again as heartbeat.
+type StateData struct {
+	State        State  `json:"state"`
+	TriggerReady bool   `json:"triggerReady"`
+	Reason       string `json:"reason,omitempty"` // one sentence when not ready
+	Overrun      bool   `json:"overrun"`
+	HeldResults  int    `json:"heldResults"` // results that the PLC has not acknowledged
+	Heartbeat    uint64 `json:"heartbeat"`   // counts up each second while the agent lives
+	Model        Model  `json:"model"`
+	FellBack     bool   `json:"fellBack"` // runs on a lesser execution provider than the bundle's first
+	IsSimulated  bool   `json:"isSimulated"`
+}
+
+// DecodeTrigger reads a trigger. An empty payload is a trigger without names.
+func DecodeTrigger(b []byte) (TriggerMessage, error) {
+	var m TriggerMessage
+	if len(bytes.TrimSpace(b)) == 0 {
+		return m, nil
+	}
+	if err := decodePLC(b, &m); err != nil {
+		return m, err
+	}
+	return m, checkNames(m.PartID, m.ProductID)
+}
+
+// DecodeResultAck reads an acknowledgement.
+func DecodeResultAck(b []byte) (ResultAckMessage, error) {
+	var m ResultAckMessage
+	if err := decodePLC(b, &m); err != nil {
+		return m, err
+	}
+	if m.ResultID == "" {
+		return m, fmt.Errorf("%w: result/ack: resultId is missing", ErrEvent)
+	}
+	return m, checkNames(m.ResultID)
+}
+
+// DecodeCommand reads a command.
+func DecodeCommand(b []byte) (CommandMessage, error) {
+	var m CommandMessage
+	return m, decodePLC(b, &m)
+}
+
+func decodePLC(b []byte, m any) error {
+	if len(b) > MaxPLCBytes {
+		return fmt.Errorf("%w: %d bytes are over %d", ErrEvent, len(b), MaxPLCBytes)
+	}
+	if err := json.Unmarshal(b, m); err != nil {
+		return fmt.Errorf("%w: %w", ErrEvent, err)
+	}
+	return nil
+}
+
+// checkNames refuses names that are too long or hold control characters, which would break logs and file names.
+func checkNames(names ...string) error {
+	for _, name := range names {
+		if len(name) > maxPartID {
+			return fmt.Errorf("%w: a name of %d bytes is over %d", ErrEvent, len(name), maxPartID)
+		}
+		for _, r := range name {
+			if r < ' ' || r == 0x7f || r == '�' {
+				return fmt.Errorf("%w: a name holds a control character or broken UTF-8", ErrEvent)
+			}
+		}
+	}
+	return nil
+}
