@@ -28,19 +28,19 @@ func TestEveryLeafParsesBackToItsAddress(t *testing.T) {
 
 func TestForeignTopicsAreRefused(t *testing.T) {
 	for name, in := range map[string]string{
-		"other root":        "factory/v1/a/b/c/d/e/result",
-		"no leaf":           "sightline/v1/a/b/c/d/e",
-		"unknown leaf":      "sightline/v1/a/b/c/d/e/results",
-		"wildcard":          "sightline/v1/a/+/c/d/e/result",
-		"hash":              "sightline/v1/a/b/c/d/e/#",
-		"dots":              "sightline/v1/a/../c/d/e/result",
-		"empty level":       "sightline/v1/a//c/d/e/result",
-		"shell":             "sightline/v1/a/$(reboot)/c/d/e/result",
-		"null byte":         "sightline/v1/a/b\x00/c/d/e/result",
-		"evidence number":   "sightline/v1/a/b/c/d/e/evidence/x/-1",
+		"other root":         "factory/v1/a/b/c/d/e/result",
+		"no leaf":            "sightline/v1/a/b/c/d/e",
+		"unknown leaf":       "sightline/v1/a/b/c/d/e/results",
+		"wildcard":           "sightline/v1/a/+/c/d/e/result",
+		"hash":               "sightline/v1/a/b/c/d/e/#",
+		"dots":               "sightline/v1/a/../c/d/e/result",
+		"empty level":        "sightline/v1/a//c/d/e/result",
+		"shell":              "sightline/v1/a/$(reboot)/c/d/e/result",
+		"null byte":          "sightline/v1/a/b\x00/c/d/e/result",
+		"evidence number":    "sightline/v1/a/b/c/d/e/evidence/x/-1",
 		"evidence no number": "sightline/v1/a/b/c/d/e/evidence/x",
-		"evidence escape":   "sightline/v1/a/b/c/d/e/evidence/../1",
-		"endless":           "sightline/v1/" + strings.Repeat("a", 2000),
+		"evidence escape":    "sightline/v1/a/b/c/d/e/evidence/../1",
+		"endless":            "sightline/v1/" + strings.Repeat("a", 2000),
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := topic.Parse(in)

@@ -1,0 +1,99 @@
+// Package config is sightline.yaml: what a user writes, with defaults that are right for a line.
+package config
+
+import "time"
+
+// Config is the file. A station needs five lines; everything else has a default.
+type Config struct {
+	Place     string    `yaml:"place"` // enterprise/site/area
+	MQTT      MQTT      `yaml:"mqtt"`
+	Stations  []Station `yaml:"stations"`
+	Worker    Worker    `yaml:"worker"`
+	Outbox    Outbox    `yaml:"outbox"`
+	Evidence  Evidence  `yaml:"evidence"`
+	Health    Health    `yaml:"health"`
+	StateDir  string    `yaml:"state_dir"`  // default /var/lib/sightline
+	BundleDir string    `yaml:"bundle_dir"` // where bundle names are looked up, default <state_dir>/bundles
+}
+
+// MQTT names the two brokers. They never share a connection.
+type MQTT struct {
+	Local  string `yaml:"local"`  // the line's broker, default tcp://127.0.0.1:1883
+	Uplink string `yaml:"uplink"` // the cloud's broker; empty: results stay on the line and in the outbox
+	// ClientID is the prefix of both client ids; default: the host name. Unique in the plant.
+	ClientID string `yaml:"client_id"`
+	Username string `yaml:"username"`
+	// PasswordFile and the TLS files are paths, so that no secret stands in the configuration.
+	PasswordFile string `yaml:"password_file"`
+	CAFile       string `yaml:"ca_file"`
+	CertFile     string `yaml:"cert_file"`
+	KeyFile      string `yaml:"key_file"`
+}
+
+// Station is one camera and what is asked of it.
+type Station struct {
+	Name    string  `yaml:"name"`   // line/station
+	Camera  string  `yaml:"camera"` // source URI
+	Bundle  string  `yaml:"bundle"` // name under bundle_dir, or a path
+	Recipe  string  `yaml:"recipe"` // recipeId in results; default the bundle's name
+	Trigger Trigger `yaml:"trigger"`
+	Verdict Verdict `yaml:"verdict"`
+	// Provider overrides the bundle's policy: require or fallback.
+	Provider    string        `yaml:"provider"`
+	OpenTimeout time.Duration `yaml:"open_timeout"` // default 5s
+	ReadTimeout time.Duration `yaml:"read_timeout"` // default 1s
+}
+
+// Trigger says when a part is there.
+type Trigger struct {
+	Mode     string        `yaml:"mode"`     // continuous (default), interval, mqtt
+	Interval time.Duration `yaml:"interval"` // of mode interval
+	Deadline time.Duration `yaml:"deadline"` // trigger (continuous: exposure) to verdict, default 50ms
+}
+
+// Verdict says what a detection means.
+type Verdict struct {
+	Classes map[string]ClassRule `yaml:"classes"`  // by class name; classes not named: the bundle's threshold, FAIL
+	MinSize float64              `yaml:"min_size"` // pixels: longer side of a defect that counts; default 0
+	Zones   []Zone               `yaml:"zones"`
+}
+
+// ClassRule changes what one class means.
+type ClassRule struct {
+	Threshold *float64 `yaml:"threshold"` // instead of the bundle's
+	MinSize   *float64 `yaml:"min_size"`
+	Verdict   string   `yaml:"verdict"` // fail (default), rework, ignore
+}
+
+// Zone is a polygon in frame pixels; a defect belongs to the first zone that holds the centre of its box.
+type Zone struct {
+	Name    string               `yaml:"name"`
+	Polygon [][2]float64         `yaml:"polygon"` // at least three x, y
+	Ignore  bool                 `yaml:"ignore"`  // nothing counts here
+	Classes map[string]ClassRule `yaml:"classes"` // before the station's
+}
+
+// Worker is the process that loads drivers.
+type Worker struct {
+	Path        string `yaml:"path"`        // default: sightline-worker beside the agent, then in PATH
+	ONNXRuntime string `yaml:"onnxruntime"` // libonnxruntime.so; default: $SIGHTLINE_ONNXRUNTIME
+	Threads     int    `yaml:"threads"`     // of one inference, default: the cores
+}
+
+// Outbox is the durable queue to the uplink.
+type Outbox struct {
+	MaxBytes int64 `yaml:"max_bytes"` // default 1 GiB
+}
+
+// Evidence are the pictures of what is not PASS.
+type Evidence struct {
+	Dir      string `yaml:"dir"`       // default <state_dir>/evidence
+	MaxBytes int64  `yaml:"max_bytes"` // default 1 GiB, oldest go first
+	MaxCrops int    `yaml:"max_crops"` // of one part, default 8
+	Quality  int    `yaml:"quality"`   // JPEG, default 85
+}
+
+// Health is the HTTP listener for metrics and readiness.
+type Health struct {
+	Listen string `yaml:"listen"` // default 127.0.0.1:9120; "off"
+}

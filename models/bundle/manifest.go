@@ -1,0 +1,95 @@
+// Package bundle is the public contract of a model that explains itself: a folder with bundle.yaml, model.onnx and
+// golden samples, and one digest over all of it.
+package bundle
+
+// Names of the files of a bundle.
+const (
+	ManifestFile = "bundle.yaml"
+	ModelFile    = "model.onnx"
+)
+
+// Manifest is bundle.yaml.
+type Manifest struct {
+	Name    string `yaml:"name"`    // letters, digits, . _ -
+	Version string `yaml:"version"` // semantic version
+	Serial  uint64 `yaml:"serial"`  // grows with each release of this name
+	Task    string `yaml:"task"`    // detection
+
+	Model      string     `yaml:"model"` // default model.onnx; one file, no external data
+	Input      Input      `yaml:"input"`
+	Preprocess Preprocess `yaml:"preprocess"`
+	Decoder    Decoder    `yaml:"decoder"`
+	Classes    []Class    `yaml:"classes"` // in the order of the model's outputs
+	Providers  Providers  `yaml:"providers"`
+	Golden     Golden     `yaml:"golden"`
+}
+
+// Input is the model's image input.
+type Input struct {
+	Name     string `yaml:"name"`     // of the ONNX input; empty: the only one
+	Width    int    `yaml:"width"`    // pixels, 32 to 4096
+	Height   int    `yaml:"height"`   // pixels, 32 to 4096
+	Channels int    `yaml:"channels"` // 1 or 3
+	Layout   string `yaml:"layout"`   // nchw (default) or nhwc
+	Type     string `yaml:"type"`     // float32 (default) or uint8
+}
+
+// Preprocess says how a frame becomes the input: value = (pixel × scale − mean) / std.
+type Preprocess struct {
+	Resize string    `yaml:"resize"` // letterbox (default) or stretch
+	Color  string    `yaml:"color"`  // rgb (default for 3 channels), bgr, gray (default for 1)
+	Scale  *float64  `yaml:"scale"`  // default 1/255
+	Mean   []float64 `yaml:"mean"`   // per channel, default 0
+	Std    []float64 `yaml:"std"`    // per channel, default 1
+	Pad    *uint8    `yaml:"pad"`    // letterbox border as a pixel value, default 114
+}
+
+// Decoder says how outputs become detections.
+type Decoder struct {
+	Family        string  `yaml:"family"`         // yolov8: [1, 4+classes, N], cx cy w h in input pixels
+	Output        string  `yaml:"output"`         // of the ONNX output; empty: the only one
+	ScoreFloor    float64 `yaml:"score_floor"`    // candidates below are not looked at, default 0.01
+	NMSIoU        float64 `yaml:"nms_iou"`        // default 0.6
+	ClassAgnostic bool    `yaml:"class_agnostic"` // suppress across classes; default class by class
+	MaxDetections int     `yaml:"max_detections"` // default 100
+}
+
+// Class is one kind of defect.
+type Class struct {
+	Name      string  `yaml:"name"`
+	Threshold float64 `yaml:"threshold"` // a detection counts from this score up
+}
+
+// Providers is the order in which execution providers are tried.
+type Providers struct {
+	Order  []Provider `yaml:"order"`  // default tensorrt, cuda, cpu
+	Policy string     `yaml:"policy"` // fallback (default: take the next and say so) or require (the first, or refuse)
+}
+
+// Provider is one execution provider with its options, passed to ONNX Runtime as they are.
+type Provider struct {
+	Name    string            `yaml:"name"` // tensorrt, cuda, cpu
+	Options map[string]string `yaml:"options"`
+}
+
+// Golden are samples with the detections that any provider must reproduce within the tolerance.
+type Golden struct {
+	BoxTolerance   float64        `yaml:"box_tolerance"`   // pixels, default 2
+	ScoreTolerance float64        `yaml:"score_tolerance"` // default 0.05
+	Samples        []GoldenSample `yaml:"samples"`
+}
+
+// GoldenSample is an image (PNG) beside the detections expected of it (JSON: a list of Detection; all that reach
+// their class's threshold).
+type GoldenSample struct {
+	Image  string `yaml:"image"`  // golden/…png
+	Expect string `yaml:"expect"` // golden/…json
+}
+
+// Detection is one expected detection of a golden sample. Box is x1, y1, x2, y2 in image pixels, exclusive at right
+// and bottom.
+type Detection struct {
+	Class string     `json:"class"`
+	Score float32    `json:"score"`
+	Box   [4]float32 `json:"box"`
+}
