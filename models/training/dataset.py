@@ -1,0 +1,245 @@
+"""Boards in the deeppcb layout, their split, and the crops a network learns from.
+
+Labels in files are inclusive pixel indices x1 y1 x2 y2 class(1..6). In memory a box is its outline,
+half-open: x2 and y2 are one more than in the file. Mirroring is then W - x, and areas are true.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+HELD_OUT_GROUP = "50600"
+BLOCK_SHARE = 0.13  # of each other group, its last ids in one block
+GAP = 4  # ids left out before the block: neighbouring ids overlap
+MARGIN = 4  # px around a box that its defect may still touch
+PLAIN = 128  # gray below this is copper
+
+
+@dataclass(frozen=True)
+class Board:
+    """One inspected board: gray pixels [H,W] uint8, its template or None, boxes [n,4], labels [n]."""
+
+    id: str
+    test: np.ndarray
+    template: np.ndarray | None
+    boxes: np.ndarray
+    labels: np.ndarray
+
+
+def read_labels(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes [n,4] float32 as outlines and labels [n] int64 from 0. Fails naming file and line."""
+    rows = []
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            x1, y1, x2, y2, kind = (int(word) for word in line.split())
+        except ValueError as err:
+            raise ValueError(f"{path}:{number}: want 'x1 y1 x2 y2 class', got {line!r}") from err
+        if not (x1 <= x2 and y1 <= y2 and 1 <= kind <= 6):
+            raise ValueError(f"{path}:{number}: box or class out of range: {line!r}")
+        rows.append((x1, y1, x2 + 1, y2 + 1, kind - 1))
+    table = np.array(rows, np.float32).reshape(-1, 5)
+    return table[:, :4], table[:, 4].astype(np.int64)
+
+
+def read_gray(path: Path) -> np.ndarray:
+    """Decode an image as gray uint8 [H,W]."""
+    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise ValueError(f"{path}: not a readable image")
+    return image
+
+
+def board_ids(root: Path) -> list[str]:
+    """Ids of all labelled boards below root, sorted."""
+    ids = sorted(path.stem for path in (root / "labels").glob("*.txt"))
+    if not ids:
+        raise FileNotFoundError(f"{root}: no labels/*.txt: is this a folder in the deeppcb layout?")
+    return ids
+
+
+def load_board(root: Path, name: str) -> Board:
+    """Read one board; the template is optional."""
+    boxes, labels = read_labels(root / "labels" / f"{name}.txt")
+    template = root / "images" / f"{name}_temp.jpg"
+    return Board(
+        name,
+        read_gray(root / "images" / f"{name}_test.jpg"),
+        read_gray(template) if template.exists() else None,
+        boxes,
+        labels,
+    )
+
+
+def load_boards(root: Path, ids: list[str]) -> list[Board]:
+    """Read boards in the order of ids."""
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda name: load_board(root, name), ids))
+
+
+def split(ids: list[str]) -> dict[str, list[str]]:
+    """Split ids into `train`, `block` and `group`.
+
+    `group` is one whole board group nobody trains on. `block` is the last BLOCK_SHARE of each other
+    group; GAP ids before it belong to nobody, since neighbouring ids show overlapping parts of a board.
+    """
+    groups: dict[str, list[str]] = {}
+    for name in sorted(ids):
+        groups.setdefault(name[:5], []).append(name)
+    parts: dict[str, list[str]] = {"train": [], "block": [], "group": groups.pop(HELD_OUT_GROUP, [])}
+    for members in groups.values():
+        start = len(members) - round(len(members) * BLOCK_SHARE)
+        parts["train"] += members[: max(start - GAP, 0)]
+        parts["block"] += members[start:]
+    return parts
+
+
+def turn(image: np.ndarray, boxes: np.ndarray, way: int) -> tuple[np.ndarray, np.ndarray]:
+    """One of the eight flips and quarter turns: bit 0 mirrors x, bit 1 mirrors y, bit 2 swaps axes."""
+    height, width = image.shape
+    boxes = boxes.copy()
+    if way & 1:
+        image, boxes[:, [0, 2]] = image[:, ::-1], width - boxes[:, [2, 0]]
+    if way & 2:
+        image, boxes[:, [1, 3]] = image[::-1], height - boxes[:, [3, 1]]
+    if way & 4:
+        image, boxes = image.T, boxes[:, [1, 0, 3, 2]]
+    return image, boxes
+
+
+def mendable(board: Board, box: np.ndarray) -> bool:
+    """Whether the template fits around the box well enough to paint the defect over with it."""
+    if board.template is None:
+        return False
+    x1, y1, x2, y2 = _grown(box, 3 * MARGIN, board.test.shape)
+    differ = (board.test[y1:y2, x1:x2] > PLAIN) != (board.template[y1:y2, x1:x2] > PLAIN)
+    a, b, c, d = _grown(box, MARGIN, board.test.shape)
+    ring = differ.size - (c - a) * (d - b)
+    outside = int(differ.sum()) - int(differ[b - y1 : d - y1, a - x1 : c - x1].sum())
+    return outside <= 0.04 * ring
+
+
+def _grown(box: np.ndarray, margin: int, shape: tuple[int, int]) -> tuple[int, int, int, int]:
+    x1, y1, x2, y2 = (int(v) for v in box)
+    return max(x1 - margin, 0), max(y1 - margin, 0), min(x2 + margin, shape[1]), min(y2 + margin, shape[0])
+
+
+class Crops(Dataset):
+    """Endless, repeatable crops: sample i depends on seed and i alone, so a resumed run sees the same.
+
+    Half of the samples are one window that holds a defect; half are mosaics of four such windows at
+    native scale. Some windows come from templates, and some defects are painted over with template
+    pixels, so that the network sees the same place with and without its defect.
+    """
+
+    def __init__(self, boards: list[Board], count: int, size: int, seed: int, extra: list[Board] = (),
+                 extra_share: float = 0.25):
+        self.boards, self.extra, self.extra_share = boards, list(extra), extra_share
+        self.count, self.size, self.seed = count, size, seed
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        rng = np.random.default_rng((self.seed, index))
+        source = self.extra if self.extra and rng.random() < self.extra_share else self.boards
+        size = self.size
+        if rng.random() < 0.5:
+            image, boxes, labels = self._window(rng, source, size, size)
+        else:
+            image, boxes, labels = self._mosaic(rng, source)
+        image, boxes = turn(image, boxes, int(rng.integers(8)))
+        return _print_variation(rng, image), boxes, labels
+
+    def _mosaic(self, rng: np.random.Generator, source: list[Board]):
+        size = self.size
+        x, y = (int(v) for v in rng.integers(size * 2 // 5, size * 3 // 5 + 1, 2))
+        image, boxes, labels = np.empty((size, size), np.uint8), [], []
+        for x1, y1, x2, y2 in ((0, 0, x, y), (x, 0, size, y), (0, y, x, size), (x, y, size, size)):
+            tile, found, kinds = self._window(rng, source, x2 - x1, y2 - y1)
+            image[y1:y2, x1:x2] = tile
+            boxes.append(found + np.array([x1, y1, x1, y1], np.float32))
+            labels.append(kinds)
+        return image, np.concatenate(boxes), np.concatenate(labels)
+
+    def _window(self, rng: np.random.Generator, source: list[Board], width: int, height: int):
+        board = source[int(rng.integers(len(source)))]
+        left, top = _place(rng, board, width, height)
+        if board.template is not None and rng.random() < 0.07:
+            tile = board.template[top : top + height, left : left + width]
+            return tile, np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
+        return _cut(rng, board, left, top, width, height)
+
+
+def _place(rng: np.random.Generator, board: Board, width: int, height: int) -> tuple[int, int]:
+    """Corner of a window that holds a defect of the board whole, or of any window of a clean board."""
+    rows, columns = board.test.shape
+    if len(board.boxes) == 0 or rng.random() < 0.08:
+        return int(rng.integers(columns - width + 1)), int(rng.integers(rows - height + 1))
+    box = board.boxes[int(rng.integers(len(board.boxes)))]
+    left = _corner(rng, box[0], box[2], width, columns)
+    return left, _corner(rng, box[1], box[3], height, rows)
+
+
+def _corner(rng: np.random.Generator, low: float, high: float, length: int, limit: int) -> int:
+    first = max(int(high) + MARGIN - length, 0)
+    last = min(int(low) - MARGIN, limit - length)
+    first, last = min(first, limit - length), max(last, 0)
+    return int(rng.integers(min(first, last), max(first, last) + 1))
+
+
+def _cut(rng: np.random.Generator, board: Board, left: int, top: int, width: int, height: int):
+    """Cut a window out; defects cut by its border, and a few others, are painted over where possible."""
+    tile = board.test[top : top + height, left : left + width]
+    window = np.array([left, top, left + width, top + height], np.float32)
+    seen = np.concatenate((np.maximum(board.boxes[:, :2], window[:2]),
+                           np.minimum(board.boxes[:, 2:], window[2:])), 1)
+    share = (seen[:, 2:] - seen[:, :2]).clip(0).prod(1) / (board.boxes[:, 2:] - board.boxes[:, :2]).prod(1)
+    keep = share > 0
+    for k in np.flatnonzero(keep):
+        wanted = share[k] < 0.7 or rng.random() < 0.08
+        if not wanted or not mendable(board, board.boxes[k]):
+            keep[k] = share[k] >= 0.4
+            continue
+        tile = tile.copy() if tile.base is not None else tile
+        x1, y1, x2, y2 = _grown(board.boxes[k], MARGIN, board.test.shape)
+        x1, y1, x2, y2 = max(x1, left), max(y1, top), min(x2, left + width), min(y2, top + height)
+        tile[y1 - top : y2 - top, x1 - left : x2 - left] = board.template[y1:y2, x1:x2]
+        keep[k] = False
+    return tile, seen[keep] - window[[0, 1, 0, 1]], board.labels[keep]
+
+
+def _print_variation(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """Etching and optics: one pixel of dilation or erosion, soft edges, gain and offset, noise."""
+    image = np.ascontiguousarray(image)
+    way = rng.random()
+    if way < 0.12:
+        image = cv2.dilate(image, np.ones((2, 2), np.uint8))
+    elif way < 0.24:
+        image = cv2.erode(image, np.ones((2, 2), np.uint8))
+    if rng.random() < 0.15:
+        image = cv2.GaussianBlur(image, (3, 3), float(rng.uniform(0.4, 1.0)))
+    if rng.random() < 0.3:
+        gain, offset = rng.uniform(0.75, 1.0), rng.uniform(0, 25)
+        image = cv2.convertScaleAbs(image, alpha=float(gain), beta=float(offset))
+    return image
+
+
+def collate(samples: list) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Images [B,1,H,W] uint8, boxes [B,M,4], labels [B,M], and which of the M are real [B,M]."""
+    most = max(len(boxes) for _, boxes, _ in samples)
+    truth = torch.zeros(len(samples), most, 4)
+    kinds = torch.zeros(len(samples), most, dtype=torch.int64)
+    valid = torch.zeros(len(samples), most, dtype=torch.bool)
+    for k, (_, boxes, labels) in enumerate(samples):
+        truth[k, : len(boxes)] = torch.from_numpy(np.ascontiguousarray(boxes, np.float32))
+        kinds[k, : len(labels)] = torch.from_numpy(labels)
+        valid[k, : len(boxes)] = True
+    images = torch.from_numpy(np.stack([image for image, _, _ in samples])).unsqueeze(1)
+    return images, truth, kinds, valid

@@ -1,0 +1,121 @@
+"""Detection metrics: greedy matching by score, average precision, best F and its threshold."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Boxes [n,4] x1,y1,x2,y2 outlines in pixels, scores [n], labels [n]. n may be zero."""
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Boxes [m,4] and labels [m]. m may be zero."""
+
+    boxes: np.ndarray
+    labels: np.ndarray
+
+
+def iou_matrix(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection over union [n,m] of boxes [n,4] and [m,4]; either may be empty."""
+    a, b = a.reshape(-1, 4), b.reshape(-1, 4)
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    inter = (high - low).clip(0).prod(2)
+    area_a, area_b = (a[:, 2:] - a[:, :2]).prod(1), (b[:, 2:] - b[:, :2]).prod(1)
+    return inter / np.maximum(area_a[:, None] + area_b[None] - inter, 1e-9)
+
+
+def suppress(found: Detections, limit: float) -> Detections:
+    """Per-class non-maximum suppression: drop a box that overlaps a better one by more than limit."""
+    order = np.argsort(-found.scores, kind="stable")
+    boxes, labels = found.boxes[order], found.labels[order]
+    blocks = (iou_matrix(boxes, boxes) > limit) & (labels[:, None] == labels[None])
+    keep = np.ones(len(order), bool)
+    for k in range(len(order)):
+        if keep[k]:
+            keep[k + 1 :] &= ~blocks[k, k + 1 :]
+    order = order[keep]
+    return Detections(found.boxes[order], found.scores[order], found.labels[order])
+
+
+def matches(found: Detections, truth: Truth, label: int, least: float) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of the class's detections, best first, and whether each hits a free box at IoU > least."""
+    mine = found.labels == label
+    order = np.argsort(-found.scores[mine], kind="stable")
+    boxes, scores = found.boxes[mine][order], found.scores[mine][order]
+    overlap = iou_matrix(boxes, truth.boxes[truth.labels == label])
+    hits = np.zeros(len(scores), bool)
+    for k in range(len(scores)):
+        if overlap.shape[1] == 0:
+            break
+        best = int(overlap[k].argmax())
+        if overlap[k, best] > least:
+            hits[k] = True
+            overlap[:, best] = -1
+    return scores, hits
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A class's precision and recall as its threshold falls: scores, best first, and their hits."""
+
+    scores: np.ndarray
+    hits: np.ndarray
+    wanted: int
+
+    def average_precision(self) -> float:
+        """Mean of the precision envelope at 101 recalls; 0 without detections, nan without truth."""
+        if self.wanted == 0:
+            return float("nan")
+        if len(self.scores) == 0:
+            return 0.0
+        right = self.hits.cumsum()
+        recall = right / self.wanted
+        precision = right / np.arange(1, len(right) + 1)
+        envelope = np.maximum.accumulate(precision[::-1])[::-1]
+        at = np.searchsorted(recall, np.linspace(0, 1, 101), side="left")
+        return float(np.append(envelope, 0.0)[at].mean())
+
+    def best(self) -> tuple[float, float]:
+        """Best F and the lowest score that reaches it; (0, 1) without detections or truth."""
+        if self.wanted == 0 or len(self.scores) == 0:
+            return 0.0, 1.0
+        f = 2 * self.hits.cumsum() / (np.arange(1, len(self.scores) + 1) + self.wanted)
+        k = int(f.argmax())
+        return float(f[k]), float(self.scores[k])
+
+    def at(self, threshold: float) -> tuple[int, int, int]:
+        """Hits, false alarms and misses with this threshold."""
+        kept = self.scores >= threshold
+        hits = int(self.hits[kept].sum())
+        return hits, int(kept.sum()) - hits, self.wanted - hits
+
+
+def curve(images: list[tuple[Detections, Truth]], label: int, least: float) -> Curve:
+    """A class's curve over all images at IoU > least."""
+    pairs = [matches(found, truth, label, least) for found, truth in images]
+    scores = np.concatenate([s for s, _ in pairs]) if pairs else np.zeros(0)
+    hits = np.concatenate([h for _, h in pairs]) if pairs else np.zeros(0, bool)
+    order = np.argsort(-scores, kind="stable")
+    wanted = sum(int((truth.labels == label).sum()) for _, truth in images)
+    return Curve(scores[order], hits[order], wanted)
+
+
+def mean_ap(images: list[tuple[Detections, Truth]], classes: int, least: float) -> float:
+    """Mean average precision over the classes that occur."""
+    values = [curve(images, label, least).average_precision() for label in range(classes)]
+    values = [v for v in values if not np.isnan(v)]
+    return float(np.mean(values)) if values else float("nan")
+
+
+def f_score(hits: int, false_alarms: int, misses: int) -> float:
+    """2PR/(P+R) from counts; 1 when there is nothing to find and nothing was found."""
+    total = 2 * hits + false_alarms + misses
+    return 2 * hits / total if total else 1.0
