@@ -1,0 +1,185 @@
+package bundle
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/sightline-edge/sightline/models/strictyaml"
+)
+
+// Values that a manifest may name.
+const (
+	TaskDetection  = "detection"
+	FamilyYOLOv8   = "yolov8"
+	LayoutNCHW     = "nchw"
+	LayoutNHWC     = "nhwc"
+	TypeFloat32    = "float32"
+	TypeUint8      = "uint8"
+	Letterbox      = "letterbox"
+	Stretch        = "stretch"
+	ColorRGB       = "rgb"
+	ColorBGR       = "bgr"
+	ColorGray      = "gray"
+	PolicyFallback = "fallback"
+	PolicyRequire  = "require"
+)
+
+const (
+	minSide    = 32
+	maxSide    = 4096
+	maxClasses = 1000
+	grayPad    = 114 // the border that YOLO models are trained with
+)
+
+var (
+	namePattern    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+	versionPattern = regexp.MustCompile(`^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$`)
+)
+
+func setDefault[T comparable](v *T, value T) {
+	if *v == *new(T) {
+		*v = value
+	}
+}
+
+// complete fills in what may be left out.
+func (m *Manifest) complete() {
+	setDefault(&m.Task, TaskDetection)
+	setDefault(&m.Model, ModelFile)
+	setDefault(&m.Input.Layout, LayoutNCHW)
+	setDefault(&m.Input.Type, TypeFloat32)
+	setDefault(&m.Input.Channels, 3)
+	setDefault(&m.Preprocess.Resize, Letterbox)
+	setDefault(&m.Decoder.ScoreFloor, 0.01)
+	setDefault(&m.Decoder.NMSIoU, 0.6)
+	setDefault(&m.Decoder.MaxDetections, 100)
+	setDefault(&m.Providers.Policy, PolicyFallback)
+	setDefault(&m.Golden.BoxTolerance, 2)
+	setDefault(&m.Golden.ScoreTolerance, 0.05)
+	if m.Preprocess.Color == "" {
+		m.Preprocess.Color = ColorRGB
+		if m.Input.Channels == 1 {
+			m.Preprocess.Color = ColorGray
+		}
+	}
+	if m.Preprocess.Scale == nil {
+		scale := 1.0 / 255
+		m.Preprocess.Scale = &scale
+	}
+	if m.Preprocess.Pad == nil {
+		pad := uint8(grayPad)
+		m.Preprocess.Pad = &pad
+	}
+	if m.Preprocess.Mean == nil {
+		m.Preprocess.Mean = slices.Repeat([]float64{0}, max(m.Input.Channels, 0))
+	}
+	if m.Preprocess.Std == nil {
+		m.Preprocess.Std = slices.Repeat([]float64{1}, max(m.Input.Channels, 0))
+	}
+	if m.Providers.Order == nil {
+		m.Providers.Order = []Provider{{Name: "tensorrt"}, {Name: "cuda"}, {Name: "cpu"}}
+	}
+}
+
+// check reports everything that is wrong with the values.
+func (m *Manifest) check(doc *strictyaml.Document) {
+	if !namePattern.MatchString(m.Name) {
+		doc.Add("name", fmt.Sprintf("%q is not a name", m.Name), "1 to 64 letters, digits, '.', '_', '-'")
+	}
+	if !versionPattern.MatchString(m.Version) {
+		doc.Add("version", fmt.Sprintf("%q is not a semantic version", m.Version), "such as 1.2.0, in quotes")
+	}
+	oneOf(doc, "task", m.Task, TaskDetection)
+	m.checkInput(doc)
+	m.checkPreprocess(doc)
+	m.checkDecoder(doc)
+	m.checkClasses(doc)
+	m.checkProviders(doc)
+	if m.Golden.BoxTolerance < 0 || m.Golden.ScoreTolerance < 0 || m.Golden.ScoreTolerance > 1 {
+		doc.Add("golden", "a tolerance is out of range", "box_tolerance in pixels, score_tolerance 0 to 1")
+	}
+}
+
+func (m *Manifest) checkInput(doc *strictyaml.Document) {
+	within(doc, "input.width", float64(m.Input.Width), minSide, maxSide)
+	within(doc, "input.height", float64(m.Input.Height), minSide, maxSide)
+	if m.Input.Channels != 1 && m.Input.Channels != 3 {
+		doc.Add("input.channels", fmt.Sprintf("%d channels", m.Input.Channels), "1 (gray) or 3 (colour)")
+	}
+	oneOf(doc, "input.layout", m.Input.Layout, LayoutNCHW, LayoutNHWC)
+	oneOf(doc, "input.type", m.Input.Type, TypeFloat32, TypeUint8)
+}
+
+func (m *Manifest) checkPreprocess(doc *strictyaml.Document) {
+	p := m.Preprocess
+	oneOf(doc, "preprocess.resize", p.Resize, Letterbox, Stretch)
+	oneOf(doc, "preprocess.color", p.Color, ColorRGB, ColorBGR, ColorGray)
+	if (p.Color == ColorGray) != (m.Input.Channels == 1) {
+		doc.Add("preprocess.color", fmt.Sprintf("%s does not fit %d input channels", p.Color, m.Input.Channels),
+			"gray for 1, rgb or bgr for 3")
+	}
+	for _, list := range []struct {
+		path   string
+		values []float64
+	}{{"preprocess.mean", p.Mean}, {"preprocess.std", p.Std}} {
+		if len(list.values) != m.Input.Channels {
+			doc.Add(list.path, fmt.Sprintf("%d values for %d channels", len(list.values), m.Input.Channels),
+				"one for each channel")
+		}
+	}
+	if slices.Contains(p.Std, 0) {
+		doc.Add("preprocess.std", "0 would divide by zero", "leave it out for 1")
+	}
+	if *p.Scale <= 0 {
+		doc.Add("preprocess.scale", fmt.Sprintf("%g is not above 0", *p.Scale), "leave it out for 1/255")
+	}
+}
+
+func (m *Manifest) checkDecoder(doc *strictyaml.Document) {
+	oneOf(doc, "decoder.family", m.Decoder.Family, FamilyYOLOv8)
+	within(doc, "decoder.score_floor", m.Decoder.ScoreFloor, 0.0001, 1)
+	within(doc, "decoder.nms_iou", m.Decoder.NMSIoU, 0.01, 1)
+	within(doc, "decoder.max_detections", float64(m.Decoder.MaxDetections), 1, 1000)
+}
+
+func (m *Manifest) checkClasses(doc *strictyaml.Document) {
+	if len(m.Classes) == 0 || len(m.Classes) > maxClasses {
+		doc.Add("classes", fmt.Sprintf("%d classes", len(m.Classes)), "name each output of the model, in its order")
+	}
+	seen := make(map[string]bool, len(m.Classes))
+	for i, c := range m.Classes {
+		at := fmt.Sprintf("classes[%d]", i)
+		if !namePattern.MatchString(c.Name) {
+			doc.Add(at+".name", fmt.Sprintf("%q is not a name", c.Name), "1 to 64 letters, digits, '.', '_', '-'")
+		}
+		if seen[c.Name] {
+			doc.Add(at+".name", c.Name+" is there twice", "classes have different names")
+		}
+		seen[c.Name] = true
+		within(doc, at+".threshold", c.Threshold, m.Decoder.ScoreFloor, 1)
+	}
+}
+
+func (m *Manifest) checkProviders(doc *strictyaml.Document) {
+	oneOf(doc, "providers.policy", m.Providers.Policy, PolicyFallback, PolicyRequire)
+	if len(m.Providers.Order) == 0 {
+		doc.Add("providers.order", "no provider", "leave it out for tensorrt, cuda, cpu")
+	}
+	for i, p := range m.Providers.Order {
+		oneOf(doc, fmt.Sprintf("providers.order[%d].name", i), p.Name, "tensorrt", "cuda", "cpu")
+	}
+}
+
+func oneOf(doc *strictyaml.Document, path, value string, known ...string) {
+	if !slices.Contains(known, value) {
+		doc.Add(path, fmt.Sprintf("%q is not known", value), "one of "+strings.Join(known, ", "))
+	}
+}
+
+func within(doc *strictyaml.Document, path string, value, low, high float64) {
+	if !(value >= low && value <= high) { // NaN is outside, too
+		doc.Add(path, fmt.Sprintf("%g is out of range", value), fmt.Sprintf("%g to %g", low, high))
+	}
+}

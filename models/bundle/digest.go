@@ -1,0 +1,62 @@
+package bundle
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+)
+
+const (
+	maxFiles      = 1000
+	maxTotalBytes = 1 << 30
+)
+
+// Digest hashes a bundle: sha256 over one line "<sha256 of the file>  <name>\n" for each file, in the byte order of
+// the names, which fs.WalkDir keeps within a folder. Anything but plain files and folders is refused.
+func Digest(root *os.Root) (string, error) {
+	sum := sha256.New()
+	files, total := 0, int64(0)
+	err := fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		if !entry.Type().IsRegular() {
+			return fmt.Errorf("%s is a link or a device: a bundle holds plain files only", name)
+		}
+		if files++; files > maxFiles {
+			return fmt.Errorf("more than %d files", maxFiles)
+		}
+		hash, n, err := hashFile(root, name, maxTotalBytes-total)
+		if err != nil {
+			return err
+		}
+		total += n
+		_, err = fmt.Fprintf(sum, "%s  %s\n", hash, name)
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("digest: %w", err)
+	}
+	return "sha256:" + hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+func hashFile(root *os.Root, name string, room int64) (string, int64, error) {
+	f, err := root.Open(name)
+	if err != nil {
+		return "", 0, fmt.Errorf("open %s: %w", name, err)
+	}
+	defer func() { _ = f.Close() }()
+	sum := sha256.New()
+	n, err := io.Copy(sum, io.LimitReader(f, room+1))
+	if err != nil {
+		return "", 0, fmt.Errorf("read %s: %w", name, err)
+	}
+	if n > room {
+		return "", 0, errors.New("files are over 1 GiB together")
+	}
+	return hex.EncodeToString(sum.Sum(nil)), n, nil
+}

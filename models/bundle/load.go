@@ -1,0 +1,152 @@
+package bundle
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/sightline-edge/sightline/models/strictyaml"
+)
+
+const (
+	maxModelBytes    = 512 << 20
+	maxExpectedBytes = 1 << 20
+)
+
+// ErrBundle is wrapped by the errors of Load that no manifest fault explains.
+var ErrBundle = errors.New("not a bundle")
+
+// Bundle is a bundle on disk whose manifest is valid and whose files are all there. Safe for concurrent use.
+type Bundle struct {
+	Dir      string
+	Manifest Manifest
+	Digest   string // sha256:<hex> over names and contents of all files
+}
+
+// Load reads the bundle in a folder. All faults of the manifest come back at once as strictyaml.Faults.
+func Load(dir string) (*Bundle, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open bundle folder: %w", err)
+	}
+	defer func() { _ = root.Close() }()
+	raw, err := readBounded(root, ManifestFile, strictyaml.MaxBytes)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrBundle, dir, err)
+	}
+	manifest, err := parse(raw, root)
+	if err != nil {
+		return nil, fmt.Errorf("%s/%s:\n%w", dir, ManifestFile, err)
+	}
+	digest, err := Digest(root)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrBundle, dir, err)
+	}
+	return &Bundle{Dir: dir, Manifest: manifest, Digest: digest}, nil
+}
+
+// parse decodes, completes and checks a manifest, its files included.
+func parse(raw []byte, root *os.Root) (Manifest, error) {
+	var m Manifest
+	doc := strictyaml.Parse(raw, &m)
+	if doc.Err() != nil { // values behind a syntax or type fault would only bring false alarms
+		return m, doc.Err()
+	}
+	m.complete()
+	m.check(doc)
+	checkFiles(&m, doc, root)
+	return m, doc.Err()
+}
+
+// ModelPath is the model's file.
+func (b *Bundle) ModelPath() string { return path.Join(b.Dir, b.Manifest.Model) }
+
+// ClassNames returns the names in the order of the model's outputs.
+func (b *Bundle) ClassNames() []string {
+	names := make([]string, len(b.Manifest.Classes))
+	for i, c := range b.Manifest.Classes {
+		names[i] = c.Name
+	}
+	return names
+}
+
+// Expected reads what a golden sample must bring out.
+func (b *Bundle) Expected(sample GoldenSample) ([]Detection, error) {
+	root, err := os.OpenRoot(b.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("open bundle folder: %w", err)
+	}
+	defer func() { _ = root.Close() }()
+	raw, err := readBounded(root, sample.Expect, maxExpectedBytes)
+	if err != nil {
+		return nil, fmt.Errorf("read expected detections: %w", err)
+	}
+	var expected []Detection
+	if err := json.Unmarshal(raw, &expected); err != nil {
+		return nil, fmt.Errorf("read expected detections %s: %w", sample.Expect, err)
+	}
+	return expected, nil
+}
+
+func checkFiles(m *Manifest, doc *strictyaml.Document, root *os.Root) {
+	if problem := missing(root, m.Model, maxModelBytes); problem != "" {
+		doc.Add("model", problem, "put the ONNX file beside "+ManifestFile)
+	}
+	for i, s := range m.Golden.Samples {
+		at := fmt.Sprintf("golden.samples[%d]", i)
+		if problem := missing(root, s.Image, maxModelBytes); problem != "" {
+			doc.Add(at+".image", problem, "name a file of the bundle")
+		}
+		if problem := missing(root, s.Expect, maxExpectedBytes); problem != "" {
+			doc.Add(at+".expect", problem, "name a file of the bundle")
+		}
+	}
+}
+
+func missing(root *os.Root, name string, limit int64) string {
+	if name == "" {
+		return "no file is named"
+	}
+	info, err := root.Lstat(name)
+	switch {
+	case err != nil:
+		return fmt.Sprintf("file %q is missing or outside the bundle", name)
+	case !info.Mode().IsRegular():
+		return fmt.Sprintf("%q is not a plain file", name)
+	case info.Size() > limit:
+		return fmt.Sprintf("file %q has %d bytes, over %d", name, info.Size(), limit)
+	}
+	return ""
+}
+
+func readBounded(root *os.Root, name string, limit int64) ([]byte, error) {
+	f, err := root.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", name, err)
+	}
+	defer func() { _ = f.Close() }()
+	raw, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	if int64(len(raw)) > limit {
+		return nil, fmt.Errorf("%s is over %d bytes", name, limit)
+	}
+	return raw, nil
+}
+
+// Find returns the folder of a bundle that a user named: a path when it has a slash or is a folder here, else a name
+// below dir.
+func Find(name, dir string) string {
+	if strings.ContainsRune(name, '/') {
+		return name
+	}
+	if info, err := os.Stat(path.Join(name, ManifestFile)); err == nil && info.Mode().IsRegular() {
+		return name
+	}
+	return path.Join(dir, name)
+}

@@ -1,0 +1,262 @@
+// Package strictyaml reads YAML that people write by hand: unknown keys are faults, and all faults of a file are
+// reported at once, each with its line and what would mend it.
+package strictyaml
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// MaxBytes bounds a file.
+const MaxBytes = 1 << 20
+
+// Fault is one thing wrong in a file. Line counts from 1; 0 means the file as a whole.
+type Fault struct {
+	Line    int    `json:"line"`
+	Path    string `json:"path,omitempty"` // such as stations[0].trigger.mode
+	Problem string `json:"problem"`
+	Remedy  string `json:"remedy,omitempty"`
+}
+
+func (f Fault) String() string {
+	var b strings.Builder
+	if f.Line > 0 {
+		fmt.Fprintf(&b, "line %d: ", f.Line)
+	}
+	if f.Path != "" {
+		fmt.Fprintf(&b, "%s: ", f.Path)
+	}
+	b.WriteString(f.Problem)
+	if f.Remedy != "" {
+		fmt.Fprintf(&b, " (%s)", f.Remedy)
+	}
+	return b.String()
+}
+
+// Faults is an error that lists everything wrong in a file.
+type Faults []Fault
+
+func (f Faults) Error() string {
+	lines := make([]string, len(f))
+	for i, one := range f {
+		lines[i] = one.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Document is a parsed file that remembers its lines and collects faults.
+type Document struct {
+	root   *yaml.Node
+	faults Faults
+}
+
+// Parse decodes raw into the struct that into points to. Faults of syntax, unknown keys and wrong types are
+// collected in the document; the caller adds its own and ends with Err.
+func Parse(raw []byte, into any) *Document {
+	d := &Document{}
+	if len(raw) > MaxBytes {
+		d.faults = append(d.faults, Fault{Problem: fmt.Sprintf("%d bytes are over %d", len(raw), MaxBytes)})
+		return d
+	}
+	var file yaml.Node
+	if err := yaml.Unmarshal(raw, &file); err != nil {
+		d.addDecodeError(err)
+		return d
+	}
+	if len(file.Content) == 0 {
+		d.faults = append(d.faults, Fault{Problem: "the file is empty"})
+		return d
+	}
+	d.root = file.Content[0]
+	d.unknownKeys(d.root, reflect.TypeOf(into).Elem(), "", 0)
+	if err := d.root.Decode(into); err != nil {
+		d.addDecodeError(err)
+	}
+	return d
+}
+
+// Add reports a fault at a path such as "stations[0].trigger.mode"; where the path is not in the file, the line is
+// that of its nearest parent.
+func (d *Document) Add(path, problem, remedy string) {
+	d.faults = append(d.faults, Fault{Line: d.line(path), Path: path, Problem: problem, Remedy: remedy})
+}
+
+// Err returns all faults in the order of their lines, or nil.
+func (d *Document) Err() error {
+	if len(d.faults) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(d.faults, func(a, b Fault) int { return cmp.Compare(a.Line, b.Line) })
+	return d.faults
+}
+
+var decodeLine = regexp.MustCompile(`^(?:yaml: )?line (\d+): (.*)$`)
+
+func (d *Document) addDecodeError(err error) {
+	messages := []string{err.Error()}
+	if typed := new(yaml.TypeError); errors.As(err, &typed) {
+		messages = typed.Errors
+	}
+	for _, message := range messages {
+		fault := Fault{Problem: strings.TrimPrefix(message, "yaml: ")}
+		if m := decodeLine.FindStringSubmatch(message); m != nil {
+			fault.Line, _ = strconv.Atoi(m[1]) // digits by the expression
+			fault.Problem = m[2]
+		}
+		fault.Problem, fault.Remedy = explain(fault.Problem)
+		d.faults = append(d.faults, fault)
+	}
+}
+
+var mismatch = regexp.MustCompile("^cannot unmarshal !!(\\w+)(?: `(.*)`)? into (.+)$")
+
+func explain(problem string) (text, remedy string) {
+	m := mismatch.FindStringSubmatch(problem)
+	if m == nil {
+		return problem, ""
+	}
+	want := map[string]string{
+		"int": "a whole number", "int64": "a whole number", "uint64": "a whole number from 0 up",
+		"uint8": "a whole number from 0 to 255", "float64": "a number", "bool": "true or false", "string": "text",
+		"time.Duration": "a duration such as 40ms or 2s",
+	}[m[3]]
+	switch {
+	case want != "":
+	case strings.HasPrefix(m[3], "[]"), strings.HasPrefix(m[3], "["):
+		want = "a list, each entry on its own line after a dash"
+	default:
+		want = "keys with values below it"
+	}
+	return fmt.Sprintf("%q does not fit here", m[2]), "write " + want
+}
+
+const maxDepth = 32
+
+func (d *Document) unknownKeys(node *yaml.Node, t reflect.Type, path string, depth int) {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if depth > maxDepth {
+		return
+	}
+	switch {
+	case node.Kind == yaml.SequenceNode && (t.Kind() == reflect.Slice || t.Kind() == reflect.Array):
+		for i, item := range node.Content {
+			d.unknownKeys(item, t.Elem(), fmt.Sprintf("%s[%d]", path, i), depth+1)
+		}
+	case node.Kind == yaml.MappingNode && t.Kind() == reflect.Map:
+		for i := 0; i+1 < len(node.Content); i += 2 {
+			d.unknownKeys(node.Content[i+1], t.Elem(), join(path, node.Content[i].Value), depth+1)
+		}
+	case node.Kind == yaml.MappingNode && t.Kind() == reflect.Struct:
+		d.structKeys(node, t, path, depth)
+	}
+}
+
+func (d *Document) structKeys(node *yaml.Node, t reflect.Type, path string, depth int) {
+	known := fields(t)
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		key := node.Content[i]
+		if field, ok := known[key.Value]; ok {
+			d.unknownKeys(node.Content[i+1], field, join(path, key.Value), depth+1)
+			continue
+		}
+		d.faults = append(d.faults, Fault{
+			Line: key.Line, Path: join(path, key.Value), Problem: "unknown key", Remedy: suggest(key.Value, known),
+		})
+	}
+}
+
+func fields(t reflect.Type) map[string]reflect.Type {
+	known := make(map[string]reflect.Type, t.NumField())
+	for i := range t.NumField() {
+		if name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ","); name != "" {
+			known[name] = t.Field(i).Type
+		}
+	}
+	return known
+}
+
+func suggest(key string, known map[string]reflect.Type) string {
+	names := make([]string, 0, len(known))
+	for name := range known {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if distance(key, name) <= 2 {
+			return "did you mean " + name + "?"
+		}
+	}
+	return "known here: " + strings.Join(names, ", ")
+}
+
+// distance is Levenshtein's, over bytes.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+var step = regexp.MustCompile(`[^.\[\]]+`)
+
+// line follows the path as far as it goes.
+func (d *Document) line(path string) int {
+	if d.root == nil {
+		return 0
+	}
+	node, line := d.root, 0
+	for _, name := range step.FindAllString(path, -1) {
+		next, at := child(node, name)
+		if next == nil {
+			break
+		}
+		node, line = next, at
+	}
+	return line
+}
+
+func child(node *yaml.Node, name string) (next *yaml.Node, line int) {
+	if node.Kind == yaml.SequenceNode {
+		i, err := strconv.Atoi(name)
+		if err != nil || i < 0 || i >= len(node.Content) {
+			return nil, 0
+		}
+		return node.Content[i], node.Content[i].Line
+	}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		if node.Content[i].Value == name {
+			return node.Content[i+1], node.Content[i].Line
+		}
+	}
+	return nil, 0
+}
