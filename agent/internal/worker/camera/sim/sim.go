@@ -1,0 +1,150 @@
+// Package sim is a line camera without a camera: it renders bare printed boards in the manner of the DeepPCB
+// data set (binarized line scans of about 48 pixels a millimetre, copper black), with the six defects of that
+// data set and their ground truth, in pure Go.
+//
+// Board k of seed s is always the same bytes: on every architecture, in every order, whatever was rendered
+// before. A test pins it with a digest; a change of the rendering is a change of that digest.
+package sim
+
+import (
+	"errors"
+	"fmt"
+)
+
+const (
+	minSide, maxSide = 64, 8192
+	maxDefects       = 64
+	// truthMargin is what the data set's labels leave on each side of the pixels that differ.
+	truthMargin = 10
+)
+
+// Purposes of the independent streams of random numbers of one board.
+const (
+	purposeGrain = iota + 1
+	purposeRinging
+	purposeLayout
+	purposeExposure
+	purposeDefects
+	purposeNoise
+	purposeTemplateNoise
+)
+
+// Options of the simulated line. A larger frame shows a larger board at the same scale.
+type Options struct {
+	Width, Height int     // pixels, 64 to 8192
+	Seed          uint64  // of the whole line
+	Defects       float64 // mean number on a defective board: 1 + Poisson(Defects - 1); 0 for none at all
+	Clean         float64 // share of boards without any, 0 to 1
+	Exact         bool    // pixels are 0 or 255 only, as before the data set's JPEG compression
+}
+
+// DefaultOptions is a line that makes a clean board every other time.
+func DefaultOptions() Options {
+	return Options{Width: 640, Height: 640, Seed: 1, Defects: 1.5, Clean: 0.5}
+}
+
+// Validate returns every reason why no line can be made of the options.
+func (o Options) Validate() error {
+	var errs []error
+	if o.Width < minSide || o.Width > maxSide {
+		errs = append(errs, fmt.Errorf("width is %d; it must be from %d to %d pixels", o.Width, minSide, maxSide))
+	}
+	if o.Height < minSide || o.Height > maxSide {
+		errs = append(errs, fmt.Errorf("height is %d; it must be from %d to %d pixels", o.Height, minSide, maxSide))
+	}
+	if o.Defects != 0 && !(o.Defects >= 1 && o.Defects <= maxDefects) {
+		errs = append(errs, fmt.Errorf("defects is %v; it must be 0 or from 1 to %d, the mean on a defective "+
+			"board (the share of boards without any is clean)", o.Defects, maxDefects))
+	}
+	if !(o.Clean >= 0 && o.Clean <= 1) {
+		errs = append(errs, fmt.Errorf("clean is %v; it must be from 0 to 1", o.Clean))
+	}
+	return errors.Join(errs...)
+}
+
+// Classes names the defects in the order of Truth.Class.
+func Classes() []string {
+	return []string{"open", "short", "mousebite", "spur", "copper", "pin-hole"}
+}
+
+// Truth is a defect that was drawn: Class indexes Classes; Box is x1, y1, x2, y2 in frame pixels, right and
+// bottom exclusive, with the data set's margin of ten pixels around what differs, clipped to the frame.
+type Truth struct {
+	Class int
+	Box   [4]float32
+}
+
+// Renderer draws boards. It keeps its scratch memory, and is not safe for concurrent use.
+type Renderer struct {
+	opt     Options
+	canvas  *canvas
+	layout  layout
+	scanner *scanner
+	noise   *jpegNoise
+	flaws   flaws
+}
+
+// NewRenderer returns a renderer, or the errors of Options.Validate.
+func NewRenderer(o Options) (*Renderer, error) {
+	if err := o.Validate(); err != nil {
+		return nil, fmt.Errorf("simulated camera: %w", err)
+	}
+	c := newCanvas(o.Width, o.Height)
+	r := &Renderer{opt: o, canvas: c, scanner: newScanner(c), noise: newJPEGNoise()}
+	r.layout.c = c
+	return r, nil
+}
+
+// Render draws board index as the camera sees it into dst, [Height][Width] uint8 gray, and appends the defects
+// on it to truth. It panics if dst is too short.
+func (r *Renderer) Render(index uint64, dst []byte, truth []Truth) []Truth {
+	dst = dst[:r.opt.Width*r.opt.Height]
+	test, template := r.draw(index)
+	r.scanner.scan(r.canvas, test, dst)
+	truth = r.blemish(index, dst, template, truth)
+	r.finish(index, purposeNoise, dst)
+	return truth
+}
+
+// Template draws board index without its defects, as another exposure: its edges differ by up to two pixels,
+// as those of the data set's templates do.
+func (r *Renderer) Template(index uint64, dst []byte) {
+	dst = dst[:r.opt.Width*r.opt.Height]
+	_, template := r.draw(index)
+	r.scanner.scan(r.canvas, template, dst)
+	r.finish(index, purposeTemplateNoise, dst)
+}
+
+// draw puts the board on the canvas and says how it passes the camera, as inspected and as template.
+func (r *Renderer) draw(index uint64) (test, template exposure) {
+	r.layout.r = stream(r.opt.Seed, index, purposeLayout)
+	drawBoard(&r.layout)
+	x := stream(r.opt.Seed, index, purposeExposure)
+	roughness := x.in(3, 26)
+	test, template = expose(&x, roughness), expose(&x, roughness)
+	template.dx, template.dy = shift(&x), shift(&x)
+	return test, template
+}
+
+func expose(x *random, roughness int) exposure {
+	return exposure{
+		bias: x.in(-40, 40), roughness: roughness,
+		gx: x.in(0, grainSize-1), gy: x.in(0, grainSize-1),
+	}
+}
+
+// shift is the misalignment that the data set's registration leaves.
+func shift(x *random) int {
+	if x.chance(60) {
+		return 0
+	}
+	return x.in(0, 1)*2 - 1
+}
+
+func (r *Renderer) finish(index, purpose uint64, dst []byte) {
+	if r.opt.Exact {
+		return
+	}
+	x := stream(r.opt.Seed, index, purpose)
+	r.noise.apply(dst, r.opt.Width, r.opt.Height, &x)
+}
