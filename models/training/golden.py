@@ -1,0 +1,68 @@
+"""Write a bundle's golden samples: boards as PNG and the detections that every provider must reproduce.
+
+    python golden.py --bundle ../pcb-defects --data SIMDIR --boards 00003,00017
+
+Reads the thresholds, the score floor and the overlap from bundle.yaml; lists the samples to put there.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import yaml
+
+from dataset import load_board
+from evaluate import decode
+from export import session
+from metrics import Detections
+
+
+def expected(found: Detections, classes: list[dict]) -> list[dict]:
+    """What reaches its class's threshold, best first, as the bundle's schema wants it."""
+    return [
+        {
+            "class": classes[label]["name"],
+            "score": round(float(score), 4),
+            "box": [round(float(v), 2) for v in box],
+        }
+        for box, score, label in zip(found.boxes, found.scores, found.labels, strict=True)
+        if score >= classes[label]["threshold"]
+    ]
+
+
+def nearest_score(found: Detections, classes: list[dict]) -> float:
+    """Distance of the score that lies nearest to its threshold: small ones make a sample brittle."""
+    limits = np.array([c["threshold"] for c in classes])[found.labels]
+    return float(np.abs(found.scores - limits).min(initial=1.0))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--bundle", default="../pcb-defects")
+    parser.add_argument("--data", required=True, help="boards in the deeppcb layout")
+    parser.add_argument("--boards", required=True, help="ids, comma between")
+    args = parser.parse_args()
+    bundle = Path(args.bundle)
+    manifest = yaml.safe_load((bundle / "bundle.yaml").read_text())
+    model = session(bundle / "model.onnx")
+    (bundle / "golden").mkdir(exist_ok=True)
+    samples = []
+    for number, name in enumerate(args.boards.split(","), 1):
+        board = load_board(Path(args.data), name)
+        (output,) = model.run(None, {"images": board.test[None, None].astype(np.float32) / 255})
+        found = decode(output[0], manifest["decoder"]["score_floor"], manifest["decoder"]["nms_iou"])
+        detections = expected(found, manifest["classes"])
+        stem = f"golden/board-{number}"
+        cv2.imwrite(str(bundle / f"{stem}.png"), board.test)
+        rows = ",\n".join("  " + json.dumps(row) for row in detections)
+        (bundle / f"{stem}.json").write_text(f"[\n{rows}\n]\n" if rows else "[]\n")
+        samples.append({"image": f"{stem}.png", "expect": f"{stem}.json"})
+        print(f"{stem}: {len(detections)} expected, {len(board.labels)} on the board, "
+              f"nearest score {nearest_score(found, manifest['classes']):.3f} from its threshold")
+    print(yaml.safe_dump({"samples": samples}, sort_keys=False))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+
+from evaluate import decode, summary
+from metrics import Curve, Detections, Truth, curve, f_score, iou_matrix, mean_ap, suppress
+
+NOTHING = Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, int))
+CLEAN = Truth(np.zeros((0, 4)), np.zeros(0, int))
+BOX = [0.0, 0, 10, 10]
+FAR = [50.0, 50, 60, 60]
+
+
+def found(*rows):
+    boxes, scores, labels = zip(*rows, strict=True)
+    return Detections(np.array(boxes), np.array(scores), np.array(labels))
+
+
+def truth(*rows):
+    boxes, labels = zip(*rows, strict=True)
+    return Truth(np.array(boxes), np.array(labels))
+
+
+def test_iou_matrix_by_hand_and_empty():
+    assert iou_matrix(np.array([BOX]), np.array([[5.0, 0, 15, 10], FAR]))[0].tolist() == [1 / 3, 0]
+    assert iou_matrix(np.zeros((0, 4)), np.array([BOX])).shape == (0, 1)
+
+
+def test_overlap_of_exactly_one_third_is_a_miss():
+    pair = (found(([5.0, 0, 15, 10], 0.9, 0)), truth((BOX, 0)))
+    assert curve([pair], 0, 1 / 3).hits.tolist() == [False]
+    assert curve([pair], 0, 0.33).hits.tolist() == [True]
+
+
+def test_second_detection_of_one_box_is_a_false_alarm():
+    c = curve([(found((BOX, 0.9, 0), (BOX, 0.8, 0)), truth((BOX, 0)))], 0, 0.5)
+    assert c.hits.tolist() == [True, False]
+    assert c.average_precision() == pytest.approx(1.0)
+
+
+def test_right_box_of_the_wrong_class_is_a_false_alarm():
+    pair = (found((BOX, 0.9, 1)), truth((BOX, 0)))
+    assert curve([pair], 0, 0.5).average_precision() == 0
+    assert curve([pair], 1, 0.5).hits.tolist() == [False]
+
+
+def test_average_precision_by_hand():
+    # hit, false alarm, hit of two: precision 1 up to recall 0.5 (51 points), 2/3 beyond (50 points)
+    c = Curve(np.array([0.9, 0.8, 0.7]), np.array([True, False, True]), 2)
+    assert c.average_precision() == pytest.approx((51 + 50 * 2 / 3) / 101)
+    assert c.best() == (pytest.approx(0.8), pytest.approx(0.7))
+    assert c.at(0.75) == (1, 1, 1)
+
+
+def test_empty_detections_score_zero_and_do_not_crash():
+    pairs = [(NOTHING, truth((BOX, 0))), (NOTHING, CLEAN)]
+    assert mean_ap(pairs, 6, 0.5) == 0
+    result = summary(pairs, None)
+    assert result["map50"] == 0 and result["recall"] == 0 and result["clean_boards_alarmed"] == 0
+
+
+def test_no_truth_at_all_is_not_a_number():
+    assert np.isnan(mean_ap([(NOTHING, CLEAN)], 6, 0.5))
+    assert np.isnan(mean_ap([], 6, 0.5))
+
+
+def test_absent_class_does_not_count_in_the_mean():
+    assert mean_ap([(found((BOX, 0.9, 0)), truth((BOX, 0)))], 6, 0.5) == pytest.approx(1.0)
+
+
+def test_alarm_on_a_clean_board_counts():
+    pairs = [(found((BOX, 0.9, 0)), CLEAN), (found((BOX, 0.2, 0)), CLEAN)]
+    result = summary(pairs, [0.5] * 6)
+    assert (result["clean_boards"], result["clean_boards_alarmed"]) == (2, 1)
+
+
+def test_suppression_is_per_class_and_keeps_the_best():
+    kept = suppress(found((BOX, 0.5, 0), ([0.0, 0, 10, 11], 0.9, 0), (BOX, 0.4, 1), (FAR, 0.3, 0)), 0.6)
+    assert kept.scores.tolist() == [0.9, 0.4, 0.3]
+    assert suppress(NOTHING, 0.6).scores.size == 0
+
+
+def test_decode_turns_columns_into_boxes():
+    output = np.zeros((10, 3), np.float32)
+    output[:4, 1] = [20, 30, 10, 8]
+    output[4 + 5, 1] = 0.75
+    got = decode(output)
+    assert got.boxes.tolist() == [[15, 26, 25, 34]]
+    assert got.labels.tolist() == [5] and got.scores.tolist() == [0.75]
+    assert decode(np.zeros((10, 3), np.float32)).scores.size == 0
+
+
+def test_f_score_by_hand():
+    assert f_score(8, 2, 2) == pytest.approx(0.8)
+    assert f_score(0, 0, 0) == 1.0
