@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/sightline-edge/sightline/models/strictyaml"
 )
@@ -91,7 +90,7 @@ func (m *Manifest) check(doc *strictyaml.Document) {
 	if !versionPattern.MatchString(m.Version) {
 		doc.Add("version", fmt.Sprintf("%q is not a semantic version", m.Version), "such as 1.2.0, in quotes")
 	}
-	oneOf(doc, "task", m.Task, TaskDetection)
+	doc.OneOf("task", m.Task, TaskDetection)
 	m.checkInput(doc)
 	m.checkPreprocess(doc)
 	m.checkDecoder(doc)
@@ -103,19 +102,19 @@ func (m *Manifest) check(doc *strictyaml.Document) {
 }
 
 func (m *Manifest) checkInput(doc *strictyaml.Document) {
-	within(doc, "input.width", float64(m.Input.Width), minSide, maxSide)
-	within(doc, "input.height", float64(m.Input.Height), minSide, maxSide)
+	doc.Within("input.width", float64(m.Input.Width), minSide, maxSide)
+	doc.Within("input.height", float64(m.Input.Height), minSide, maxSide)
 	if m.Input.Channels != 1 && m.Input.Channels != 3 {
 		doc.Add("input.channels", fmt.Sprintf("%d channels", m.Input.Channels), "1 (gray) or 3 (colour)")
 	}
-	oneOf(doc, "input.layout", m.Input.Layout, LayoutNCHW, LayoutNHWC)
-	oneOf(doc, "input.type", m.Input.Type, TypeFloat32, TypeUint8)
+	doc.OneOf("input.layout", m.Input.Layout, LayoutNCHW, LayoutNHWC)
+	doc.OneOf("input.type", m.Input.Type, TypeFloat32, TypeUint8)
 }
 
 func (m *Manifest) checkPreprocess(doc *strictyaml.Document) {
 	p := m.Preprocess
-	oneOf(doc, "preprocess.resize", p.Resize, Letterbox, Stretch)
-	oneOf(doc, "preprocess.color", p.Color, ColorRGB, ColorBGR, ColorGray)
+	doc.OneOf("preprocess.resize", p.Resize, Letterbox, Stretch)
+	doc.OneOf("preprocess.color", p.Color, ColorRGB, ColorBGR, ColorGray)
 	if (p.Color == ColorGray) != (m.Input.Channels == 1) {
 		doc.Add("preprocess.color", fmt.Sprintf("%s does not fit %d input channels", p.Color, m.Input.Channels),
 			"gray for 1, rgb or bgr for 3")
@@ -138,10 +137,10 @@ func (m *Manifest) checkPreprocess(doc *strictyaml.Document) {
 }
 
 func (m *Manifest) checkDecoder(doc *strictyaml.Document) {
-	oneOf(doc, "decoder.family", m.Decoder.Family, FamilyYOLOv8)
-	within(doc, "decoder.score_floor", m.Decoder.ScoreFloor, 0.0001, 1)
-	within(doc, "decoder.nms_iou", m.Decoder.NMSIoU, 0.01, 1)
-	within(doc, "decoder.max_detections", float64(m.Decoder.MaxDetections), 1, 1000)
+	doc.OneOf("decoder.family", m.Decoder.Family, FamilyYOLOv8)
+	doc.Within("decoder.score_floor", m.Decoder.ScoreFloor, 0.0001, 1)
+	doc.Within("decoder.nms_iou", m.Decoder.NMSIoU, 0.01, 1)
+	doc.Within("decoder.max_detections", float64(m.Decoder.MaxDetections), 1, 1000)
 }
 
 func (m *Manifest) checkClasses(doc *strictyaml.Document) {
@@ -158,28 +157,16 @@ func (m *Manifest) checkClasses(doc *strictyaml.Document) {
 			doc.Add(at+".name", c.Name+" is there twice", "classes have different names")
 		}
 		seen[c.Name] = true
-		within(doc, at+".threshold", c.Threshold, m.Decoder.ScoreFloor, 1)
+		doc.Within(at+".threshold", c.Threshold, m.Decoder.ScoreFloor, 1)
 	}
 }
 
 func (m *Manifest) checkProviders(doc *strictyaml.Document) {
-	oneOf(doc, "providers.policy", m.Providers.Policy, PolicyFallback, PolicyRequire)
+	doc.OneOf("providers.policy", m.Providers.Policy, PolicyFallback, PolicyRequire)
 	if len(m.Providers.Order) == 0 {
 		doc.Add("providers.order", "no provider", "leave it out for tensorrt, cuda, cpu")
 	}
 	for i, p := range m.Providers.Order {
-		oneOf(doc, fmt.Sprintf("providers.order[%d].name", i), p.Name, "tensorrt", "cuda", "cpu")
-	}
-}
-
-func oneOf(doc *strictyaml.Document, path, value string, known ...string) {
-	if !slices.Contains(known, value) {
-		doc.Add(path, fmt.Sprintf("%q is not known", value), "one of "+strings.Join(known, ", "))
-	}
-}
-
-func within(doc *strictyaml.Document, path string, value, low, high float64) {
-	if !(value >= low && value <= high) { // NaN is outside, too
-		doc.Add(path, fmt.Sprintf("%g is out of range", value), fmt.Sprintf("%g to %g", low, high))
+		doc.OneOf(fmt.Sprintf("providers.order[%d].name", i), p.Name, "tensorrt", "cuda", "cpu")
 	}
 }

@@ -89,6 +89,20 @@ func (d *Document) Add(path, problem, remedy string) {
 	d.faults = append(d.faults, Fault{Line: d.line(path), Path: path, Problem: problem, Remedy: remedy})
 }
 
+// OneOf reports a value that is none of the known ones.
+func (d *Document) OneOf(path, value string, known ...string) {
+	if !slices.Contains(known, value) {
+		d.Add(path, fmt.Sprintf("%q is not known", value), "one of "+strings.Join(known, ", "))
+	}
+}
+
+// Within reports a number outside low to high. NaN is outside, too.
+func (d *Document) Within(path string, value, low, high float64) {
+	if !(value >= low && value <= high) {
+		d.Add(path, fmt.Sprintf("%g is out of range", value), fmt.Sprintf("%g to %g", low, high))
+	}
+}
+
 // Err returns all faults in the order of their lines, or nil.
 func (d *Document) Err() error {
 	if len(d.faults) == 0 {

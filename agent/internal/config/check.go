@@ -1,0 +1,175 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sightline-edge/sightline/agent/topic"
+	"github.com/sightline-edge/sightline/models/strictyaml"
+)
+
+// The trigger modes.
+const (
+	ModeContinuous = "continuous"
+	ModeInterval   = "interval"
+	ModeMQTT       = "mqtt"
+)
+
+// What a class rule may say.
+const (
+	RuleFail   = "fail"
+	RuleRework = "rework"
+	RuleIgnore = "ignore"
+)
+
+const (
+	minBudget   = 1 << 20
+	maxStations = 64
+	maxThreads  = 256
+	maxCrops    = 64
+)
+
+func (c *Config) check(doc *strictyaml.Document) {
+	if _, err := topic.ParseStation(c.Place + "/line/station"); err != nil {
+		doc.Add("place", fmt.Sprintf("%q is not a place", c.Place), "write enterprise/site/area, such as acme/dongguan/smt")
+	}
+	c.checkMQTT(doc)
+	if len(c.Stations) == 0 || len(c.Stations) > maxStations {
+		doc.Add("stations", fmt.Sprintf("%d stations", len(c.Stations)), "one to 64, each with a name, camera and bundle")
+	}
+	names := map[string]bool{}
+	for i := range c.Stations {
+		s := &c.Stations[i]
+		at := fmt.Sprintf("stations[%d]", i)
+		if names[s.Name] {
+			doc.Add(at+".name", s.Name+" is there twice", "stations have different names")
+		}
+		names[s.Name] = true
+		c.checkStation(doc, at, s)
+	}
+	doc.Within("worker.threads", float64(c.Worker.Threads), 0, maxThreads)
+	doc.Within("outbox.max_bytes", float64(c.Outbox.MaxBytes), minBudget, math.MaxInt64)
+	doc.Within("evidence.max_bytes", float64(c.Evidence.MaxBytes), minBudget, math.MaxInt64)
+	doc.Within("evidence.max_crops", float64(c.Evidence.MaxCrops), 0, maxCrops)
+	doc.Within("evidence.quality", float64(c.Evidence.Quality), 1, 100)
+}
+
+func (c *Config) checkMQTT(doc *strictyaml.Document) {
+	checkBroker(doc, "mqtt.local", c.MQTT.Local)
+	if c.MQTT.Uplink != "" {
+		checkBroker(doc, "mqtt.uplink", c.MQTT.Uplink)
+	}
+	if c.MQTT.ClientID == "" {
+		doc.Add("mqtt.client_id", "this machine has no host name", "write one that is unique in the plant")
+	}
+	if (c.MQTT.CertFile == "") != (c.MQTT.KeyFile == "") {
+		doc.Add("mqtt.cert_file", "certificate and key go together", "set cert_file and key_file, or neither")
+	}
+	for path, file := range map[string]string{
+		"mqtt.password_file": c.MQTT.PasswordFile, "mqtt.ca_file": c.MQTT.CAFile,
+		"mqtt.cert_file": c.MQTT.CertFile, "mqtt.key_file": c.MQTT.KeyFile,
+	} {
+		if file == "" {
+			continue
+		}
+		if _, err := os.Stat(file); err != nil {
+			doc.Add(path, "file "+file+" cannot be read", "check its path and rights")
+		}
+	}
+}
+
+func checkBroker(doc *strictyaml.Document, path, address string) {
+	u, err := url.Parse(address)
+	known := []string{"tcp", "ssl", "tls", "mqtt", "mqtts", "ws", "wss"}
+	switch {
+	case err != nil || !slices.Contains(known, u.Scheme) || u.Host == "":
+		doc.Add(path, fmt.Sprintf("%q is not a broker address", address), "such as tcp://127.0.0.1:1883 or ssl://host:8883")
+	case u.User != nil:
+		doc.Add(path, "a user name or password stands in the address", "use mqtt.username and mqtt.password_file")
+	}
+}
+
+func (c *Config) checkStation(doc *strictyaml.Document, at string, s *Station) {
+	if _, err := topic.ParseStation("a/b/c/" + s.Name); err != nil {
+		doc.Add(at+".name", fmt.Sprintf("%q is not a station", s.Name), "write line/station, such as line3/aoi-1")
+	}
+	checkCamera(doc, at+".camera", s.Camera)
+	if s.Bundle == "" {
+		doc.Add(at+".bundle", "no bundle is named", "the name of a bundle in bundle_dir, or a path")
+	}
+	doc.OneOf(at+".trigger.mode", s.Trigger.Mode, ModeContinuous, ModeInterval, ModeMQTT)
+	if s.Trigger.Mode == ModeInterval {
+		duration(doc, at+".trigger.interval", s.Trigger.Interval, time.Millisecond, time.Hour)
+	} else if s.Trigger.Interval != 0 {
+		doc.Add(at+".trigger.interval", "has no meaning in mode "+s.Trigger.Mode, "use mode: interval, or leave it out")
+	}
+	duration(doc, at+".trigger.deadline", s.Trigger.Deadline, time.Millisecond, time.Minute)
+	duration(doc, at+".open_timeout", s.OpenTimeout, 10*time.Millisecond, time.Minute)
+	duration(doc, at+".read_timeout", s.ReadTimeout, 10*time.Millisecond, time.Minute)
+	if s.Provider != "" {
+		doc.OneOf(at+".provider", s.Provider, "require", "fallback")
+	}
+	checkVerdict(doc, at+".verdict", &s.Verdict)
+}
+
+// Cameras are checked by their scheme alone; the worker knows the rest.
+func checkCamera(doc *strictyaml.Document, path, uri string) {
+	scheme, rest, found := strings.Cut(uri, ":")
+	known := []string{"v4l2", "gst", "rtsp", "rtsps", "file", "dir", "sim"}
+	switch {
+	case !found || !slices.Contains(known, scheme):
+		doc.Add(path, fmt.Sprintf("%q is not a camera", uri),
+			"one of v4l2:/dev/video0, gst:<pipeline>, rtsp://…, file:…, dir:…, sim:")
+	case rest == "" && scheme != "sim":
+		doc.Add(path, scheme+": names nothing", "say which device, pipeline, address or path")
+	}
+}
+
+func checkVerdict(doc *strictyaml.Document, at string, v *Verdict) {
+	doc.Within(at+".min_size", v.MinSize, 0, math.MaxUint16)
+	checkRules(doc, at+".classes", v.Classes)
+	for i, z := range v.Zones {
+		zone := fmt.Sprintf("%s.zones[%d]", at, i)
+		if z.Name == "" {
+			doc.Add(zone+".name", "the zone has no name", "results name it")
+		}
+		if len(z.Polygon) < 3 {
+			doc.Add(zone+".polygon", fmt.Sprintf("%d corners", len(z.Polygon)), "at least three [x, y]")
+		}
+		for _, corner := range z.Polygon {
+			if math.IsNaN(corner[0]+corner[1]) || math.IsInf(corner[0]+corner[1], 0) {
+				doc.Add(zone+".polygon", "a corner is not finite", "pixels of the frame")
+			}
+		}
+		if z.Ignore && len(z.Classes) > 0 {
+			doc.Add(zone+".classes", "rules in a zone that is ignored", "drop ignore or the rules")
+		}
+		checkRules(doc, zone+".classes", z.Classes)
+	}
+}
+
+func checkRules(doc *strictyaml.Document, at string, rules map[string]ClassRule) {
+	for class, rule := range rules {
+		path := at + "." + class
+		if rule.Threshold != nil {
+			doc.Within(path+".threshold", *rule.Threshold, 0, 1)
+		}
+		if rule.MinSize != nil {
+			doc.Within(path+".min_size", *rule.MinSize, 0, math.MaxUint16)
+		}
+		if rule.Verdict != "" {
+			doc.OneOf(path+".verdict", rule.Verdict, RuleFail, RuleRework, RuleIgnore)
+		}
+	}
+}
+
+func duration(doc *strictyaml.Document, path string, value, low, high time.Duration) {
+	if value < low || value > high {
+		doc.Add(path, fmt.Sprintf("%s is out of range", value), fmt.Sprintf("%s to %s", low, high))
+	}
+}

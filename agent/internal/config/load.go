@@ -1,0 +1,104 @@
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/sightline-edge/sightline/models/strictyaml"
+)
+
+// The defaults that are right for a line.
+const (
+	DefaultLocalBroker = "tcp://127.0.0.1:1883"
+	DefaultStateDir    = "/var/lib/sightline"
+	DefaultDeadline    = 50 * time.Millisecond
+	DefaultInterval    = time.Second
+	DefaultOpenTimeout = 5 * time.Second
+	DefaultReadTimeout = time.Second
+	DefaultHealth      = "127.0.0.1:9120"
+	defaultBudget      = int64(1) << 30
+	defaultCrops       = 8
+	defaultQuality     = 85
+)
+
+// Loaded is a valid configuration.
+type Loaded struct {
+	Config
+	ID string // sha256:<hex> of the file: the configurationId of results
+}
+
+// Load reads, completes and checks a file. All faults come back at once as strictyaml.Faults.
+func Load(path string) (*Loaded, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open configuration: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	raw, err := io.ReadAll(io.LimitReader(f, strictyaml.MaxBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	loaded, err := Parse(raw)
+	if faults := (strictyaml.Faults)(nil); errors.As(err, &faults) {
+		return nil, fmt.Errorf("%s:\n%w", path, err)
+	}
+	return loaded, err
+}
+
+// Parse is Load for bytes in memory.
+func Parse(raw []byte) (*Loaded, error) {
+	c := Config{}
+	doc := strictyaml.Parse(raw, &c)
+	if doc.Err() == nil { // values behind a syntax or type fault would only bring false alarms
+		c.complete()
+		c.check(doc)
+	}
+	if err := doc.Err(); err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(raw)
+	return &Loaded{Config: c, ID: "sha256:" + hex.EncodeToString(sum[:])}, nil
+}
+
+func setDefault[T comparable](v *T, value T) {
+	if *v == *new(T) {
+		*v = value
+	}
+}
+
+func (c *Config) complete() {
+	setDefault(&c.MQTT.Local, DefaultLocalBroker)
+	setDefault(&c.StateDir, DefaultStateDir)
+	setDefault(&c.BundleDir, filepath.Join(c.StateDir, "bundles"))
+	setDefault(&c.Outbox.MaxBytes, defaultBudget)
+	setDefault(&c.Evidence.Dir, filepath.Join(c.StateDir, "evidence"))
+	setDefault(&c.Evidence.MaxBytes, defaultBudget)
+	setDefault(&c.Evidence.MaxCrops, defaultCrops)
+	setDefault(&c.Evidence.Quality, defaultQuality)
+	setDefault(&c.Health.Listen, DefaultHealth)
+	setDefault(&c.Worker.ONNXRuntime, os.Getenv("SIGHTLINE_ONNXRUNTIME"))
+	if c.MQTT.ClientID == "" {
+		if host, err := os.Hostname(); err == nil {
+			c.MQTT.ClientID = host
+		}
+	}
+	for i := range c.Stations {
+		c.Stations[i].complete()
+	}
+}
+
+func (s *Station) complete() {
+	setDefault(&s.Trigger.Mode, ModeContinuous)
+	setDefault(&s.Trigger.Deadline, DefaultDeadline)
+	setDefault(&s.OpenTimeout, DefaultOpenTimeout)
+	setDefault(&s.ReadTimeout, DefaultReadTimeout)
+	if s.Trigger.Mode == ModeInterval {
+		setDefault(&s.Trigger.Interval, DefaultInterval)
+	}
+}

@@ -1,0 +1,125 @@
+package bundle_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sightline-edge/sightline/models/bundle"
+)
+
+const manifest = `name: pcb
+version: "1.2.0"
+serial: 3
+input: {width: 640, height: 640, channels: 1}
+decoder: {family: yolov8}
+classes:
+  - {name: open, threshold: 0.5}
+  - {name: short, threshold: 0.4}
+golden:
+  samples: [{image: golden/a.png, expect: golden/a.json}]
+`
+
+func write(t *testing.T, dir string, files map[string]string) string {
+	t.Helper()
+	for name, content := range files {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+	}
+	return dir
+}
+
+func folder(t *testing.T, manifest string) string {
+	t.Helper()
+	return write(t, t.TempDir(), map[string]string{
+		"bundle.yaml": manifest, "model.onnx": "weights", "golden/a.png": "png",
+		"golden/a.json": `[{"class":"open","score":0.9,"box":[1,2,3,4]}]`,
+	})
+}
+
+func TestManifestIsCompletedWithDefaults(t *testing.T) {
+	b, err := bundle.Load(folder(t, manifest))
+	require.NoError(t, err)
+	m := b.Manifest
+	require.Equal(t, []string{"open", "short"}, b.ClassNames())
+	require.Equal(t, bundle.ColorGray, m.Preprocess.Color)
+	require.InDelta(t, 1.0/255, *m.Preprocess.Scale, 1e-12)
+	require.Equal(t, []float64{1}, m.Preprocess.Std)
+	require.Equal(t, "cpu", m.Providers.Order[2].Name)
+	expected, err := b.Expected(m.Golden.Samples[0])
+	require.NoError(t, err)
+	require.Equal(t, [4]float32{1, 2, 3, 4}, expected[0].Box)
+}
+
+func TestDigestCoversEachByteAndName(t *testing.T) {
+	dir := folder(t, manifest)
+	digest := func() string {
+		b, err := bundle.Load(dir)
+		require.NoError(t, err)
+		return b.Digest
+	}
+	first := digest()
+	require.Equal(t, first, digest())
+	write(t, dir, map[string]string{"model.onnx": "Weights"})
+	second := digest()
+	require.NotEqual(t, first, second)
+	write(t, dir, map[string]string{"CARD.md": ""})
+	require.NotEqual(t, second, digest())
+}
+
+func TestFaultsOfAManifestComeTogether(t *testing.T) {
+	_, err := bundle.Load(folder(t, `name: "p/cb"
+version: 1.2
+input: {width: 8, height: 640, channels: 2, layout: chwn}
+preprocess: {color: gray, std: [0]}
+decoder: {family: yolov9}
+model: ../model.onnx
+classes: [{name: open, threshold: 2}, {name: open, threshold: 0.5}]
+providers: {order: [{name: npu}], policy: maybe}
+`))
+	for _, want := range []string{
+		"line 1: name", "line 2: version", "line 3: input.width", "line 3: input.channels", "line 3: input.layout",
+		"line 4: preprocess.color", "line 4: preprocess.std", "line 5: decoder.family", "line 6: model:",
+		"line 7: classes[0].threshold", "line 7: classes[1].name: open is there twice",
+		"line 8: providers.order[0].name", "line 8: providers.policy",
+	} {
+		require.ErrorContains(t, err, want)
+	}
+}
+
+func TestNothingOutsideTheFolderIsTouched(t *testing.T) {
+	outside := write(t, t.TempDir(), map[string]string{"secret": "x"})
+	for name, plant := range map[string]func(dir string) error{
+		"model is a symbolic link": func(dir string) error {
+			_ = os.Remove(filepath.Join(dir, "model.onnx"))
+			return os.Symlink(filepath.Join(outside, "secret"), filepath.Join(dir, "model.onnx"))
+		},
+		"another file is a symbolic link": func(dir string) error {
+			return os.Symlink(filepath.Join(outside, "secret"), filepath.Join(dir, "extra"))
+		},
+		"a folder is a symbolic link": func(dir string) error {
+			return os.Symlink(outside, filepath.Join(dir, "more"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := folder(t, manifest)
+			require.NoError(t, plant(dir))
+			_, err := bundle.Load(dir)
+			require.Error(t, err)
+		})
+	}
+}
+
+func TestMissingPartsAreNamed(t *testing.T) {
+	_, err := bundle.Load(filepath.Join(t.TempDir(), "absent"))
+	require.ErrorContains(t, err, "open bundle folder")
+	_, err = bundle.Load(t.TempDir())
+	require.ErrorIs(t, err, bundle.ErrBundle)
+	dir := folder(t, strings.Replace(manifest, "golden/a.json", "golden/b.json", 1))
+	_, err = bundle.Load(dir)
+	require.ErrorContains(t, err, `line 10: golden.samples[0].expect: file "golden/b.json" is missing`)
+}
