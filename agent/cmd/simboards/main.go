@@ -20,7 +20,7 @@ type settings struct {
 	out     string
 	boards  uint64
 	first   uint64
-	quality int
+	quality [2]int // of the inspected board, of its template
 	line    sim.Options
 }
 
@@ -55,7 +55,8 @@ func parse(args []string, progress io.Writer) (settings, error) {
 	f.StringVar(&s.out, "out", "", "folder to write images/ and labels/ into")
 	f.Uint64Var(&s.boards, "boards", 100, "number of boards")
 	f.Uint64Var(&s.first, "first", 0, "index of the first board, to continue a set")
-	f.IntVar(&s.quality, "quality", 93, "JPEG quality, 1 to 100")
+	f.IntVar(&s.quality[0], "quality", 75, "JPEG quality of the boards, 1 to 100")
+	f.IntVar(&s.quality[1], "template-quality", 95, "JPEG quality of the templates, 1 to 100")
 	f.Uint64Var(&s.line.Seed, "seed", 1, "seed of the line")
 	f.Float64Var(&s.line.Defects, "defects", 3, "mean number of defects on a defective board, 0 or at least 1")
 	f.Float64Var(&s.line.Clean, "clean", 0.1, "share of boards without defects, 0 to 1")
@@ -70,8 +71,8 @@ func parse(args []string, progress io.Writer) (settings, error) {
 		return s, fmt.Errorf("unexpected argument %q: everything is a flag, see -help", f.Arg(0))
 	case s.out == "":
 		return s, errors.New("-out is missing: name the folder to write to")
-	case s.quality < 1 || s.quality > 100:
-		return s, fmt.Errorf("-quality is %d; it must be from 1 to 100", s.quality)
+	case min(s.quality[0], s.quality[1]) < 1 || max(s.quality[0], s.quality[1]) > 100:
+		return s, fmt.Errorf("qualities are %d and %d; they must be from 1 to 100", s.quality[0], s.quality[1])
 	}
 	return s, nil
 }
@@ -84,11 +85,11 @@ func export(s settings, r *sim.Renderer, progress io.Writer) error {
 		index := s.first + n
 		base := filepath.Join(s.out, "images", id(s, index))
 		truth = r.Render(index, img.Pix, truth[:0])
-		if err := writeJPEG(base+"_test.jpg", img, s.quality); err != nil {
+		if err := writeJPEG(base+"_test.jpg", img, s.quality[0]); err != nil {
 			return err
 		}
 		r.Template(index, img.Pix)
-		if err := writeJPEG(base+"_temp.jpg", img, s.quality); err != nil {
+		if err := writeJPEG(base+"_temp.jpg", img, s.quality[1]); err != nil {
 			return err
 		}
 		if err := writeLabels(filepath.Join(s.out, "labels", id(s, index)+".txt"), truth); err != nil {

@@ -18,18 +18,18 @@ func drawBoard(l *layout) {
 	if l.r.chance(40) {
 		l.c.tilt = l.r.in(-24, 24)
 	}
-	l.c.transposed = l.r.chance(30)
+	l.c.transposed = l.r.chance(20)
 	l.w, l.h = l.c.size()
 	switch p := l.r.in(0, 99); {
-	case p < 30:
+	case p < 28:
 		l.drawMixed()
-	case p < 50:
+	case p < 46:
 		l.drawBuses()
-	case p < 65:
+	case p < 60:
 		l.drawPours()
-	case p < 85:
+	case p < 81:
 		l.drawFine()
-	case p < 93:
+	case p < 91:
 		l.drawFingers()
 	default:
 		l.drawRounds()
@@ -66,10 +66,10 @@ func (l *layout) drawMixed() {
 	if l.r.chance(25) {
 		l.text(l.r.in(-6, 40), l.r.in(-20, 20))
 	}
-	for range l.per(0, 2) {
-		l.bundle(l.r.in(1, 3), l.r.in(14, 34), l.r.in(12, 26))
+	for range l.per(0, 3) {
+		l.bundle(l.r.in(1, 3), l.r.in(14, 50), l.r.in(12, 26))
 	}
-	if l.r.chance(35) {
+	for range l.per(0, 3) {
 		x, y := l.spot(60)
 		l.pour(area{x, y, x + l.r.in(120, 300), y + l.r.in(100, 220)}, 0)
 	}

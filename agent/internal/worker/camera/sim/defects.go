@@ -14,7 +14,7 @@ const (
 const (
 	copperValue, boardValue = 0, 255
 	// attempts at a place for one defect before its class is drawn anew, and how often that is done.
-	attempts, redraws = 150, 6
+	attempts, redraws = 500, 6
 	// leastChange is the number of pixels by which a defect must differ from the template, however that is
 	// exposed; the data set's smallest differ by about forty.
 	leastChange = 36
@@ -115,19 +115,20 @@ func (f *flaws) open(x, y int) bool {
 	}
 	along := &headings[(g.heading+2)&7]
 	mx, my := (g.x0+g.x1)/2, (g.y0+g.y1)/2
-	reach := 14 + g.length/4
+	reach := 16 + g.length/3
 	ax, ay, bx, by := mx+along.x*reach>>12, my+along.y*reach>>12, mx-along.x*reach>>12, my-along.y*reach>>12
 	if !f.connected(ax, ay, bx, by, copperValue) {
 		return false
 	}
 	width := f.r.in(5, 9)
-	if f.r.chance(25) {
+	if f.r.chance(30) {
 		width = f.r.in(9, 16)
 	}
 	slant := f.r.in(-1, 1) * f.r.in(0, 5)
 	beyond := &headings[g.heading]
 	ex, ey := beyond.x*3>>12, beyond.y*3>>12
 	sx, sy := along.x*slant>>12, along.y*slant>>12
+	f.flecks = f.r.in(0, 1) * f.r.in(0, 1) * f.r.in(5, 35)
 	f.bent(g.x0-ex+sx, g.y0-ey+sy, g.x1+ex-sx, g.y1+ey-sy, width, boardValue)
 	return f.value(ax, ay) == copperValue && f.value(bx, by) == copperValue &&
 		!f.connected(ax, ay, bx, by, copperValue)
@@ -156,42 +157,41 @@ func (f *flaws) short(x, y int) bool {
 	return f.connected(ax, ay, bx, by, copperValue)
 }
 
-// mousebite gnaws into copper from its edge, and leaves at least a third of it.
+// mousebite gnaws into copper from its edge, and leaves enough of it to conduct.
 func (f *flaws) mousebite(x, y int) bool {
-	depth, width := f.r.in(6, 15), f.r.in(4, 8)
-	return f.fromEdge(x, y, copperValue, depth, width, depth/2+3)
+	f.flecks = f.r.in(0, 1) * f.r.in(0, 1) * f.r.in(5, 25)
+	return f.fromEdge(x, y, copperValue, f.r.in(6, 15), f.r.in(4, 8))
 }
 
 // spur grows copper out of an edge into the gap, and leaves some of the gap.
 func (f *flaws) spur(x, y int) bool {
-	length, width := f.r.in(7, 16), f.r.in(4, 7)
-	return f.fromEdge(x, y, boardValue, length, width, width/2+4)
+	return f.fromEdge(x, y, boardValue, f.r.in(7, 16), f.r.in(4, 7))
 }
 
-// fromEdge draws a stroke from the nearest edge into the medium that (x, y) lies in, which must go on for
-// reserve pixels beyond the stroke's end, all around it.
-func (f *flaws) fromEdge(x, y int, medium byte, length, width, reserve int) bool {
+// fromEdge draws a stroke from an edge into the medium that (x, y) lies in, shorter where that is narrow, and
+// leaves three pixels of it around the stroke's end.
+func (f *flaws) fromEdge(x, y int, medium byte, length, width int) bool {
 	if f.value(x, y) != medium {
 		return false
 	}
-	heading, reach := f.r.in(0, 7), 0
-	d := &headings[heading]
-	for ; reach < 80 && f.value(x+d.x*reach>>12, y+d.y*reach>>12) == medium; reach++ {
-	}
-	ex, ey := x+d.x*reach>>12, y+d.y*reach>>12
-	if reach >= 80 || !f.inside(ex, ey) {
+	heading := f.r.in(0, 7)
+	d, side := &headings[heading], &headings[(heading+2)&7]
+	reach := f.run(x, y, d.x, d.y, medium) + 1
+	if reach >= longestChord {
 		return false
 	}
+	if through := reach + f.run(x, y, -d.x, -d.y, medium); length > through*60/100 {
+		length = through * 60 / 100
+	}
+	ex, ey := x+d.x*reach>>12, y+d.y*reach>>12
 	lean := f.r.in(-length, length) / 2
-	side := &headings[(heading+2)&7]
-	tx := ex - d.x*length>>12 + side.x*lean>>12
-	ty := ey - d.y*length>>12 + side.y*lean>>12
-	if !f.uniform(tx, ty, reserve+width/2, medium) {
+	tx, ty := ex-d.x*length>>12+side.x*lean>>12, ey-d.y*length>>12+side.y*lean>>12
+	if length < 5 || !f.uniform(tx, ty, width/2+3, medium) {
 		return false
 	}
 	f.bent(ex, ey, tx, ty, width, ^medium)
 	if f.r.chance(30) {
-		f.bent(tx, ty, tx+f.r.in(-5, 5), ty+f.r.in(-5, 5), width-1, ^medium)
+		f.bent(tx, ty, tx+f.r.in(-4, 4), ty+f.r.in(-4, 4), width-2, ^medium)
 	}
 	return true
 }

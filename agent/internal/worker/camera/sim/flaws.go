@@ -12,6 +12,7 @@ type flaws struct {
 	dst     []byte
 	w, h    int
 	r       random
+	flecks  int  // percent of a stroke's pixels that the brush misses
 	changed area // what the last defect touched, then what it changed
 	kept    [side * side]byte
 	keptAt  area
@@ -22,7 +23,7 @@ type flaws struct {
 
 func (f *flaws) begin(dst []byte, w, h int, r random) { f.dst, f.w, f.h, f.r = dst, w, h, r }
 
-func (f *flaws) reset() { f.changed, f.keptAt = area{}, area{} }
+func (f *flaws) reset() { f.changed, f.keptAt, f.flecks = area{}, area{}, 0 }
 
 func (f *flaws) inside(x, y int) bool { return x >= 0 && y >= 0 && x < f.w && y < f.h }
 
@@ -56,11 +57,20 @@ func (f *flaws) dab(x, y, diameter int, value byte) {
 	for j := max(y-before, f.keptAt.y0); j <= min(y+after, f.keptAt.y1-1); j++ {
 		for i := max(x-before, f.keptAt.x0); i <= min(x+after, f.keptAt.x1-1); i++ {
 			u, v := 2*(i-x)+1-diameter&1, 2*(j-y)+1-diameter&1
-			if u*u+v*v <= limit {
+			if u*u+v*v <= limit && !f.missed(i, j) {
 				f.dst[j*f.w+i] = value
 			}
 		}
 	}
+}
+
+// missed is fixed for a pixel, so that overlapping dabs do not fill each other's flecks.
+func (f *flaws) missed(x, y int) bool {
+	if f.flecks == 0 {
+		return false
+	}
+	r := random{state: uint64(y)<<32 | uint64(x)>>1}
+	return r.chance(f.flecks)
 }
 
 // keep saves the window around (x, y), once for each defect.

@@ -6,9 +6,11 @@ import "math"
 // the others are exact. The error of a stored block is one of quantised cosine coefficients, each wrong by up
 // to half its step, so that is how it is made here, from a fixed set of such errors.
 const (
-	block         = 8
-	ringings      = 64
-	ringingFactor = 14 // percent of the base table: about quality 93
+	block    = 8
+	ringings = 64
+	// Scales of the base table, in percent: the data set's inspected boards are of quality 75, its templates
+	// of quality 95.
+	testScale, templateScale = 50, 10
 )
 
 type jpegNoise [ringings][block * block]int8
@@ -21,13 +23,13 @@ var baseSteps = [block * block]uint8{
 	49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
 }
 
-func newJPEGNoise() *jpegNoise {
+func newJPEGNoise(scale int) *jpegNoise {
 	var n jpegNoise
 	r := stream(0, 0, purposeRinging)
 	for k := range n {
 		var coefficient [block * block]int
 		for i, step := range baseSteps {
-			half := int(step) * ringingFactor * 64 / 200
+			half := int(step) * scale * 64 / 200
 			coefficient[i] = r.in(-half, half)
 		}
 		n[k] = inverseCosine(&coefficient)

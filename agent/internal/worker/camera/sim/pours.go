@@ -113,9 +113,9 @@ func (l *layout) clearing(x, y int) {
 
 // drawRounds: large discs, as of ring-shaped boards, with windows, channels and drills.
 func (l *layout) drawRounds() {
-	for range l.per(2, 4) {
-		x, y := l.spot(200)
-		l.place(disc(x, y, l.r.in(120, 420)), l.r.in(16, 60))
+	for range l.per(3, 8) {
+		x, y := l.spot(240)
+		l.place(disc(x, y, l.r.in(160, 460)), l.r.in(16, 40))
 	}
 	for range l.per(6, 16) {
 		l.inPour()
@@ -125,39 +125,58 @@ func (l *layout) drawRounds() {
 	}
 }
 
-// drawFingers: wide parallel bands, interrupted, jogged and drilled.
+// drawFingers: wide parallel bands, some interrupted, jogged or drilled.
 func (l *layout) drawFingers() {
-	gap := l.r.in(14, 50)
+	gap := l.r.in(16, 50)
 	round := l.r.in(0, 1) * l.r.in(8, 22)
+	end := l.h + 40
+	if l.r.chance(40) {
+		end = l.h * l.r.in(30, 90) / 100
+	}
 	for x := -l.r.in(0, 60); x < l.w+20; {
-		width := l.r.in(38, 80)
-		if l.r.chance(25) {
+		width := l.r.in(46, 70)
+		if l.r.chance(30) {
 			width = l.r.in(80, 130)
 		}
-		l.band(x, width, gap, round)
-		x += width + gap
+		l.band(x, width, gap, end, round)
+		x += width + gap + l.r.in(0, 1)*l.r.in(0, 20)
 	}
 }
 
-// band draws one column of fingers.
-func (l *layout) band(x, width, gap, round int) {
-	for y := -l.r.in(20, 300); y < l.h; {
-		length := l.r.in(150, 900)
-		jog := 0
-		if length < 500 && l.r.chance(50) {
-			jog = min(l.r.in(10, 60), width-14)
+// band draws one column of fingers, down to end.
+func (l *layout) band(x, width, gap, end, round int) {
+	if l.r.chance(50) {
+		l.finger(x, -30, width, end, round)
+		return
+	}
+	for y := -l.r.in(30, 200); y < end; {
+		bottom := min(end, y+l.r.in(150, 700))
+		if bottom-y < 300 && l.r.chance(50) {
+			l.jog(x, y, width, bottom)
+		} else {
+			l.finger(x, y, width, bottom, round)
 		}
-		l.c.fill(chamferedOrRound(x, y, x+width, y+length, jog, round))
-		if l.r.chance(40) {
-			l.drill(x+width/2, y+length-width/2, l.r.in(6, 8))
-		}
-		y += length + gap + l.r.in(0, 1)*l.r.in(0, 120)
+		y = bottom + gap + l.r.in(0, 1)*l.r.in(0, 120)
 	}
 }
 
-func chamferedOrRound(x0, y0, x1, y1, cut, round int) shape {
-	if cut > 0 {
-		return chamfered(x0, y0, x1, y1, [4]int{cut, 0, 0, cut / 2})
+func (l *layout) finger(x, top, width, bottom, round int) {
+	l.c.fill(rect(x, top, x+width, bottom, round))
+	if l.r.chance(50) {
+		l.drill(x+width/2+l.r.in(-8, 8), bottom-l.r.in(30, 60), l.r.in(4, 8))
 	}
-	return rect(x0, y0, x1, y1, round)
+}
+
+// jog is a finger of which the upper half stands aside, joined by a slope.
+func (l *layout) jog(x, top, width, bottom int) {
+	aside := min(width/2, (bottom-top)/4)
+	middle := (top + bottom) / 2
+	l.c.fill(rect(x+aside, top, x+width, middle-aside/2, 0))
+	l.c.fill(shape{n: 4, pts: [8]point{
+		{(x + aside) * unit, (middle - aside/2 - 1) * unit},
+		{(x + width) * unit, (middle - aside/2 - 1) * unit},
+		{(x + width - aside) * unit, (middle + aside/2 + 1) * unit},
+		{x * unit, (middle + aside/2 + 1) * unit},
+	}})
+	l.c.fill(rect(x, middle+aside/2, x+width-aside, bottom, 0))
 }

@@ -11,18 +11,20 @@ const traceGap = 9 // least distance of a routed trace from other copper, pixels
 // in a pad of its own where there is room for one.
 func (l *layout) trace(x, y, radius, width int) {
 	heading := l.r.in(0, 3) * 2
-	arrived := heading
+	arrived, moved := heading, false
 	clearance := radius + width/2 + traceGap + 3
 	for range l.r.in(2, 6) {
 		nx, ny, ok := l.step(x, y, heading, width, clearance)
 		if !ok {
-			return
+			break
 		}
-		x, y, arrived = nx, ny, heading
+		x, y, arrived, moved = nx, ny, heading, true
 		clearance = width + traceGap + 3
 		heading = (heading + l.r.in(0, 1)*2 + 7) & 7
 	}
-	l.terminate(x, y, arrived, width)
+	if moved {
+		l.terminate(x, y, arrived, width)
+	}
 }
 
 // step draws one straight piece; it is shortened until it fits.

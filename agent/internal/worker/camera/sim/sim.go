@@ -25,8 +25,7 @@ const (
 	purposeLayout
 	purposeExposure
 	purposeDefects
-	purposeNoise
-	purposeTemplateNoise
+	purposeNoise // and one more, for the template
 )
 
 // Options of the simulated line. A larger frame shows a larger board at the same scale.
@@ -80,7 +79,7 @@ type Renderer struct {
 	canvas  *canvas
 	layout  layout
 	scanner *scanner
-	noise   *jpegNoise
+	noise   [2]*jpegNoise // of the inspected board, of the template
 	flaws   flaws
 }
 
@@ -90,7 +89,8 @@ func NewRenderer(o Options) (*Renderer, error) {
 		return nil, fmt.Errorf("simulated camera: %w", err)
 	}
 	c := newCanvas(o.Width, o.Height)
-	r := &Renderer{opt: o, canvas: c, scanner: newScanner(c), noise: newJPEGNoise()}
+	r := &Renderer{opt: o, canvas: c, scanner: newScanner(c)}
+	r.noise = [2]*jpegNoise{newJPEGNoise(testScale), newJPEGNoise(templateScale)}
 	r.layout.c = c
 	return r, nil
 }
@@ -102,7 +102,7 @@ func (r *Renderer) Render(index uint64, dst []byte, truth []Truth) []Truth {
 	test, template := r.draw(index)
 	r.scanner.scan(r.canvas, test, dst)
 	truth = r.blemish(index, dst, template, truth)
-	r.finish(index, purposeNoise, dst)
+	r.finish(index, 0, dst)
 	return truth
 }
 
@@ -112,7 +112,7 @@ func (r *Renderer) Template(index uint64, dst []byte) {
 	dst = dst[:r.opt.Width*r.opt.Height]
 	_, template := r.draw(index)
 	r.scanner.scan(r.canvas, template, dst)
-	r.finish(index, purposeTemplateNoise, dst)
+	r.finish(index, 1, dst)
 }
 
 // draw puts the board on the canvas and says how it passes the camera, as inspected and as template.
@@ -120,7 +120,7 @@ func (r *Renderer) draw(index uint64) (test, template exposure) {
 	r.layout.r = stream(r.opt.Seed, index, purposeLayout)
 	drawBoard(&r.layout)
 	x := stream(r.opt.Seed, index, purposeExposure)
-	roughness := x.in(3, 26)
+	roughness := x.in(2, 16)
 	test, template = expose(&x, roughness), expose(&x, roughness)
 	template.dx, template.dy = shift(&x), shift(&x)
 	return test, template
@@ -141,10 +141,10 @@ func shift(x *random) int {
 	return x.in(0, 1)*2 - 1
 }
 
-func (r *Renderer) finish(index, purpose uint64, dst []byte) {
+func (r *Renderer) finish(index, kind uint64, dst []byte) {
 	if r.opt.Exact {
 		return
 	}
-	x := stream(r.opt.Seed, index, purpose)
-	r.noise.apply(dst, r.opt.Width, r.opt.Height, &x)
+	x := stream(r.opt.Seed, index, purposeNoise+kind)
+	r.noise[kind].apply(dst, r.opt.Width, r.opt.Height, &x)
 }
