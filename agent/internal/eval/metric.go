@@ -4,6 +4,8 @@ package eval
 import (
 	"cmp"
 	"slices"
+
+	"github.com/sightline-edge/sightline/agent/event"
 )
 
 // Box is a labelled or detected defect. Corners are x1, y1, x2, y2 in pixels, exclusive at right and bottom.
@@ -137,7 +139,7 @@ func (m *matching) image(im *Image, class int, overlap float64) {
 	for _, d := range detected {
 		best, at := overlap, -1
 		for j := range labels {
-			if o := IoU(d.Corners, labels[j].Corners); !taken[j] && o > best {
+			if o := event.Overlap(d.Corners, labels[j].Corners); !taken[j] && o > best {
 				best, at = o, j
 			}
 		}
@@ -210,19 +212,4 @@ func (m matching) cocoPrecision() float64 {
 		sum += precision[i]
 	}
 	return sum / recalls
-}
-
-// IoU is the intersection of two boxes over their union, 0 for boxes without area.
-func IoU(a, b [4]float32) float64 {
-	w := min(a[2], b[2]) - max(a[0], b[0])
-	h := min(a[3], b[3]) - max(a[1], b[1])
-	if w <= 0 || h <= 0 {
-		return 0
-	}
-	both := float64(w) * float64(h)
-	return both / (area(a) + area(b) - both)
-}
-
-func area(b [4]float32) float64 {
-	return float64(b[2]-b[0]) * float64(b[3]-b[1])
 }
