@@ -1,0 +1,122 @@
+package demo
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+	"github.com/charmbracelet/lipgloss"
+
+	"github.com/sightline-edge/sightline/agent/event"
+)
+
+const (
+	recentParts = 12
+	refresh     = 150 * time.Millisecond
+)
+
+// describe is one part as a line: id, verdict, time, what was found and what was there.
+func describe(p *Part) string {
+	words := make([]string, 0, len(p.Result.Defects)+1)
+	for _, d := range p.Result.Defects {
+		words = append(words, fmt.Sprintf("%s %.2f", d.Class, d.Score))
+	}
+	if p.Result.Reason != "" {
+		words = append(words, strings.TrimSpace(p.Result.Reason+" "+p.Result.Detail))
+	}
+	if p.Drawn > 0 || len(p.Result.Defects) > 0 {
+		words = append(words, fmt.Sprintf("(%d of %d drawn)", p.Found, p.Drawn))
+	}
+	return fmt.Sprintf("%s  %-7s %4d ms  %s",
+		p.ID, p.Result.Verdict, p.Latency.Milliseconds(), strings.Join(words, ", "))
+}
+
+// plain prints a line for each part, for pipes and logs.
+type plain struct{ out io.Writer }
+
+func (v plain) part(p Part) { _, _ = fmt.Fprintln(v.out, describe(&p)) }
+
+// live is the terminal view: it redraws from the tally until the person quits.
+type live struct {
+	tally  *Tally
+	places places
+	goal   int
+	quit   func()
+	width  int
+}
+
+// places are what a person may want to open.
+type places struct{ Folder, Evidence, LineBroker, CloudBroker, Kafka, Metrics string }
+
+type tick time.Time
+
+func (l live) Init() tea.Cmd { return next() }
+
+func next() tea.Cmd { return tea.Tick(refresh, func(t time.Time) tea.Msg { return tick(t) }) }
+
+func (l live) Update(message tea.Msg) (tea.Model, tea.Cmd) {
+	switch m := message.(type) {
+	case tick:
+		return l, next()
+	case tea.WindowSizeMsg:
+		l.width = m.Width
+	case tea.KeyMsg:
+		if k := m.String(); k == "ctrl+c" || k == "q" {
+			l.quit()
+		}
+	}
+	return l, nil
+}
+
+func (l live) View() string {
+	s := l.tally.Summarize(recentParts)
+	var b strings.Builder
+	title := lipgloss.NewStyle().Bold(true).Render("Sightline demo")
+	fmt.Fprintf(&b, "%s  simulated line, real agent, worker, ONNX Runtime and bridge; Ctrl-C stops\n\n", title)
+	fmt.Fprintf(&b, "  parts %s   verdicts %d   PLC %d   Kafka %d   lost %s   duplicated %s\n",
+		l.progress(s.Parts), s.Verdicts, s.PLC, s.Kafka, alarm(s.Parts-s.PLC > plcWindow, s.Parts-s.PLC),
+		alarm(s.Duplicated > 0, s.Duplicated))
+	fmt.Fprintf(&b, "  %s %d   %s %d   %s %d   drawn defects found %d of %d   false alarms %d\n",
+		colour(event.Pass), s.Kinds[event.Pass], colour(event.Fail), s.Kinds[event.Fail],
+		colour(event.Unknown), s.Kinds[event.Unknown], s.Found, s.Drawn, s.FalseAlarm)
+	fmt.Fprintf(&b, "  trigger to verdict p50 %d ms, p99 %d ms   first verdict after %.1f s\n\n",
+		s.P50.Milliseconds(), s.P99.Milliseconds(), s.First.Seconds())
+	for i := range s.Recent {
+		p := &s.Recent[i]
+		line := strings.Replace(describe(p), string(p.Result.Verdict), colour(p.Result.Verdict), 1)
+		b.WriteString("  " + lipgloss.NewStyle().MaxWidth(max(l.width-2, 40)).Render(line) + "\n")
+	}
+	b.WriteString(strings.Repeat("\n", max(0, recentParts-len(s.Recent))))
+	faint := lipgloss.NewStyle().Faint(true)
+	b.WriteString("\n" + faint.Render(l.places.String()) + "\n")
+	return b.String()
+}
+
+func (l live) progress(parts int) string {
+	if l.goal == 0 {
+		return fmt.Sprint(parts)
+	}
+	const cells = 20
+	done := min(cells, parts*cells/l.goal)
+	return fmt.Sprintf("%d/%d %s%s", parts, l.goal, strings.Repeat("█", done), strings.Repeat("░", cells-done))
+}
+
+func (p places) String() string {
+	return fmt.Sprintf("  pictures      %s\n  logs, config  %s\n  line broker   %s\n"+
+		"  cloud broker  %s (embedded, for demonstration)\n  Kafka         %s (embedded, for demonstration)\n"+
+		"  metrics       %s", p.Evidence, p.Folder, p.LineBroker, p.CloudBroker, p.Kafka, p.Metrics)
+}
+
+func colour(v event.Verdict) string {
+	ansi := map[event.Verdict]string{event.Pass: "2", event.Fail: "1", event.Rework: "3", event.Unknown: "5"}[v]
+	return lipgloss.NewStyle().Bold(true).Foreground(lipgloss.Color(ansi)).Render(string(v))
+}
+
+func alarm(on bool, n int) string {
+	if !on {
+		return fmt.Sprint(n)
+	}
+	return lipgloss.NewStyle().Bold(true).Foreground(lipgloss.Color("1")).Render(fmt.Sprint(n))
+}
