@@ -1,0 +1,165 @@
+package plc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/sightline-edge/sightline/agent/event"
+	"github.com/sightline-edge/sightline/agent/internal/broker"
+	"github.com/sightline-edge/sightline/agent/topic"
+)
+
+// sendResults is the results' own goroutine, so that nothing stands before a verdict on its way to the PLC.
+func (h *Handshake) sendResults(ctx context.Context, c conn) {
+	for {
+		h.mu.Lock()
+		e, ok := h.results.next()
+		h.mu.Unlock()
+		if !ok {
+			if !h.wait(ctx, h.pending, nil) {
+				return
+			}
+			continue
+		}
+		if err := h.publish(ctx, c, broker.Message{
+			Topic: h.opts.Station.Topic(topic.Result), QoS: 1, Payload: e.payload,
+		}); err != nil {
+			if !h.undelivered(ctx, err) {
+				return
+			}
+			continue
+		}
+		h.mu.Lock()
+		h.results.sentOut(e.id)
+		h.mu.Unlock()
+	}
+}
+
+// undelivered waits before the next attempt and returns false when there is none.
+func (h *Handshake) undelivered(ctx context.Context, err error) bool {
+	h.counts.NotDelivered.Add(1)
+	if !errors.Is(err, broker.ErrNotConnected) {
+		h.complain("result not taken by the local broker, trying on", "error", err)
+	}
+	timer := time.NewTimer(retryAfter)
+	defer timer.Stop()
+	select {
+	case <-h.pending:
+	case <-timer.C:
+	case <-ctx.Done():
+		return false
+	}
+	return true
+}
+
+// sendMessages sends acknowledgements and acquisitions in order. One that fails is not sent again: it speaks of a
+// moment that has passed, and the result follows in any case.
+func (h *Handshake) sendMessages(ctx context.Context, c conn) {
+	for {
+		select {
+		case m := <-h.messages:
+			h.sendMessage(ctx, c, m)
+			continue
+		default:
+		}
+		select {
+		case m := <-h.messages:
+			h.sendMessage(ctx, c, m)
+		case <-h.stopping:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (h *Handshake) sendMessage(ctx context.Context, c conn, m broker.Message) {
+	if err := h.publish(ctx, c, m); err != nil {
+		h.counts.Lost.Add(1)
+		h.complain("message not taken by the local broker", "topic", m.Topic, "error", err)
+	}
+}
+
+// sendStates says the state each second, and at once when it changes.
+func (h *Handshake) sendStates(ctx context.Context, c conn) {
+	ticker := time.NewTicker(heartbeat)
+	defer ticker.Stop()
+	var beats uint64
+	var said event.StateData
+	for more := true; more; {
+		now := h.State()
+		now.Heartbeat = beats
+		m, err := h.stateMessage(now)
+		if err != nil {
+			h.complain("state not encoded", "error", err)
+			return
+		}
+		if news(said, now) {
+			said = now
+			h.opts.Announce(m.Payload)
+		}
+		_ = h.publish(ctx, c, m) // said again at the next beat
+		more = h.wait(ctx, h.changed, ticker.C)
+		beats++
+	}
+	h.lastState(ctx, c)
+}
+
+// lastState leaves the state of the end with the broker: a goodbye in order sends no will.
+func (h *Handshake) lastState(ctx context.Context, c conn) {
+	if m, err := h.stateMessage(h.State()); err == nil {
+		h.opts.Announce(m.Payload)
+		_ = h.publish(ctx, c, m)
+	}
+}
+
+func news(before, now event.StateData) bool {
+	before.Heartbeat, before.HeldResults = now.Heartbeat, now.HeldResults
+	return before != now
+}
+
+// wait returns true to go on: something is due, or a tick came.
+func (h *Handshake) wait(ctx context.Context, due <-chan struct{}, ticks <-chan time.Time) bool {
+	select {
+	case <-due:
+	case <-ticks:
+	case <-h.stopping:
+		return false
+	case <-ctx.Done():
+		return false
+	}
+	return true
+}
+
+func (h *Handshake) publish(ctx context.Context, c conn, m broker.Message) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return c.Publish(ctx, m)
+}
+
+func (h *Handshake) say(leaf topic.Leaf, m any) {
+	payload, err := json.Marshal(m)
+	if err == nil {
+		select {
+		case h.messages <- broker.Message{Topic: h.opts.Station.Topic(leaf), QoS: 1, Payload: payload}:
+			return
+		default:
+		}
+	}
+	h.counts.Lost.Add(1)
+	h.complain("message dropped: the local broker does not keep up", "leaf", leaf)
+}
+
+func (h *Handshake) stateMessage(s event.StateData) (broker.Message, error) {
+	id, err := event.NewID()
+	if err != nil {
+		return broker.Message{}, err
+	}
+	payload, err := event.Encode(id, event.TypeState, h.opts.Station, "", time.Now(), s)
+	if err != nil {
+		return broker.Message{}, err
+	}
+	return broker.Message{Topic: h.opts.Station.Topic(topic.State), QoS: 1, Retained: true, Payload: payload}, nil
+}

@@ -1,0 +1,137 @@
+// Package verdict turns the detections of one part into its verdict, by the station's rules: thresholds and minimum
+// sizes for each class, zones, and what a class means.
+package verdict
+
+import (
+	"math"
+
+	"github.com/sightline-edge/sightline/agent/event"
+	"github.com/sightline-edge/sightline/agent/internal/wire"
+)
+
+// MaxDetections bounds the detections of one frame: more are no finding but a broken model.
+const MaxDetections = 1000
+
+// ReasonBadOutput is the reason of an UNKNOWN whose detections cannot be believed.
+const ReasonBadOutput = "bad_output"
+
+// Outcome is what a part ends in. Reason and Detail are set for UNKNOWN only.
+type Outcome struct {
+	Verdict event.Verdict
+	Reason  string
+	Detail  string
+	Defects []event.Defect // what counted, in the order of the detections; never nil
+}
+
+// Unknown is the outcome of a part that nobody could judge.
+func Unknown(reason, detail string) Outcome {
+	return Outcome{Verdict: event.Unknown, Reason: reason, Detail: detail, Defects: []event.Defect{}}
+}
+
+// Rules are a station's, compiled against its bundle. Safe for concurrent use.
+type Rules struct {
+	names []string // classes, in the order of the model's outputs
+	plain []rule   // by class, outside of all zones
+	zones []zone
+}
+
+// rule is what one class means at one place.
+type rule struct {
+	threshold, minSize float32
+	verdict            event.Verdict // empty: ignored
+}
+
+type zone struct {
+	name    string
+	polygon [][2]float64
+	rules   []rule // by class
+}
+
+// Classes returns the names in the order of the model's outputs. Not to be changed.
+func (r *Rules) Classes() []string { return r.names }
+
+// Class names a class, also one that the model has no right to know.
+func (r *Rules) Class(i int32) string {
+	if i < 0 || int(i) >= len(r.names) {
+		return "unknown"
+	}
+	return r.names[i]
+}
+
+// Judge gives the verdict: FAIL over REWORK over PASS, and UNKNOWN when one detection is not finite, out of range
+// or of no known class, since then none of them can be believed.
+func (r *Rules) Judge(found []*wire.Detection) Outcome {
+	if len(found) > MaxDetections {
+		return Unknown(ReasonBadOutput, "more detections than a model may give")
+	}
+	out := Outcome{Verdict: event.Pass, Defects: make([]event.Defect, 0, len(found))}
+	for _, d := range found {
+		if fault := r.distrust(d); fault != "" {
+			return Unknown(ReasonBadOutput, fault)
+		}
+		rule, where := r.at(d)
+		if !rule.counts(d) {
+			continue
+		}
+		out.Verdict = graver(out.Verdict, rule.verdict)
+		out.Defects = append(out.Defects, event.Defect{
+			Class: r.names[d.Class], Score: d.Score, Box: [4]float32{d.X1, d.Y1, d.X2, d.Y2}, Zone: where,
+		})
+	}
+	return out
+}
+
+// distrust returns why a detection cannot be believed, or "".
+func (r *Rules) distrust(d *wire.Detection) string {
+	switch {
+	case d.Class < 0 || int(d.Class) >= len(r.names):
+		return "a detection of a class that the bundle does not have"
+	case !(d.Score >= 0 && d.Score <= 1): // also NaN
+		return "a score that is not between 0 and 1"
+	}
+	for _, v := range [...]float32{d.X1, d.Y1, d.X2, d.Y2} {
+		if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
+			return "a box that is not finite"
+		}
+	}
+	if d.X2 < d.X1 || d.Y2 < d.Y1 {
+		return "a box that is turned inside out"
+	}
+	return ""
+}
+
+// at finds the rule for a detection: that of the first zone which holds the centre of its box, else the plain one.
+func (r *Rules) at(d *wire.Detection) (rule, string) {
+	x, y := (float64(d.X1)+float64(d.X2))/2, (float64(d.Y1)+float64(d.Y2))/2
+	for i := range r.zones {
+		if z := &r.zones[i]; inside(z.polygon, x, y) {
+			return z.rules[d.Class], z.name
+		}
+	}
+	return r.plain[d.Class], ""
+}
+
+func (u rule) counts(d *wire.Detection) bool {
+	return u.verdict != "" && d.Score >= u.threshold && max(d.X2-d.X1, d.Y2-d.Y1) >= u.minSize
+}
+
+func graver(a, b event.Verdict) event.Verdict {
+	if a == event.Fail || b == event.Pass {
+		return a
+	}
+	return b
+}
+
+// inside is the even-odd rule: a ray to the right crosses the outline an odd number of times.
+func inside(polygon [][2]float64, x, y float64) bool {
+	in := false
+	j := len(polygon) - 1
+	for i, p := range polygon {
+		q := polygon[j]
+		if (p[1] > y) != (q[1] > y) && x < (q[0]-p[0])*(y-p[1])/(q[1]-p[1])+p[0] {
+			in = !in
+		}
+		j = i
+	}
+	return in
+}

@@ -1,0 +1,159 @@
+// Package vision is the supervisor's end of the worker processes, which load the drivers and may die: it starts one,
+// speaks the wire protocol with it, kills it when its heartbeat stops, and starts the next.
+package vision
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/sightline-edge/sightline/agent/internal/wire"
+)
+
+// ErrDown says that no worker runs now.
+var ErrDown = errors.New("the vision worker is not running")
+
+// ErrBusy says that the worker does not take requests fast enough.
+var ErrBusy = errors.New("the vision worker does not take requests")
+
+const (
+	queued    = 256                    // requests waiting to be written to the worker
+	stable    = 10 * time.Second       // a worker that lived so long dies for the first time
+	firstWait = 100 * time.Millisecond // before the second restart in a row
+	longWait  = 2 * time.Second
+	goodbye   = time.Second // for a worker to leave after Shutdown
+)
+
+// Process is a running worker: its end of the socket, and its end.
+type Process interface {
+	Conn() net.Conn
+	Kill()       // at once, with all its children
+	Wait() error // until it has ended; says how
+}
+
+// Died tells a station that the worker which held its jobs is gone: no open job of it will be answered.
+type Died struct{ Err error }
+
+// Options says what to run. Deliver is called for each station with *wire.StationState, *wire.Exposed,
+// *wire.Inspected, *wire.Evidence or Died, in the worker's order, by one goroutine at a time. The receiver owns the
+// message; while Deliver blocks the worker waits.
+type Options struct {
+	Launch    func(context.Context) (Process, error) // Executable, or a fake
+	Configure *wire.Configure
+	Deliver   func(station int, message any)
+	Log       *slog.Logger
+}
+
+// Worker keeps one worker process alive. Safe for concurrent use.
+type Worker struct {
+	opts    Options
+	current atomic.Pointer[session]
+	starts  atomic.Uint64
+	deaths  atomic.Uint64
+	cancel  context.CancelFunc
+	done    sync.WaitGroup
+}
+
+// Start runs a worker until Close.
+func Start(ctx context.Context, opts Options) *Worker {
+	ctx, cancel := context.WithCancel(ctx)
+	w := &Worker{opts: opts, cancel: cancel}
+	w.done.Go(func() { w.run(ctx) })
+	return w
+}
+
+// Close ends the worker and waits until it is gone.
+func (w *Worker) Close() {
+	w.cancel()
+	w.done.Wait()
+}
+
+// Inspect asks for a part. It never blocks; an error means that no answer will come.
+func (w *Worker) Inspect(m *wire.Inspect) error { return w.send(wire.KindInspect, m) }
+
+// Settle tells the worker that a part is closed. It never blocks.
+func (w *Worker) Settle(m *wire.Settle) error { return w.send(wire.KindSettle, m) }
+
+// Starts counts the processes started.
+func (w *Worker) Starts() uint64 { return w.starts.Load() }
+
+// Deaths counts the processes that ended unasked.
+func (w *Worker) Deaths() uint64 { return w.deaths.Load() }
+
+func (w *Worker) send(kind wire.Kind, m proto.Message) error {
+	s := w.current.Load()
+	if s == nil {
+		return ErrDown
+	}
+	select {
+	case s.queue <- request{kind, m}:
+		return nil
+	default:
+		return ErrBusy
+	}
+}
+
+// run starts worker after worker. It keeps its thread, since the kernel kills a child of Pdeathsig when the thread
+// that started it ends.
+func (w *Worker) run(ctx context.Context) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	wait := time.Duration(0)
+	for {
+		began := time.Now()
+		err := w.live(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		w.mourn(err)
+		if time.Since(began) > stable {
+			wait = 0
+		}
+		w.opts.Log.Error("vision worker died", "error", err, "lived_ms", time.Since(began).Milliseconds(),
+			"restart_in_ms", wait.Milliseconds())
+		if !pause(ctx, wait) {
+			return
+		}
+		wait = min(max(2*wait, firstWait), longWait)
+	}
+}
+
+// live runs one worker to its end and returns why it ended.
+func (w *Worker) live(ctx context.Context) error {
+	process, err := w.opts.Launch(ctx)
+	if err != nil {
+		return err
+	}
+	w.starts.Add(1)
+	s := newSession(process, w.opts)
+	w.current.Store(s)
+	err = s.run(ctx)
+	w.current.Store(nil)
+	return err
+}
+
+func (w *Worker) mourn(err error) {
+	w.deaths.Add(1)
+	for i := range w.opts.Configure.GetStations() {
+		w.opts.Deliver(i, Died{Err: err})
+	}
+}
+
+// pause returns false when ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
