@@ -1,5 +1,19 @@
 // Package frame holds the picture that flows from camera to tensor, and who owns its memory.
+//
+// Pixels live outside the Go heap, in anonymous memory mapped for one frame, because C code (OpenCV) keeps
+// pointers to them: they neither move nor vanish while the frame is lent out, and a capture that hangs in C
+// can go on writing into its frame for as long as it likes.
 package frame
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// maxBytes bounds one picture: 26,754 pixels square in colour. Decoders have tighter bounds of their own.
+const maxBytes = 1 << 31
 
 // Frame is one picture in memory. Pix is interleaved 8-bit samples, Channels per pixel (1 gray, 3 BGR), rows Stride
 // bytes apart. A frame has one owner at a time; the owner hands it back with Release and does not touch it after.
@@ -13,7 +27,8 @@ type Frame struct {
 	Simulated                       bool
 	Truth                           []Truth // what the simulation drew
 
-	home chan *Frame // the pool it returns to
+	mem  []byte // the mapping behind Pix, whole pages; nil until Shape
+	pool *Pool  // where it returns to
 }
 
 // Truth is a defect that the simulated camera drew. Box is x1, y1, x2, y2 in frame pixels, exclusive at right, bottom.
@@ -22,46 +37,64 @@ type Truth struct {
 	Box   [4]float32
 }
 
-// Release hands the frame back to its pool. A frame without pool is left to the garbage collector.
+// Shape prepares f for a picture of the given size. It keeps the memory where that is large enough, so that
+// pictures of one size always lie at one address; pixels then hold what was there before. Growing moves them:
+// pointers to the old memory are dead.
+func (f *Frame) Shape(width, height, channels int) error {
+	n, err := size(width, height, channels)
+	if err != nil {
+		return err
+	}
+	if len(f.mem) < n {
+		if err := f.grow(n); err != nil {
+			return err
+		}
+	}
+	f.Pix = f.mem[:n:n]
+	f.Width, f.Height, f.Channels, f.Stride = width, height, channels, width*channels
+	return nil
+}
+
+// Release hands the frame back to its pool. A frame without pool, or whose pool is closed, gives its memory back.
 func (f *Frame) Release() {
-	if f.home == nil {
+	f.Truth = f.Truth[:0]
+	if f.pool == nil || !f.pool.put(f) {
+		f.unmap()
+	}
+}
+
+func size(width, height, channels int) (int, error) {
+	if width <= 0 || height <= 0 || channels <= 0 || channels > 4 {
+		return 0, fmt.Errorf("shape frame: %dx%d with %d channels is no picture", width, height, channels)
+	}
+	if width > maxBytes/channels/height {
+		return 0, fmt.Errorf("shape frame: %dx%d with %d channels is more than %d bytes",
+			width, height, channels, maxBytes)
+	}
+	return width * height * channels, nil
+}
+
+func (f *Frame) grow(n int) error {
+	page := os.Getpagesize()
+	n = (n + page - 1) / page * page
+	mem, err := syscall.Mmap(-1, 0, n, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	if err != nil {
+		return fmt.Errorf("map %d bytes for a frame (give the machine more memory, or the camera a smaller "+
+			"picture): %w", n, err)
+	}
+	f.unmap()
+	f.mem = mem
+	return nil
+}
+
+// unmap gives the pixel memory back to the system.
+func (f *Frame) unmap() {
+	f.Pix = nil
+	if f.mem == nil {
 		return
 	}
-	f.Truth = f.Truth[:0]
-	f.home <- f // the pool has room for all of its frames: this never blocks
-}
-
-// Pool lends a fixed number of frames, so that memory is bounded and the steady state allocates nothing.
-// Safe for concurrent use.
-type Pool struct {
-	free chan *Frame
-}
-
-// NewPool makes a pool of n frames whose memory sources grow on first use.
-func NewPool(n int) *Pool {
-	p := &Pool{free: make(chan *Frame, n)}
-	for range n {
-		p.free <- &Frame{home: p.free}
+	if err := syscall.Munmap(f.mem); err != nil && !errors.Is(err, syscall.ENOMEM) {
+		panic("frame: unmap of its own memory: " + err.Error()) // only possible when f.mem was overwritten
 	}
-	return p
-}
-
-// Get lends a frame, or nil when all are out.
-func (p *Pool) Get() *Frame {
-	select {
-	case f := <-p.free:
-		return f
-	default:
-		return nil
-	}
-}
-
-// Shape prepares f for a picture of the given size, reusing its memory where that is large enough.
-func (f *Frame) Shape(width, height, channels int) {
-	n := width * height * channels
-	if cap(f.Pix) < n {
-		f.Pix = make([]byte, n)
-	}
-	f.Pix = f.Pix[:n]
-	f.Width, f.Height, f.Channels, f.Stride = width, height, channels, width*channels
+	f.mem = nil
 }

@@ -48,5 +48,12 @@ func (b *Box[T]) Take(ctx context.Context) (*T, error) {
 // TryTake takes the value out if there is one, else returns nil.
 func (b *Box[T]) TryTake() *T { return b.slot.Swap(nil) }
 
+// Ready signals at least once after a Put, for a consumer that waits for more than this box. The value may be gone
+// already: TryTake tells.
+func (b *Box[T]) Ready() <-chan struct{} { return b.wake }
+
+// Waiting reports whether a value is there.
+func (b *Box[T]) Waiting() bool { return b.slot.Load() != nil }
+
 // Displaced counts the values that were replaced before anybody took them.
 func (b *Box[T]) Displaced() uint64 { return b.displaced.Load() }
