@@ -1,0 +1,60 @@
+// Package fake is a runtime without ONNX Runtime, for tests: a function writes the output.
+package fake
+
+import (
+	"errors"
+	"sync/atomic"
+
+	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
+)
+
+// ErrTerminated is what Run returns after Terminate.
+var ErrTerminated = errors.New("fake run terminated")
+
+// Runtime opens runners that call Script. Absent names providers that it pretends not to have.
+type Runtime struct {
+	// Script fills s.Output. It returns ErrTerminated when stop closes before it is done. nil: all zero, no detection.
+	Script func(s infer.Spec, stop <-chan struct{}) error
+	Absent map[string]error
+	Opened atomic.Int64 // runners opened so far
+}
+
+// Open makes a runner.
+func (r *Runtime) Open(s infer.Spec) (infer.Runner, error) {
+	if err, absent := r.Absent[s.Provider.Name]; absent {
+		return nil, err
+	}
+	r.Opened.Add(1)
+	run := &runner{script: r.Script, spec: s}
+	stop := make(chan struct{})
+	run.stop.Store(&stop)
+	return run, nil
+}
+
+type runner struct {
+	script func(infer.Spec, <-chan struct{}) error
+	spec   infer.Spec
+	stop   atomic.Pointer[chan struct{}]
+}
+
+// Run implements infer.Runner.
+func (r *runner) Run() error {
+	if r.script == nil {
+		clear(r.spec.Output)
+		return nil
+	}
+	return r.script(r.spec, *r.stop.Load())
+}
+
+// Terminate implements infer.Runner.
+func (r *runner) Terminate() { close(*r.stop.Load()) }
+
+// Rearm implements infer.Runner.
+func (r *runner) Rearm() error {
+	stop := make(chan struct{})
+	r.stop.Store(&stop)
+	return nil
+}
+
+// Close implements infer.Runner.
+func (r *runner) Close() error { return nil }

@@ -1,0 +1,141 @@
+package infer
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+
+	"github.com/sightline-edge/sightline/agent/internal/frame"
+	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
+	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
+	"github.com/sightline-edge/sightline/models/bundle"
+)
+
+// ErrGolden is wrapped when a bundle runs here, but not as its maker saw it run.
+var ErrGolden = errors.New("golden sample differs")
+
+const blankSide = 64
+
+// prove runs all golden samples, or a blank frame.
+func (s *Session) prove() error {
+	canvas := tensor.NewCanvas(s.Plan)
+	defer canvas.Close()
+	if len(s.Bundle.Manifest.Golden.Samples) == 0 {
+		return s.proveBlank(canvas)
+	}
+	root, err := os.OpenRoot(s.Bundle.Dir)
+	if err != nil {
+		return fmt.Errorf("open bundle folder: %w", err)
+	}
+	defer func() { _ = root.Close() }()
+	for _, sample := range s.Bundle.Manifest.Golden.Samples {
+		if err := s.proveSample(canvas, root, sample); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Session) proveBlank(canvas *tensor.Canvas) error {
+	blank := &frame.Frame{}
+	if err := blank.Shape(blankSide, blankSide, 1); err != nil {
+		return fmt.Errorf("make blank frame: %w", err)
+	}
+	defer blank.Release()
+	if err := canvas.Fit(blank); err != nil {
+		return err
+	}
+	if _, err := s.Infer(canvas, 0); err != nil {
+		return fmt.Errorf("first run: %w", err)
+	}
+	return nil
+}
+
+func (s *Session) proveSample(canvas *tensor.Canvas, root *os.Root, sample bundle.GoldenSample) error {
+	expected, err := s.Bundle.Expected(sample)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrGolden, err)
+	}
+	picture, err := readPNG(root, sample.Image)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrGolden, err)
+	}
+	defer picture.Release()
+	if err := canvas.Fit(picture); err != nil {
+		return err
+	}
+	result, err := s.Infer(canvas, 0)
+	if errors.Is(err, detect.ErrOutput) {
+		return fmt.Errorf("%w: %s on %s: %w", ErrGolden, sample.Image, s.Provider, err)
+	}
+	if err != nil {
+		return fmt.Errorf("run golden sample %s: %w", sample.Image, err)
+	}
+	if difference := s.compare(result.Detections, expected); difference != "" {
+		return fmt.Errorf("%w: %s on %s: %s", ErrGolden, sample.Image, s.Provider, difference)
+	}
+	return nil
+}
+
+// compare pairs what was found with what was expected and tells the first difference, or nothing. A detection whose
+// score is within the tolerance of its threshold may be there or not.
+func (s *Session) compare(found []detect.Detection, expected []bundle.Detection) string {
+	m := &s.Bundle.Manifest
+	slack := float32(m.Golden.ScoreTolerance)
+	used := make([]bool, len(found))
+	for _, want := range expected {
+		best := s.nearest(found, used, want)
+		switch {
+		case best < 0 && want.Score < s.threshold(want.Class)+slack:
+			continue
+		case best < 0:
+			return fmt.Sprintf("%s %.2f at %.0f is not found", want.Class, want.Score, want.Box)
+		}
+		used[best] = true
+		if far(found[best].Box, want.Box) > m.Golden.BoxTolerance {
+			return fmt.Sprintf("%s at %.1f is found at %.1f", want.Class, want.Box, found[best].Box)
+		}
+		if math.Abs(float64(found[best].Score-want.Score)) > m.Golden.ScoreTolerance {
+			return fmt.Sprintf("%s at %.0f scores %.3f instead of %.3f", want.Class, want.Box, found[best].Score, want.Score)
+		}
+	}
+	for i, d := range found {
+		if name := m.Classes[d.Class].Name; !used[i] && d.Score >= s.threshold(name)+slack {
+			return fmt.Sprintf("%s %.2f at %.0f is found and not expected", name, d.Score, d.Box)
+		}
+	}
+	return ""
+}
+
+// nearest is the unused detection of the wanted class that overlaps most, or -1.
+func (s *Session) nearest(found []detect.Detection, used []bool, want bundle.Detection) int {
+	best, most := -1, float32(0)
+	for i, d := range found {
+		if used[i] || s.Bundle.Manifest.Classes[d.Class].Name != want.Class {
+			continue
+		}
+		if overlap := detect.IoU(d.Box, want.Box); overlap > most {
+			best, most = i, overlap
+		}
+	}
+	return best
+}
+
+func (s *Session) threshold(class string) float32 {
+	for _, c := range s.Bundle.Manifest.Classes {
+		if c.Name == class {
+			return float32(c.Threshold)
+		}
+	}
+	return 0
+}
+
+// far is the largest distance between two boxes' sides.
+func far(a, b [4]float32) float64 {
+	most := 0.0
+	for i := range a {
+		most = max(most, math.Abs(float64(a[i]-b[i])))
+	}
+	return most
+}

@@ -1,0 +1,120 @@
+package infer
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
+	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
+	"github.com/sightline-edge/sightline/models/bundle"
+)
+
+const maxModelBytes = 512 << 20
+
+// ErrProvider is wrapped when no execution provider that the policy allows runs the bundle.
+var ErrProvider = errors.New("no execution provider")
+
+// Loader makes sessions. Safe for concurrent use.
+type Loader struct {
+	Runtime  runtime
+	Threads  int
+	Spinning bool
+	Log      *slog.Logger
+}
+
+// Load opens a bundle on the first execution provider of its order that runs it, and checks the golden samples on
+// it. Policy overrides the bundle's own unless it is empty.
+func (l *Loader) Load(b *bundle.Bundle, policy string) (*Session, error) {
+	raw, err := readModel(b)
+	if err != nil {
+		return nil, err
+	}
+	signature, err := inspect(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", b.ModelPath(), err)
+	}
+	plan := tensor.NewPlan(b.Manifest.Input, b.Manifest.Preprocess)
+	c, err := agree(signature, &b.Manifest, plan)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", b.ModelPath(), err)
+	}
+	if policy == "" {
+		policy = b.Manifest.Providers.Policy
+	}
+	return l.firstThatRuns(b, plan, c, raw, policy)
+}
+
+func (l *Loader) firstThatRuns(b *bundle.Bundle, plan *tensor.Plan, c contract, raw []byte, policy string) (*Session, error) {
+	var reasons []string
+	for i, provider := range b.Manifest.Providers.Order {
+		s, err := l.open(b, plan, c, raw, provider)
+		if err == nil {
+			s.FellBack, s.FallbackReason = i > 0, strings.Join(reasons, "; ")
+			return s, nil
+		}
+		if errors.Is(err, ErrGolden) { // it runs, and is wrong: no policy allows that
+			return nil, err
+		}
+		l.Log.Warn("execution provider does not run the bundle", "provider", provider.Name, "bundle", b.Manifest.Name,
+			"error", err)
+		reasons = append(reasons, provider.Name+": "+firstLine(err))
+		if policy == bundle.PolicyRequire {
+			return nil, fmt.Errorf("%w: bundle %s requires %s; allow others with provider: fallback, or repair: %s",
+				ErrProvider, b.Manifest.Name, provider.Name, reasons[0])
+		}
+	}
+	return nil, fmt.Errorf("%w runs bundle %s: %s", ErrProvider, b.Manifest.Name, strings.Join(reasons, "; "))
+}
+
+// open makes a session on one provider and runs the golden samples, or a blank frame where there are none: some
+// providers fail only at their first run, or build their engine then.
+func (l *Loader) open(b *bundle.Bundle, plan *tensor.Plan, c contract, raw []byte, p bundle.Provider) (*Session, error) {
+	s := &Session{
+		Bundle: b, Plan: plan, Provider: p.Name, input: tensor.NewInput(plan),
+		output:  make([]float32, int(c.outputShape[1])*c.cells),
+		decoder: detect.NewDecoder(&b.Manifest, c.cells),
+	}
+	runner, err := l.Runtime.Open(Spec{
+		Model: raw, Provider: p, Threads: l.Threads, Spinning: l.Spinning,
+		InputName: c.input, InputShape: c.inputShape, Input: s.input,
+		OutputName: c.output, OutputShape: c.outputShape, Output: s.output,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open model: %w", err)
+	}
+	s.runner, s.fuse = runner, newFuse(runner)
+	if err := s.prove(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func readModel(b *bundle.Bundle) ([]byte, error) {
+	root, err := os.OpenRoot(b.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("open bundle folder: %w", err)
+	}
+	defer func() { _ = root.Close() }()
+	f, err := root.Open(b.Manifest.Model)
+	if err != nil {
+		return nil, fmt.Errorf("open model: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	raw, err := io.ReadAll(io.LimitReader(f, maxModelBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("read model: %w", err)
+	}
+	if len(raw) > maxModelBytes {
+		return nil, fmt.Errorf("%w: %s is over %d bytes", ErrModel, b.ModelPath(), maxModelBytes)
+	}
+	return raw, nil
+}
+
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}

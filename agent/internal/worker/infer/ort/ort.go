@@ -1,0 +1,75 @@
+//go:build cgo
+
+// Package ort runs models with ONNX Runtime: the one place that speaks to it.
+package ort
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	onnx "github.com/yalue/onnxruntime_go"
+)
+
+// Needed is the oldest ONNX Runtime with the interface that this build speaks.
+const Needed = "1.24"
+
+// Environment names the variable with the library's path.
+const Environment = "SIGHTLINE_ONNXRUNTIME"
+
+const defaultLibrary = "libonnxruntime.so.1"
+
+// ErrLibrary is wrapped by errors about the shared library.
+var ErrLibrary = errors.New("ONNX Runtime does not load")
+
+// Runtime is the loaded library. A process has one at most. Safe for concurrent use.
+type Runtime struct{ version string }
+
+// Load opens the shared library: path, else $SIGHTLINE_ONNXRUNTIME, else the system's.
+func Load(path string) (*Runtime, error) {
+	path = firstSet(path, os.Getenv(Environment), defaultLibrary)
+	if strings.ContainsRune(path, '/') {
+		if info, err := os.Stat(path); err != nil || info.IsDir() {
+			return nil, fmt.Errorf("%w: there is no file %s: run scripts/setup, or set worker.onnxruntime or $%s to "+
+				"libonnxruntime.so", ErrLibrary, path, Environment)
+		}
+	}
+	onnx.SetSharedLibraryPath(path)
+	if err := onnx.InitializeEnvironment(onnx.WithLogLevelError()); err != nil {
+		return nil, fmt.Errorf("%w: %s: %s", ErrLibrary, path, explain(err))
+	}
+	return &Runtime{version: onnx.GetVersion()}, nil
+}
+
+// Version of the library, such as 1.24.1.
+func (r *Runtime) Version() string { return r.version }
+
+// Close unloads the library. All runners are closed before.
+func (r *Runtime) Close() error {
+	if err := onnx.DestroyEnvironment(); err != nil {
+		return fmt.Errorf("unload ONNX Runtime: %w", err)
+	}
+	return nil
+}
+
+func explain(err error) string {
+	text := err.Error()
+	switch {
+	case strings.Contains(text, "setting ORT API base"):
+		return "it is older than " + Needed + ": install a newer one"
+	case strings.Contains(text, "looking up OrtGetApiBase"):
+		return "it is a library, but not ONNX Runtime"
+	default:
+		return "it cannot be loaded: " + text
+	}
+}
+
+func firstSet(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}

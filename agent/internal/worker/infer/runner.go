@@ -1,0 +1,35 @@
+// Package infer loads a bundle onto an execution provider, proves it by its golden samples, and runs it.
+package infer
+
+import (
+	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
+	"github.com/sightline-edge/sightline/models/bundle"
+)
+
+// Spec is all that a runtime needs to open a model. Input and Output are the memory of each run: C keeps pointers to
+// it until Close, so it stays referenced and pinned.
+type Spec struct {
+	Model       []byte
+	Provider    bundle.Provider
+	Threads     int  // of one run; 0: one per core
+	Spinning    bool // threads spin between runs: faster alone, slower beside other load
+	InputName   string
+	InputShape  []int64
+	Input       *tensor.Input
+	OutputName  string
+	OutputShape []int64
+	Output      []float32
+}
+
+// Runner is an opened model. Only Terminate is safe to call while Run runs.
+type Runner interface {
+	Run() error   // Spec.Input → Spec.Output
+	Terminate()   // makes Run return an error soon, now and until Rearm
+	Rearm() error // after Terminate
+	Close() error
+}
+
+// runtime opens models: ONNX Runtime, or the fake in tests. An error means that the provider is absent.
+type runtime interface {
+	Open(s Spec) (Runner, error)
+}

@@ -1,0 +1,85 @@
+package tensor
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/sightline-edge/sightline/agent/internal/frame"
+	"github.com/sightline-edge/sightline/models/bundle"
+)
+
+const (
+	gray = 1
+	bgr  = 3
+)
+
+// ErrFrame is wrapped by errors about a frame whose fields contradict each other.
+var ErrFrame = errors.New("broken frame")
+
+// Plan is the preprocessing of one bundle. Immutable, safe for concurrent use.
+type Plan struct {
+	width, height, channels int
+	interleaved, stretched  bool
+	bytes                   bool // the model takes 8-bit pixels and normalises them itself
+	source                  [bgr]int
+	pad                     uint8
+	floats                  [bgr][256]float32 // value of each pixel level, per plane of the input
+	levels                  [256]uint8        // the same for 8-bit inputs: identity
+}
+
+// NewPlan reads a manifest that bundle.Load has found valid.
+func NewPlan(in bundle.Input, p bundle.Preprocess) *Plan {
+	plan := &Plan{
+		width: in.Width, height: in.Height, channels: in.Channels,
+		interleaved: in.Layout == bundle.LayoutNHWC, stretched: p.Resize == bundle.Stretch,
+		bytes: in.Type == bundle.TypeUint8, pad: *p.Pad,
+		source: [bgr]int{0, 1, 2},
+	}
+	if p.Color == bundle.ColorRGB {
+		plan.source = [bgr]int{2, 1, 0}
+	}
+	for c := range in.Channels {
+		for level := range 256 {
+			plan.floats[c][level] = float32((float64(level)**p.Scale - p.Mean[c]) / p.Std[c])
+		}
+	}
+	for level := range 256 {
+		plan.levels[level] = uint8(level)
+	}
+	return plan
+}
+
+// Size is the number of values of the input: width × height × channels.
+func (p *Plan) Size() int { return p.width * p.height * p.channels }
+
+// Bytes says that the model takes uint8 instead of float32.
+func (p *Plan) Bytes() bool { return p.bytes }
+
+// Shape is the input's shape: [1,C,H,W] or [1,H,W,C].
+func (p *Plan) Shape() []int64 {
+	c, h, w := int64(p.channels), int64(p.height), int64(p.width)
+	if p.interleaved {
+		return []int64{1, h, w, c}
+	}
+	return []int64{1, c, h, w}
+}
+
+func (p *Plan) geometry(f *frame.Frame) Geometry {
+	if p.stretched {
+		return stretch(f.Width, f.Height, p.width, p.height)
+	}
+	return letterbox(f.Width, f.Height, p.width, p.height)
+}
+
+func check(f *frame.Frame) error {
+	row := f.Width * f.Channels
+	switch {
+	case f.Width < 1 || f.Height < 1:
+		return fmt.Errorf("%w: %d×%d pixels", ErrFrame, f.Width, f.Height)
+	case f.Channels != gray && f.Channels != bgr:
+		return fmt.Errorf("%w: %d channels", ErrFrame, f.Channels)
+	case f.Stride < row || len(f.Pix) < (f.Height-1)*f.Stride+row:
+		return fmt.Errorf("%w: %d bytes are too few for %d×%d×%d", ErrFrame, len(f.Pix), f.Width, f.Height, f.Channels)
+	}
+	return nil
+}

@@ -1,0 +1,5 @@
+//go:build !(cgo && customenv)
+
+package tensor
+
+func newScaler() scaler { return &goScaler{} }
