@@ -1,0 +1,72 @@
+package evidence_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sightline-edge/sightline/agent/topic"
+	"github.com/sightline-edge/sightline/cloud/internal/evidence"
+	"github.com/sightline-edge/sightline/cloud/internal/record"
+)
+
+func picture(jpeg string) *record.Picture {
+	return &record.Picture{
+		Station:  topic.Station{Enterprise: "acme", Site: "dongguan", Area: "smt", Line: "line3", Name: "aoi-1"},
+		ResultID: "result-1", N: 2, JPEG: []byte(jpeg),
+	}
+}
+
+func open(t *testing.T, dir string) *evidence.Folder {
+	t.Helper()
+	f, err := evidence.OpenFolder(dir)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, f.Close()) })
+	return f
+}
+
+func TestAPictureStandsUnderItsStationAndResult(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "made")
+	f := open(t, dir)
+	require.NoError(t, f.Put(t.Context(), picture("first")))
+	require.NoError(t, f.Put(t.Context(), picture("again")))
+	at := filepath.Join(dir, "acme/dongguan/smt/line3/aoi-1/result-1")
+	got, err := os.ReadFile(filepath.Join(at, "2.jpg"))
+	require.NoError(t, err)
+	require.Equal(t, "again", string(got))
+	left, err := os.ReadDir(at)
+	require.NoError(t, err)
+	require.Len(t, left, 1, "no partial file stays")
+}
+
+func TestTheSamePictureFromTwoDeliveriesAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	f := open(t, dir)
+	var both errgroup.Group
+	for range 8 {
+		both.Go(func() error { return f.Put(t.Context(), picture("same")) })
+	}
+	require.NoError(t, both.Wait())
+	got, err := os.ReadFile(filepath.Join(dir, "acme/dongguan/smt/line3/aoi-1/result-1/2.jpg"))
+	require.NoError(t, err)
+	require.Equal(t, "same", string(got))
+}
+
+func TestASymbolicLinkLeadsNowhereOutside(t *testing.T) {
+	dir, outside := t.TempDir(), t.TempDir()
+	require.NoError(t, os.Symlink(outside, filepath.Join(dir, "acme")))
+	require.Error(t, open(t, dir).Put(t.Context(), picture("x")))
+	left, err := os.ReadDir(outside)
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
+func TestAFolderThatCannotBeMadeIsAClearError(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	_, err := evidence.OpenFolder(filepath.Join(file, "dir"))
+	require.ErrorContains(t, err, "make evidence folder")
+}
