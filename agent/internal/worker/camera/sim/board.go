@@ -21,15 +21,15 @@ func drawBoard(l *layout) {
 	l.c.transposed = l.r.chance(20)
 	l.w, l.h = l.c.size()
 	switch p := l.r.in(0, 99); {
-	case p < 28:
+	case p < 27:
 		l.drawMixed()
-	case p < 46:
+	case p < 44:
 		l.drawBuses()
-	case p < 60:
+	case p < 61:
 		l.drawPours()
-	case p < 81:
+	case p < 79:
 		l.drawFine()
-	case p < 91:
+	case p < 90:
 		l.drawFingers()
 	default:
 		l.drawRounds()
@@ -71,16 +71,16 @@ func (l *layout) drawMixed() {
 	}
 	for range l.per(0, 3) {
 		x, y := l.spot(60)
-		l.pour(area{x, y, x + l.r.in(120, 300), y + l.r.in(100, 220)}, 0)
+		l.plate(x, y)
 	}
-	for range l.per(6, 16) {
-		l.drilledPad(l.r.in(22, 34), l.r.in(14, 36))
+	for range l.per(8, 22) {
+		l.drilledPad(l.r.in(22, 36), l.r.in(14, 44))
 	}
 	for range l.per(1, 6) {
 		l.padRow(l.r.in(2, 5), l.r.in(26, 44), l.r.in(22, 40), l.r.in(18, 40))
 	}
 	for range l.per(8, 20) {
-		l.smallPad(l.r.in(4, 9))
+		l.smallPad(l.r.in(5, 10))
 	}
 }
 

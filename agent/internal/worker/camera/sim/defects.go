@@ -198,7 +198,7 @@ func (f *flaws) fromEdge(x, y int, medium byte, length, width int) bool {
 
 // island draws a worm of the other medium, wholly within one.
 func (f *flaws) island(x, y int, medium byte, width, clearance int) bool {
-	if f.value(x, y) != medium {
+	if !f.uniform(x, y, width/2+clearance, medium) {
 		return false
 	}
 	reach := 9

@@ -1,10 +1,12 @@
 package sim
 
+import "bytes"
+
 const (
 	// margin keeps defects' seeds off the frame's edge.
 	margin = 12
 	// side of the window around a defect that is kept for undoing it, and searched for connections.
-	side = 192
+	side = 128
 )
 
 // flaws draws on the exposed frame, and can take back the last thing it drew.
@@ -101,8 +103,12 @@ func (f *flaws) measure() bool {
 	a := f.keptAt
 	c := area{a.x1, a.y1, a.x0, a.y0}
 	for y := a.y0; y < a.y1; y++ {
+		now, then := f.dst[y*f.w+a.x0:y*f.w+a.x1], f.kept[(y-a.y0)*side:][:a.x1-a.x0]
+		if bytes.Equal(now, then) {
+			continue
+		}
 		for x := a.x0; x < a.x1; x++ {
-			if f.dst[y*f.w+x] != f.before(x, y) {
+			if now[x-a.x0] != then[x-a.x0] {
 				c = area{min(c.x0, x), min(c.y0, y), max(c.x1, x+1), max(c.y1, y+1)}
 			}
 		}

@@ -34,7 +34,7 @@ func (l *layout) split(a area, gap, least int) {
 }
 
 func (l *layout) pour(a area, inset int) {
-	if l.r.chance(18) {
+	if l.r.chance(10) {
 		return
 	}
 	a = area{a.x0 + inset, a.y0 + inset, a.x1 - inset, a.y1 - inset}
@@ -49,6 +49,22 @@ func (l *layout) pour(a area, inset int) {
 		}
 	}
 	l.c.fill(chamfered(a.x0, a.y0, a.x1, a.y1, corners))
+}
+
+// plate is a pour among other things, from which a trace may lead.
+func (l *layout) plate(x, y int) {
+	w, h := l.r.in(90, 320), l.r.in(70, 240)
+	s := rect(x, y, x+w, y+h, l.r.in(0, 10))
+	if l.r.chance(60) {
+		s = chamfered(x, y, x+w, y+h, [4]int{0, l.r.in(0, 90), l.r.in(0, 50), l.r.in(0, 90)})
+	}
+	if !l.place(s, 16) {
+		return
+	}
+	if l.r.chance(60) {
+		l.drillRow(x+l.r.in(20, w/2), y+l.r.in(20, h-20))
+	}
+	l.trace(x+w/2, y+h/2, max(w, h)/2, l.r.in(10, 40))
 }
 
 // inPour adds what is cut out of copper: drills, slots, channels, clearings with a pad.
@@ -113,9 +129,11 @@ func (l *layout) clearing(x, y int) {
 
 // drawRounds: large discs, as of ring-shaped boards, with windows, channels and drills.
 func (l *layout) drawRounds() {
-	for range l.per(3, 8) {
+	for range l.per(6, 14) {
 		x, y := l.spot(240)
-		l.place(disc(x, y, l.r.in(160, 460)), l.r.in(16, 40))
+		if radius := l.r.in(120, 460); radius > 260 || l.r.chance(30) {
+			l.place(disc(x, y, radius), l.r.in(16, 40))
+		}
 	}
 	for range l.per(6, 16) {
 		l.inPour()

@@ -5,7 +5,11 @@ var headings = [8]point{
 	{4096, 0}, {2896, 2896}, {0, 4096}, {-2896, 2896}, {-4096, 0}, {-2896, -2896}, {0, -4096}, {2896, -2896},
 }
 
-const traceGap = 9 // least distance of a routed trace from other copper, pixels
+const (
+	traceGap = 9 // least distance of a routed trace from other copper, pixels
+	// endGap is what a trace's end keeps more than that: two ends close by would look like an open.
+	endGap = 14
+)
 
 // trace runs from the middle of a pad of the given radius, turning by 45°, as far as it finds room, and ends
 // in a pad of its own where there is room for one.
@@ -37,7 +41,8 @@ func (l *layout) step(x, y, heading, width, clearance int) (nx, ny int, ok bool)
 	sx, sy := x+d.x*clearance>>12, y+d.y*clearance>>12
 	for ; reach > clearance; reach = reach*2/3 - 1 {
 		nx, ny = x+d.x*reach>>12, y+d.y*reach>>12
-		if l.c.free(line(sx, sy, nx, ny, width), traceGap) {
+		ex, ey := nx+d.x*endGap>>12, ny+d.y*endGap>>12
+		if l.c.free(line(sx, sy, ex, ey, width), traceGap) {
 			l.c.fill(line(x, y, nx, ny, width))
 			return nx, ny, true
 		}

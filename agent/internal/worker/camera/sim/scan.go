@@ -32,8 +32,8 @@ type scanner struct {
 func newScanner(c *canvas) *scanner {
 	s := &scanner{sums: make([]byte, c.stride+8)}
 	r := stream(0, 0, purposeGrain)
-	addLattice(&s.grain, &r, 32, 40)
-	addLattice(&s.grain, &r, 8, 24)
+	addLattice(&s.grain, &r, 64, 42)
+	addLattice(&s.grain, &r, 16, 24)
 	addLattice(&s.grain, &r, 1, 9)
 	return s
 }

@@ -16,6 +16,7 @@ const (
 	maxDefects       = 64
 	// truthMargin is what the data set's labels leave on each side of the pixels that differ.
 	truthMargin = 10
+	maxShift    = 5 // pixels between a board and its template; border must hold it
 )
 
 // Purposes of the independent streams of random numbers of one board.
@@ -46,10 +47,12 @@ func DefaultOptions() Options {
 func (o Options) Validate() error {
 	var errs []error
 	if o.Width < minSide || o.Width > maxSide {
-		errs = append(errs, fmt.Errorf("width is %d; it must be from %d to %d pixels", o.Width, minSide, maxSide))
+		errs = append(errs,
+			fmt.Errorf("width is %d; it must be from %d to %d pixels", o.Width, minSide, maxSide))
 	}
 	if o.Height < minSide || o.Height > maxSide {
-		errs = append(errs, fmt.Errorf("height is %d; it must be from %d to %d pixels", o.Height, minSide, maxSide))
+		errs = append(errs,
+			fmt.Errorf("height is %d; it must be from %d to %d pixels", o.Height, minSide, maxSide))
 	}
 	if o.Defects != 0 && !(o.Defects >= 1 && o.Defects <= maxDefects) {
 		errs = append(errs, fmt.Errorf("defects is %v; it must be 0 or from 1 to %d, the mean on a defective "+
@@ -95,8 +98,8 @@ func NewRenderer(o Options) (*Renderer, error) {
 	return r, nil
 }
 
-// Render draws board index as the camera sees it into dst, [Height][Width] uint8 gray, and appends the defects
-// on it to truth. It panics if dst is too short.
+// Render draws board index as the camera sees it into dst, [Height][Width] uint8 gray, and appends the
+// defects on it to truth. It panics if dst is too short.
 func (r *Renderer) Render(index uint64, dst []byte, truth []Truth) []Truth {
 	dst = dst[:r.opt.Width*r.opt.Height]
 	test, template := r.draw(index)
@@ -106,8 +109,8 @@ func (r *Renderer) Render(index uint64, dst []byte, truth []Truth) []Truth {
 	return truth
 }
 
-// Template draws board index without its defects, as another exposure: its edges differ by up to two pixels,
-// as those of the data set's templates do.
+// Template draws board index without its defects, as another exposure: its edges differ by a pixel or
+// two, and the whole of it may be shifted, as in the data set.
 func (r *Renderer) Template(index uint64, dst []byte) {
 	dst = dst[:r.opt.Width*r.opt.Height]
 	_, template := r.draw(index)
@@ -120,7 +123,7 @@ func (r *Renderer) draw(index uint64) (test, template exposure) {
 	r.layout.r = stream(r.opt.Seed, index, purposeLayout)
 	drawBoard(&r.layout)
 	x := stream(r.opt.Seed, index, purposeExposure)
-	roughness := x.in(2, 16)
+	roughness := x.in(3, 18)
 	test, template = expose(&x, roughness), expose(&x, roughness)
 	template.dx, template.dy = shift(&x), shift(&x)
 	return test, template
@@ -128,17 +131,22 @@ func (r *Renderer) draw(index uint64) (test, template exposure) {
 
 func expose(x *random, roughness int) exposure {
 	return exposure{
-		bias: x.in(-40, 40), roughness: roughness,
+		bias: x.in(-24, 24), roughness: roughness,
 		gx: x.in(0, grainSize-1), gy: x.in(0, grainSize-1),
 	}
 }
 
-// shift is the misalignment that the data set's registration leaves.
+// shift is the misalignment that the data set's registration leaves: none on four boards of five, one pixel
+// on most of the others.
 func shift(x *random) int {
-	if x.chance(60) {
+	sign := x.in(0, 1)*2 - 1
+	switch {
+	case x.chance(88):
 		return 0
+	case x.chance(60):
+		return sign
 	}
-	return x.in(0, 1)*2 - 1
+	return sign * x.in(2, maxShift)
 }
 
 func (r *Renderer) finish(index, kind uint64, dst []byte) {

@@ -10,8 +10,8 @@ type chord struct {
 
 const longestChord = 80
 
-// narrowest is the shortest run of the medium through (x, y) in the four directions of a router; its length is
-// longestChord where each is longer, or ends at the frame's edge.
+// narrowest is the shortest run of the medium through (x, y) in the four directions of a router; its length
+// is longestChord where each is longer, or ends at the frame's edge.
 func (f *flaws) narrowest(x, y int, medium byte) chord {
 	best := chord{length: longestChord}
 	for heading := range 4 {
