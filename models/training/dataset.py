@@ -1,103 +1,14 @@
-"""Boards in the deeppcb layout, their split, and the crops a network learns from.
-
-Labels in files are inclusive pixel indices x1 y1 x2 y2 class(1..6). In memory a box is its outline,
-half-open: x2 and y2 are one more than in the file. Mirroring is then W - x, and areas are true.
-"""
-
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
+"""The crops a network learns from: windows and mosaics around defects, turned and varied."""
 
 import cv2
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-HELD_OUT_GROUP = "50600"
-BLOCK_SHARE = 0.13  # of each other group, its last ids in one block
-GAP = 4  # ids left out before the block: neighbouring ids overlap
+from boards import Board
+
 MARGIN = 4  # px around a box that its defect may still touch
 PLAIN = 128  # gray below this is copper
-
-
-@dataclass(frozen=True)
-class Board:
-    """One inspected board: gray pixels [H,W] uint8, its template or None, boxes [n,4], labels [n]."""
-
-    id: str
-    test: np.ndarray
-    template: np.ndarray | None
-    boxes: np.ndarray
-    labels: np.ndarray
-
-
-def read_labels(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes [n,4] float32 as outlines and labels [n] int64 from 0. Fails naming file and line."""
-    rows = []
-    for number, line in enumerate(path.read_text().splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            x1, y1, x2, y2, kind = (int(word) for word in line.split())
-        except ValueError as err:
-            raise ValueError(f"{path}:{number}: want 'x1 y1 x2 y2 class', got {line!r}") from err
-        if not (x1 <= x2 and y1 <= y2 and 1 <= kind <= 6):
-            raise ValueError(f"{path}:{number}: box or class out of range: {line!r}")
-        rows.append((x1, y1, x2 + 1, y2 + 1, kind - 1))
-    table = np.array(rows, np.float32).reshape(-1, 5)
-    return table[:, :4], table[:, 4].astype(np.int64)
-
-
-def read_gray(path: Path) -> np.ndarray:
-    """Decode an image as gray uint8 [H,W]."""
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if image is None:
-        raise ValueError(f"{path}: not a readable image")
-    return image
-
-
-def board_ids(root: Path) -> list[str]:
-    """Ids of all labelled boards below root, sorted."""
-    ids = sorted(path.stem for path in (root / "labels").glob("*.txt"))
-    if not ids:
-        raise FileNotFoundError(f"{root}: no labels/*.txt: is this a folder in the deeppcb layout?")
-    return ids
-
-
-def load_board(root: Path, name: str) -> Board:
-    """Read one board; the template is optional."""
-    boxes, labels = read_labels(root / "labels" / f"{name}.txt")
-    template = root / "images" / f"{name}_temp.jpg"
-    return Board(
-        name,
-        read_gray(root / "images" / f"{name}_test.jpg"),
-        read_gray(template) if template.exists() else None,
-        boxes,
-        labels,
-    )
-
-
-def load_boards(root: Path, ids: list[str]) -> list[Board]:
-    """Read boards in the order of ids."""
-    with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda name: load_board(root, name), ids))
-
-
-def split(ids: list[str]) -> dict[str, list[str]]:
-    """Split ids into `train`, `block` and `group`.
-
-    `group` is one whole board group nobody trains on. `block` is the last BLOCK_SHARE of each other
-    group; GAP ids before it belong to nobody, since neighbouring ids show overlapping parts of a board.
-    """
-    groups: dict[str, list[str]] = {}
-    for name in sorted(ids):
-        groups.setdefault(name[:5], []).append(name)
-    parts: dict[str, list[str]] = {"train": [], "block": [], "group": groups.pop(HELD_OUT_GROUP, [])}
-    for members in groups.values():
-        start = len(members) - round(len(members) * BLOCK_SHARE)
-        parts["train"] += members[: max(start - GAP, 0)]
-        parts["block"] += members[start:]
-    return parts
 
 
 def turn(image: np.ndarray, boxes: np.ndarray, way: int) -> tuple[np.ndarray, np.ndarray]:
@@ -138,8 +49,15 @@ class Crops(Dataset):
     pixels, so that the network sees the same place with and without its defect.
     """
 
-    def __init__(self, boards: list[Board], count: int, size: int, seed: int, extra: list[Board] = (),
-                 extra_share: float = 0.25):
+    def __init__(
+        self,
+        boards: list[Board],
+        count: int,
+        size: int,
+        seed: int,
+        extra: list[Board] = (),
+        extra_share: float = 0.25,
+    ):
         self.boards, self.extra, self.extra_share = boards, list(extra), extra_share
         self.count, self.size, self.seed = count, size, seed
 
@@ -198,8 +116,9 @@ def _cut(rng: np.random.Generator, board: Board, left: int, top: int, width: int
     """Cut a window out; defects cut by its border, and a few others, are painted over where possible."""
     tile = board.test[top : top + height, left : left + width]
     window = np.array([left, top, left + width, top + height], np.float32)
-    seen = np.concatenate((np.maximum(board.boxes[:, :2], window[:2]),
-                           np.minimum(board.boxes[:, 2:], window[2:])), 1)
+    seen = np.concatenate(
+        (np.maximum(board.boxes[:, :2], window[:2]), np.minimum(board.boxes[:, 2:], window[2:])), 1
+    )
     share = (seen[:, 2:] - seen[:, :2]).clip(0).prod(1) / (board.boxes[:, 2:] - board.boxes[:, :2]).prod(1)
     keep = share > 0
     for k in np.flatnonzero(keep):

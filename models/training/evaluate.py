@@ -1,7 +1,7 @@
 """Evaluate an exported model on boards in the deeppcb layout.
 
-    python evaluate.py --model ../pcb-defects/model.onnx --data DIR --part block
-    python evaluate.py --model ../pcb-defects/model.onnx --data SIMDIR --part all --thresholds 0.5,...
+python evaluate.py --model ../pcb-defects/model.onnx --data DIR --part block
+python evaluate.py --model ../pcb-defects/model.onnx --data SIMDIR --part all --thresholds 0.5,...
 """
 
 import argparse
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from dataset import Board, board_ids, load_boards, split
+from boards import Board, board_ids, load_boards, split
 from export import session
 from metrics import Curve, Detections, Truth, curve, f_score, mean_ap, suppress
 from network import CLASSES
@@ -54,8 +54,12 @@ def summary(pairs: list, thresholds: list[float] | None) -> dict:
     alarmed = sum(bool((found.scores >= np.array(chosen)[found.labels]).any()) for found in clean)
     classes = {
         name: {
-            "ap_iou33": c.average_precision(), "threshold": t, "f_iou33": f_score(*n),
-            "hits": n[0], "false_alarms": n[1], "misses": n[2],
+            "ap_iou33": c.average_precision(),
+            "threshold": t,
+            "f_iou33": f_score(*n),
+            "hits": n[0],
+            "false_alarms": n[1],
+            "misses": n[2],
         }
         for name, c, t, n in zip(CLASSES, curves, chosen, counts, strict=True)
     }
@@ -74,12 +78,21 @@ def summary(pairs: list, thresholds: list[float] | None) -> dict:
 
 def table(result: dict) -> str:
     """The summary for reading."""
-    lines = [" ".join(f"{k}={v:.4f}" if isinstance(v, float) else f"{k}={v}"
-                      for k, v in result.items() if k != "classes")]
-    lines.append(f"{'class':<10} {'AP@.33':>7} {'thresh':>7} {'F@.33':>7} {'hits':>5} {'false':>5} {'miss':>5}")
+    lines = [
+        " ".join(
+            f"{k}={v:.4f}" if isinstance(v, float) else f"{k}={v}"
+            for k, v in result.items()
+            if k != "classes"
+        )
+    ]
+    lines.append(
+        f"{'class':<10} {'AP@.33':>7} {'thresh':>7} {'F@.33':>7} {'hits':>5} {'false':>5} {'miss':>5}"
+    )
     for name, c in result["classes"].items():
-        lines.append(f"{name:<10} {c['ap_iou33']:7.4f} {c['threshold']:7.3f} {c['f_iou33']:7.4f} "
-                     f"{c['hits']:5d} {c['false_alarms']:5d} {c['misses']:5d}")
+        lines.append(
+            f"{name:<10} {c['ap_iou33']:7.4f} {c['threshold']:7.3f} {c['f_iou33']:7.4f} "
+            f"{c['hits']:5d} {c['false_alarms']:5d} {c['misses']:5d}"
+        )
     return "\n".join(lines)
 
 

@@ -1,6 +1,6 @@
 """Export a checkpoint as one ONNX file and check it against PyTorch.
 
-    python export.py --run runs/first --out ../pcb-defects/model.onnx
+python export.py --run runs/first --out ../pcb-defects/model.onnx
 """
 
 import argparse

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import yaml
 
-from dataset import load_board
+from boards import load_board
 from evaluate import decode
 from export import session
 from metrics import Detections
@@ -59,8 +59,10 @@ def main() -> None:
         rows = ",\n".join("  " + json.dumps(row) for row in detections)
         (bundle / f"{stem}.json").write_text(f"[\n{rows}\n]\n" if rows else "[]\n")
         samples.append({"image": f"{stem}.png", "expect": f"{stem}.json"})
-        print(f"{stem}: {len(detections)} expected, {len(board.labels)} on the board, "
-              f"nearest score {nearest_score(found, manifest['classes']):.3f} from its threshold")
+        print(
+            f"{stem}: {len(detections)} expected, {len(board.labels)} on the board, "
+            f"nearest score {nearest_score(found, manifest['classes']):.3f} from its threshold"
+        )
     print(yaml.safe_dump({"samples": samples}, sort_keys=False))
 
 

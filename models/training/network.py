@@ -43,9 +43,7 @@ class Detector(nn.Module):
     def __init__(self, stem: int = 32, fine: int = 64, coarse: int = 128, fine_blocks: int = 2):
         super().__init__()
         self.stem = nn.Sequential(Conv(1, stem, kernel=8, stride=4), Conv(stem, stem))
-        self.fine = nn.Sequential(
-            Conv(stem, fine, stride=2), *[Residual(fine) for _ in range(fine_blocks)]
-        )
+        self.fine = nn.Sequential(Conv(stem, fine, stride=2), *[Residual(fine) for _ in range(fine_blocks)])
         self.coarse = nn.Sequential(Conv(fine, coarse, stride=2), Residual(coarse), Conv(coarse, fine, 1))
         self.fuse = Conv(fine, fine)
         self.classify = nn.Sequential(Conv(fine, fine), nn.Conv2d(fine, len(CLASSES), 1))

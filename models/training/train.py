@@ -1,7 +1,7 @@
 """Train the detector on crops; stop and resume at will.
 
-    python train.py --data DIR --run runs/first --steps 8000
-    python train.py --data DIR --sim SIMDIR --run runs/first --steps 8000 --resume
+python train.py --data DIR --run runs/first --steps 8000
+python train.py --data DIR --sim SIMDIR --run runs/first --steps 8000 --resume
 """
 
 import argparse
@@ -14,7 +14,8 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from dataset import Crops, board_ids, collate, load_boards, split
+from boards import board_ids, load_boards, split
+from dataset import Crops, collate
 from loss import detection_loss
 from network import Detector
 
@@ -67,8 +68,13 @@ def loader(args: argparse.Namespace, start: int) -> DataLoader:
         extra = load_boards(Path(args.sim), board_ids(Path(args.sim)))
     crops = Crops(boards, args.steps * args.batch, args.size, args.seed, extra, args.sim_share)
     batches = [range(k * args.batch, (k + 1) * args.batch) for k in range(start, args.steps)]
-    return DataLoader(crops, batch_sampler=batches, collate_fn=collate, num_workers=args.workers,
-                      prefetch_factor=6 if args.workers else None)
+    return DataLoader(
+        crops,
+        batch_sampler=batches,
+        collate_fn=collate,
+        num_workers=args.workers,
+        prefetch_factor=6 if args.workers else None,
+    )
 
 
 def train(args: argparse.Namespace) -> None:
@@ -104,8 +110,13 @@ def train(args: argparse.Namespace) -> None:
         bar.set_postfix({name: f"{value:.3f}" for name, value in shown.items()}, refresh=False)
         if time.monotonic() - saved > SAVE_SECONDS or step + 1 == args.steps:
             saved = time.monotonic()
-            save(path, step=step + 1, model=model.state_dict(), average=average.state_dict(),
-                 optimizer=optimizer.state_dict())
+            save(
+                path,
+                step=step + 1,
+                model=model.state_dict(),
+                average=average.state_dict(),
+                optimizer=optimizer.state_dict(),
+            )
 
 
 def arguments() -> argparse.Namespace:

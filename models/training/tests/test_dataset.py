@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from dataset import GAP, Crops, board_ids, collate, load_board, load_boards, mendable, read_labels, split, turn
+from boards import GAP, board_ids, load_board, load_boards, read_labels, split
+from dataset import Crops, collate, mendable, turn
 
 
 def test_labels_are_inclusive_so_a_box_at_the_last_pixel_ends_at_the_border(board_folder):

@@ -86,8 +86,20 @@ def test_export_equals_pytorch(tmp_path):
 
 
 def arguments(folder, run, **changes):
-    values = {"data": str(folder), "sim": None, "sim_share": 0.25, "run": str(run), "resume": False,
-              "steps": 4, "batch": 2, "size": 64, "rate": 1e-3, "seed": 1, "workers": 0, "threads": 1}
+    values = {
+        "data": str(folder),
+        "sim": None,
+        "sim_share": 0.25,
+        "run": str(run),
+        "resume": False,
+        "steps": 4,
+        "batch": 2,
+        "size": 64,
+        "rate": 1e-3,
+        "seed": 1,
+        "workers": 0,
+        "threads": 1,
+    }
     return argparse.Namespace(**(values | changes))
 
 
