@@ -76,10 +76,10 @@ func (l *Ledger[V]) Reserve() uint64 {
 	return job
 }
 
-// OpenReserved opens the part of a reserved job. Each reservation opens at most one part.
-func (l *Ledger[V]) OpenReserved(job uint64, o Order) (*Part[V], error) {
-	if !l.Release(job) {
-		return nil, l.absent(job)
+// OpenAs opens the part of a job that was reserved and released for it.
+func (l *Ledger[V]) OpenAs(job uint64, o Order) (*Part[V], error) {
+	if l.find(job) != nil || l.Closed(job) != nil {
+		return nil, ErrDuplicate
 	}
 	return l.add(job, o)
 }

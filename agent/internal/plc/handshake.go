@@ -12,6 +12,7 @@ import (
 
 	"github.com/sightline-edge/sightline/agent/event"
 	"github.com/sightline-edge/sightline/agent/internal/broker"
+	"github.com/sightline-edge/sightline/agent/internal/sparse"
 	"github.com/sightline-edge/sightline/agent/topic"
 )
 
@@ -62,13 +63,14 @@ type Handshake struct {
 	results results
 	state   event.StateData
 
-	messages   chan broker.Message
-	pending    chan struct{} // results to send
-	changed    chan struct{} // state to say
-	stopping   chan struct{}
-	cancel     context.CancelFunc
-	done       sync.WaitGroup
-	complained occasional
+	messages  chan broker.Message
+	pending   chan struct{} // results to send
+	changed   chan struct{} // state may have news
+	connected chan struct{} // state to say
+	stopping  chan struct{}
+	cancel    context.CancelFunc
+	done      sync.WaitGroup
+	warn      *sparse.Log
 }
 
 // New makes a handshake that is Preoperational and not yet connected.
@@ -77,7 +79,8 @@ func New(opts Options) *Handshake {
 		opts: opts, results: results{hold: opts.Triggered},
 		state:    event.StateData{State: event.Preoperational},
 		messages: make(chan broker.Message, lane), pending: make(chan struct{}, 1),
-		changed: make(chan struct{}, 1), stopping: make(chan struct{}),
+		changed: make(chan struct{}, 1), connected: make(chan struct{}, 1), stopping: make(chan struct{}),
+		warn: sparse.New(opts.Log.With("station", opts.Station.Path()), opts.Now),
 	}
 }
 
@@ -118,7 +121,7 @@ func (h *Handshake) Connected(up bool) {
 	h.results.again()
 	h.mu.Unlock()
 	wake(h.pending)
-	wake(h.changed)
+	wake(h.connected)
 }
 
 // Counts returns the live counts.
@@ -146,7 +149,7 @@ func (h *Handshake) Result(id string, payload []byte) {
 	}
 	if lost > 0 {
 		h.counts.ResultsLost.Add(lost)
-		h.complain("results lost: the local broker has been away for too long")
+		h.warn.Warn("results lost: the local broker has been away for too long")
 	}
 }
 
@@ -171,13 +174,6 @@ func (h *Handshake) State() event.StateData {
 	s := h.state
 	s.Overrun, s.HeldResults = h.results.overrun, len(h.results.entries)
 	return s
-}
-
-// complain logs at most once a second: what goes wrong for one message goes wrong for many.
-func (h *Handshake) complain(what string, args ...any) {
-	if skipped, ok := h.complained.now(h.opts.Now()); ok {
-		h.opts.Log.Warn(what, append(args, "station", h.opts.Station.Path(), "unlogged", skipped)...)
-	}
 }
 
 func wake(c chan struct{}) {

@@ -62,7 +62,7 @@ func (h *Handshake) onTrigger(d broker.Delivery) {
 	if err != nil {
 		t.Fault = err
 		h.counts.Malformed.Add(1)
-		h.complain("trigger is malformed", "error", err, "bytes", len(d.Payload))
+		h.warn.Warn("trigger is malformed", "error", err, "bytes", len(d.Payload))
 	}
 	t.PartID, t.ProductID = m.PartID, m.ProductID
 	h.opts.Trigger(t)
@@ -102,7 +102,7 @@ func (h *Handshake) onAck(d broker.Delivery) {
 	m, err := event.DecodeResultAck(d.Payload)
 	if err != nil || d.Truncated {
 		h.counts.Malformed.Add(1)
-		h.complain("result acknowledgement is malformed", "error", err)
+		h.warn.Warn("result acknowledgement is malformed", "error", err)
 		return
 	}
 	h.mu.Lock()
@@ -122,10 +122,10 @@ func (h *Handshake) onCommand(d broker.Delivery) {
 	switch {
 	case err != nil || d.Truncated:
 		h.counts.Malformed.Add(1)
-		h.complain("command is malformed", "error", err)
+		h.warn.Warn("command is malformed", "error", err)
 	case m.Command != CommandReset:
 		h.counts.Refused.Add(1)
-		h.complain("command is not known, only reset is", "bytes", len(d.Payload))
+		h.warn.Warn("command is not known, only reset is", "bytes", len(d.Payload))
 	default:
 		h.opts.Log.Info("reset by the PLC", "station", h.opts.Station.Path())
 		h.mu.Lock()
@@ -139,7 +139,7 @@ func (h *Handshake) onCommand(d broker.Delivery) {
 func (h *Handshake) spoofed(d broker.Delivery) bool {
 	if d.Retained {
 		h.counts.Retained.Add(1)
-		h.complain("retained message refused: publish it without the retain flag", "topic", d.Topic)
+		h.warn.Warn("retained message refused: publish it without the retain flag", "topic", d.Topic)
 	}
 	return d.Retained
 }

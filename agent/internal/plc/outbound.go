@@ -18,10 +18,14 @@ func (h *Handshake) sendResults(ctx context.Context, c conn) {
 		e, ok := h.results.next()
 		h.mu.Unlock()
 		if !ok {
-			if !h.wait(ctx, h.pending, nil) {
+			select {
+			case <-h.pending:
+				continue
+			case <-h.stopping:
+				return
+			case <-ctx.Done():
 				return
 			}
-			continue
 		}
 		if err := h.publish(ctx, c, broker.Message{
 			Topic: h.opts.Station.Topic(topic.Result), QoS: 1, Payload: e.payload,
@@ -41,7 +45,7 @@ func (h *Handshake) sendResults(ctx context.Context, c conn) {
 func (h *Handshake) undelivered(ctx context.Context, err error) bool {
 	h.counts.NotDelivered.Add(1)
 	if !errors.Is(err, broker.ErrNotConnected) {
-		h.complain("result not taken by the local broker, trying on", "error", err)
+		h.warn.Warn("result not taken by the local broker, trying on", "error", err)
 	}
 	timer := time.NewTimer(retryAfter)
 	defer timer.Stop()
@@ -78,59 +82,57 @@ func (h *Handshake) sendMessages(ctx context.Context, c conn) {
 func (h *Handshake) sendMessage(ctx context.Context, c conn, m broker.Message) {
 	if err := h.publish(ctx, c, m); err != nil {
 		h.counts.Lost.Add(1)
-		h.complain("message not taken by the local broker", "topic", m.Topic, "error", err)
+		h.warn.Warn("message not taken by the local broker", "topic", m.Topic, "error", err)
 	}
 }
 
-// sendStates says the state each second, and at once when it changes.
+// sendStates says the state each second, at once when it changes, and to each new connection.
 func (h *Handshake) sendStates(ctx context.Context, c conn) {
 	ticker := time.NewTicker(heartbeat)
 	defer ticker.Stop()
-	var beats uint64
+	began := h.opts.Now()
 	var said event.StateData
-	for more := true; more; {
+	for due := true; ; {
 		now := h.State()
-		now.Heartbeat = beats
-		m, err := h.stateMessage(now)
-		if err != nil {
-			h.complain("state not encoded", "error", err)
+		now.Heartbeat = uint64(h.opts.Now()-began) / uint64(heartbeat)
+		if news(said, now) {
+			due = true
+		}
+		if due {
+			h.sayState(ctx, c, now, news(said, now))
+			said = now
+		}
+		select {
+		case <-ticker.C:
+			due = true
+		case <-h.connected:
+			due = true
+		case <-h.changed:
+			due = false
+		case <-h.stopping: // a goodbye in order sends no will: leave the state of the end with the broker
+			h.sayState(ctx, c, h.State(), true)
+			return
+		case <-ctx.Done():
 			return
 		}
-		if news(said, now) {
-			said = now
-			h.opts.Announce(m.Payload)
-		}
-		_ = h.publish(ctx, c, m) // said again at the next beat
-		more = h.wait(ctx, h.changed, ticker.C)
-		beats++
 	}
-	h.lastState(ctx, c)
 }
 
-// lastState leaves the state of the end with the broker: a goodbye in order sends no will.
-func (h *Handshake) lastState(ctx context.Context, c conn) {
-	if m, err := h.stateMessage(h.State()); err == nil {
-		h.opts.Announce(m.Payload)
-		_ = h.publish(ctx, c, m)
+func (h *Handshake) sayState(ctx context.Context, c conn, s event.StateData, announce bool) {
+	m, err := h.stateMessage(s)
+	if err != nil {
+		h.warn.Warn("state not encoded", "error", err)
+		return
 	}
+	if announce {
+		h.opts.Announce(m.Payload)
+	}
+	_ = h.publish(ctx, c, m) // said again at the next beat
 }
 
 func news(before, now event.StateData) bool {
 	before.Heartbeat, before.HeldResults = now.Heartbeat, now.HeldResults
 	return before != now
-}
-
-// wait returns true to go on: something is due, or a tick came.
-func (h *Handshake) wait(ctx context.Context, due <-chan struct{}, ticks <-chan time.Time) bool {
-	select {
-	case <-due:
-	case <-ticks:
-	case <-h.stopping:
-		return false
-	case <-ctx.Done():
-		return false
-	}
-	return true
 }
 
 func (h *Handshake) publish(ctx context.Context, c conn, m broker.Message) error {
@@ -149,7 +151,7 @@ func (h *Handshake) say(leaf topic.Leaf, m any) {
 		}
 	}
 	h.counts.Lost.Add(1)
-	h.complain("message dropped: the local broker does not keep up", "leaf", leaf)
+	h.warn.Warn("message dropped: the local broker does not keep up", "leaf", leaf)
 }
 
 func (h *Handshake) stateMessage(s event.StateData) (broker.Message, error) {

@@ -1,0 +1,221 @@
+// Package station joins what makes one inspection station: triggers, its worker's answers, the part ledger, the
+// verdict rules, the PLC and the way to the cloud. One goroutine owns all of it and waits for none of them.
+package station
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/sightline-edge/sightline/agent/event"
+	"github.com/sightline-edge/sightline/agent/internal/config"
+	"github.com/sightline-edge/sightline/agent/internal/part"
+	"github.com/sightline-edge/sightline/agent/internal/plc"
+	"github.com/sightline-edge/sightline/agent/internal/sparse"
+	"github.com/sightline-edge/sightline/agent/internal/verdict"
+	"github.com/sightline-edge/sightline/agent/internal/wire"
+	"github.com/sightline-edge/sightline/agent/topic"
+)
+
+const (
+	inbox     = 64                     // triggers, and worker messages, that wait for the station
+	farAway   = time.Hour              // the timer when nothing is due
+	askAgain  = 100 * time.Millisecond // after a request that gave no frame
+	prefetch  = 2                      // requests outstanding in mode continuous: one exposes while one is inferred
+	clipBytes = 256                    // of a worker's text in an event
+)
+
+// worker is what a station asks of the vision worker. Neither call blocks.
+type worker interface {
+	Inspect(m *wire.Inspect) error
+	Settle(m *wire.Settle) error
+}
+
+// line is what a station tells its PLC. No call blocks.
+type line interface {
+	Answer(m event.TriggerAckMessage)
+	Exposed(m event.AcquisitionMessage)
+	Result(id string, payload []byte)
+	status
+}
+
+type status interface {
+	Overrun() bool
+	SetState(s event.StateData)
+}
+
+// Options say what the station is.
+type Options struct {
+	Place           topic.Station
+	Index           int // of the station in the worker's configuration
+	Trigger         config.Trigger
+	Rules           *verdict.Rules
+	Recipe          string
+	ConfigurationID string
+	Boot            string        // makes job ids unique over restarts
+	NextJob         func() uint64 // unique in the process
+	MaxCrops        int           // evidence pictures of single defects
+	// Outbox takes the result's bytes for the cloud, Evidence a picture of a result. Neither may wait.
+	Outbox   func(rejected bool, topic string, payload []byte) error
+	Evidence func(resultID string, n int, jpeg []byte) error
+	Observe  func(Closed) // of each part, for metrics; may be nil
+	Now      func() int64 // CLOCK_MONOTONIC nanoseconds
+	Log      *slog.Logger
+}
+
+// sight is what the ledger keeps of a part besides its order: the worker's answer and what was made of it.
+type sight struct {
+	answer  *wire.Inspected
+	begunNs int64 // when the answer was taken up
+	outcome verdict.Outcome
+}
+
+type inspected = part.Part[sight]
+
+// Station is an actor: its methods may be called from any goroutine, its fields belong to its own.
+type Station struct {
+	opts     Options
+	counters Counters
+	triggers chan plc.Trigger
+	messages chan any
+	gone     chan struct{} // closed when nobody reads the channels any more
+	cancel   context.CancelFunc
+	done     sync.WaitGroup
+	warn     *sparse.Log
+
+	ledger *part.Ledger[sight]
+	line   line
+	worker worker
+
+	seen     *wire.StationState // last report of the worker; an empty one after its death
+	mismatch string             // the worker runs other classes than the rules were made for
+	halted   string             // why there will be no more frames
+	met      bool               // was ready once
+	asked    map[uint64]bool    // continuous: requests without an answer
+	askAtNs  int64              // continuous: not before
+}
+
+// New makes a station that already takes triggers and messages, to be looked at after Start.
+func New(opts Options) *Station {
+	return &Station{
+		opts: opts, triggers: make(chan plc.Trigger, inbox), messages: make(chan any, inbox),
+		gone: make(chan struct{}), warn: sparse.New(opts.Log.With("station", opts.Place.Path()), opts.Now),
+		ledger: part.New[sight](opts.Boot, opts.NextJob, part.DefaultLimit), asked: make(map[uint64]bool),
+		seen: &wire.StationState{},
+	}
+}
+
+// Start runs the station until Stop.
+func (s *Station) Start(ctx context.Context, l line, w worker) {
+	ctx, s.cancel = context.WithCancel(ctx)
+	s.line, s.worker = l, w
+	s.done.Go(func() { s.run(ctx) })
+}
+
+// Stop closes all open parts and waits until their results are handed over.
+func (s *Station) Stop() {
+	s.cancel()
+	s.done.Wait()
+}
+
+// Counters returns the live counters.
+func (s *Station) Counters() *Counters { return &s.counters }
+
+// Trigger takes a trigger of the PLC. It waits only while the station is busy with earlier ones.
+func (s *Station) Trigger(t plc.Trigger) {
+	select {
+	case s.triggers <- t:
+	case <-s.gone:
+	}
+}
+
+// Deliver takes a message of the worker: *wire.StationState, *wire.Exposed, *wire.Inspected, *wire.Evidence or
+// vision.Died.
+func (s *Station) Deliver(message any) {
+	select {
+	case s.messages <- message:
+	case <-s.gone:
+	}
+}
+
+func (s *Station) run(ctx context.Context) {
+	defer close(s.gone)
+	timer := time.NewTimer(farAway)
+	defer timer.Stop()
+	ticks, stop := s.clock()
+	defer stop()
+	s.report()
+	for {
+		timer.Reset(s.due())
+		select {
+		case t := <-s.triggers:
+			s.expire() // whatever comes after a deadline is too late, also when it was read first
+			s.trigger(t)
+		case m := <-s.messages:
+			s.expire()
+			s.message(m)
+		case <-ticks:
+			s.expire()
+			s.interval()
+		case <-timer.C:
+			s.expire()
+		case <-ctx.Done():
+			s.shutdown()
+			return
+		}
+		s.ask()
+	}
+}
+
+// clock ticks in mode interval only.
+func (s *Station) clock() (<-chan time.Time, func()) {
+	if s.opts.Trigger.Mode != config.ModeInterval {
+		return nil, func() {}
+	}
+	ticker := time.NewTicker(s.opts.Trigger.Interval)
+	return ticker.C, ticker.Stop
+}
+
+// due is the time to the next deadline, or to the next request after a failed one.
+func (s *Station) due() time.Duration {
+	next, ok := s.ledger.NextDeadline()
+	if s.asking() && len(s.asked) < prefetch && (!ok || s.askAtNs < next) {
+		next, ok = s.askAtNs, true
+	}
+	if !ok {
+		return farAway
+	}
+	return max(time.Duration(next-s.opts.Now()), 0)
+}
+
+// expire gives each part whose deadline has come its verdict.
+func (s *Station) expire() {
+	now := s.opts.Now()
+	for p := s.ledger.Expire(now); p != nil; p = s.ledger.Expire(now) {
+		s.publish(p, verdict.Unknown(ReasonDeadline, "no answer within "+s.opts.Trigger.Deadline.String()))
+	}
+}
+
+// closeAll gives all open parts the same verdict, in the order of their opening.
+func (s *Station) closeAll(reason, detail string) {
+	for p := s.ledger.CloseOldest(); p != nil; p = s.ledger.CloseOldest() {
+		s.publish(p, verdict.Unknown(reason, detail))
+	}
+}
+
+// shutdown leaves no part without a verdict, also those whose trigger nobody has looked at yet.
+func (s *Station) shutdown() {
+	const detail = "the agent was stopped"
+	s.halted = detail
+	s.closeAll(ReasonShutdown, detail)
+	for {
+		select {
+		case t := <-s.triggers:
+			s.stillborn(s.order(t), ReasonShutdown, detail)
+		default:
+			s.report()
+			return
+		}
+	}
+}
