@@ -1,6 +1,6 @@
-// Package demo runs the whole chain on one machine without a camera, a GPU or a server: a simulated line and PLC, the
+// Package factory runs the whole chain on one machine without a camera, a GPU or a server: a simulated line and PLC, the
 // real agent with its real worker, the bridge, and a Kafka consumer, and counts whether anything was lost.
-package demo
+package factory
 
 import (
 	"fmt"

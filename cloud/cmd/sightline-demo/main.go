@@ -1,0 +1,54 @@
+// Command sightline-demo shows the whole chain on one machine, with nothing to configure.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/sightline-edge/sightline/cloud/internal/factory"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := command().ExecuteContext(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "sightline-demo:", err)
+		os.Exit(1)
+	}
+}
+
+func command() *cobra.Command {
+	o := factory.Options{Stdout: os.Stdout}
+	lines := false
+	c := &cobra.Command{
+		Use:   "sightline-demo",
+		Short: "Run a simulated line, PLC, agent, bridge and Kafka consumer on this machine",
+		Long: "Runs a simulated line and PLC, the real agent with its real worker and ONNX Runtime, the bridge, and a\n" +
+			"Kafka consumer, on embedded servers that are for demonstration. Pictures of what did not pass, logs and the\n" +
+			"configuration stay in --out. The exit status is 0 only when every part has one verdict everywhere.",
+		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
+		RunE: func(c *cobra.Command, _ []string) error {
+			o.Live = !lines && term.IsTerminal(int(os.Stdout.Fd()))
+			return factory.Run(c.Context(), o)
+		},
+	}
+	f := c.Flags()
+	f.IntVar(&o.Parts, "parts", 0, "stop after so many parts; 0: run until Ctrl-C")
+	f.DurationVar(&o.Interval, "interval", 250*time.Millisecond, "time from one trigger to the next")
+	f.DurationVar(&o.Deadline, "deadline", time.Second, "trigger to verdict; a part without answer is then UNKNOWN")
+	f.Uint64Var(&o.Seed, "seed", 1, "of the simulated boards: the same seed shows the same boards")
+	f.Float64Var(&o.Defects, "defects", 2, "mean number of defects on a board that has any")
+	f.Float64Var(&o.Clean, "clean", 0.5, "share of boards without a defect")
+	f.StringVar(&o.Bundle, "bundle", "models/pcb-defects", "folder of the model bundle")
+	f.StringVar(&o.Out, "out", "demo-out", "folder for pictures, logs and configuration")
+	f.BoolVar(&lines, "lines", false, "print a line for each part even on a terminal")
+	return c
+}

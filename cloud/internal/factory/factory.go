@@ -1,0 +1,154 @@
+package factory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/sightline-edge/sightline/agent/topic"
+	"github.com/sightline-edge/sightline/cloud/internal/demo"
+)
+
+// Options is what a person may change.
+type Options struct {
+	Parts    int           // 0: until stopped
+	Interval time.Duration // between triggers
+	Deadline time.Duration // trigger to verdict
+	Seed     uint64        // of the simulated boards
+	Defects  float64       // mean number on a board that has any
+	Clean    float64       // share of boards without
+	Bundle   string        // folder
+	Out      string        // folder for pictures, logs and the configuration
+	Live     bool          // redraw a terminal; else a line for each part
+	Stdout   io.Writer
+}
+
+// ErrNumbers says that something was lost, duplicated or unanswered.
+var ErrNumbers = errors.New("the numbers do not agree")
+
+const (
+	settleLimit = 15 * time.Second // for the last results to reach Kafka
+	pollEvery   = 100 * time.Millisecond
+)
+
+// factory is everything of one demonstration.
+type factory struct {
+	options Options
+	station topic.Station
+	tally   *Tally
+	places  places
+	log     *slog.Logger
+	logFile *os.File
+	line    *demo.Broker
+	cloud   *process
+	agent   *process
+}
+
+// Run plays the demonstration to its end and prints the closing line. The error says what did not agree.
+func Run(ctx context.Context, o Options) (err error) {
+	f := &factory{
+		options: o, tally: NewTally(time.Now()),
+		station: topic.Station{Enterprise: "demo", Site: "laptop", Area: "smt", Line: "line1", Name: "aoi-1"},
+	}
+	defer func() { err = errors.Join(err, f.stop()) }()
+	if err := f.prepare(); err != nil {
+		return err
+	}
+	// Servers and agent end after the line has: stopping the line does not stop them.
+	always := context.WithoutCancel(ctx)
+	if err := f.startServers(always); err != nil {
+		return err
+	}
+	if err := f.startAgent(always); err != nil {
+		return err
+	}
+	consuming, stopConsuming := context.WithCancel(always)
+	defer stopConsuming()
+	consumed := make(chan error, 1)
+	go func() { consumed <- consume(consuming, f.places.Kafka, f.tally) }()
+	ran := f.run(ctx)
+	f.settle(always)
+	stopConsuming()
+	if err := errors.Join(ran, <-consumed); err != nil {
+		return err
+	}
+	return f.conclude()
+}
+
+// prepare makes the folder. State of an earlier demonstration goes: it would be delivered into this one's count.
+func (f *factory) prepare() error {
+	var err error
+	o := &f.options
+	if o.Out, err = filepath.Abs(o.Out); err != nil {
+		return fmt.Errorf("resolve folder: %w", err)
+	}
+	if o.Bundle, err = filepath.Abs(o.Bundle); err != nil {
+		return fmt.Errorf("resolve bundle: %w", err)
+	}
+	f.places = places{Folder: o.Out, Evidence: filepath.Join(o.Out, "evidence")}
+	for _, dir := range []string{filepath.Join(o.Out, "state"), f.places.Evidence} {
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("clear folder: %w", err)
+		}
+	}
+	if err := os.MkdirAll(f.places.Evidence, 0o755); err != nil {
+		return fmt.Errorf("make folder: %w", err)
+	}
+	if f.logFile, err = os.Create(filepath.Join(o.Out, "line.log")); err != nil {
+		return fmt.Errorf("create log: %w", err)
+	}
+	f.log = slog.New(slog.NewTextHandler(f.logFile, nil))
+	return nil
+}
+
+// settle waits until Kafka holds what the PLC has, or its limit is over; the closing line tells which.
+func (f *factory) settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, settleLimit)
+	defer cancel()
+	ticker := time.NewTicker(pollEvery)
+	defer ticker.Stop()
+	for {
+		f.countVerdicts(ctx)
+		if s := f.tally.Summarize(0); s.Agree() {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// conclude prints the closing lines.
+func (f *factory) conclude() error {
+	s := f.tally.Summarize(0)
+	_, _ = fmt.Fprintf(f.options.Stdout, "first verdict after %.1f s; trigger to verdict p50 %d ms, p99 %d ms; "+
+		"%d false alarms on clean boards\npictures of what did not pass: %s\n%s\n",
+		s.First.Seconds(), s.P50.Milliseconds(), s.P99.Milliseconds(), s.FalseAlarm, f.places.Evidence, s.Line())
+	if !s.Agree() || s.Parts == 0 {
+		return fmt.Errorf("%w: see the logs in %s", ErrNumbers, f.places.Folder)
+	}
+	return nil
+}
+
+func (f *factory) stop() error {
+	var errs []error
+	for _, p := range []*process{f.agent, f.cloud} {
+		if p != nil {
+			errs = append(errs, p.stop())
+		}
+	}
+	if f.line != nil {
+		errs = append(errs, f.line.Close())
+	}
+	if f.logFile != nil {
+		errs = append(errs, f.logFile.Close())
+	}
+	return errors.Join(errs...)
+}
