@@ -1,0 +1,172 @@
+// Package bench measures the agent as it runs on a line: the real processes, a real broker, and the clock of a
+// subscriber.
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/sightline-edge/sightline/agent/internal/eval"
+	"github.com/sightline-edge/sightline/models/bundle"
+)
+
+// Options says what is measured, and with what.
+type Options struct {
+	Bundle      *bundle.Bundle
+	Agent       string // this program
+	Worker      string
+	ONNXRuntime string
+	Camera      string // source URI of one frame in memory after another
+	Broker      string // empty: a mosquitto of its own
+	Parts       int    // for latency, and for each round of throughput
+	Rounds      int
+	Threads     int
+	Progress    func(step string, done, total int)
+	Log         *slog.Logger
+}
+
+// Report is what was measured. Times in milliseconds. Beyond the model is a subscriber's receipt of the result, less
+// the frame's completion in memory, less the model's own run, part by part.
+type Report struct {
+	Parts            int       `json:"parts"`
+	Rounds           int       `json:"rounds"`
+	Camera           string    `json:"camera"`
+	Bundle           string    `json:"bundle"`
+	Provider         string    `json:"provider"`
+	Threads          int       `json:"threads"`
+	BeyondModelP50   float64   `json:"beyond_model_ms_p50"`
+	BeyondModelP99   float64   `json:"beyond_model_ms_p99"`
+	PreprocessP50    float64   `json:"preprocess_ms_p50"`
+	DecodeP50        float64   `json:"decode_ms_p50"`
+	DeliverP50       float64   `json:"deliver_ms_p50"` // result's creation to the subscriber
+	ModelP50         float64   `json:"model_ms_p50"`
+	ModelP99         float64   `json:"model_ms_p99"`
+	AgentFPS         float64   `json:"agent_fps"`
+	BareFPS          float64   `json:"bare_fps"`
+	Throughput       float64   `json:"throughput_ratio"` // median over rounds of agent over bare
+	WorkerMallocs    float64   `json:"worker_mallocs_per_part"`
+	Verdicts         int       `json:"verdicts"`
+	Unknown          int       `json:"unknown"`
+	BeyondModelMs    []float64 `json:"beyond_model_ms"`
+	ThroughputRounds []float64 `json:"throughput_rounds"`
+}
+
+// Limits of docs/benchmarks.md.
+const (
+	LimitP50        = 1.5
+	LimitP99        = 3.0
+	LimitThroughput = 0.95
+)
+
+// ErrLimit says that a figure is outside its limit.
+var ErrLimit = errors.New("a figure is outside its limit")
+
+// Run measures latency, then throughput in alternating rounds.
+func Run(ctx context.Context, o Options) (report *Report, err error) {
+	if o.Broker == "" {
+		broker, err := startMosquitto(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, broker.stop()) }()
+		o.Broker = "tcp://" + broker.addr
+	}
+	r := &Report{Parts: o.Parts, Rounds: o.Rounds, Camera: o.Camera, Bundle: o.Bundle.Digest, Threads: o.Threads}
+	if err := r.latency(ctx, &o); err != nil {
+		return nil, fmt.Errorf("latency: %w", err)
+	}
+	if err := r.throughput(ctx, &o); err != nil {
+		return nil, fmt.Errorf("throughput: %w", err)
+	}
+	return r, nil
+}
+
+// Check returns ErrLimit with every figure that is outside.
+func (r *Report) Check() error {
+	var errs []error
+	for _, c := range []struct {
+		name         string
+		value, limit float64
+	}{
+		{"beyond_model_ms_p50", r.BeyondModelP50, LimitP50},
+		{"beyond_model_ms_p99", r.BeyondModelP99, LimitP99},
+		{"-throughput_ratio", -r.Throughput, -LimitThroughput},
+	} {
+		if !(c.value <= c.limit) {
+			errs = append(errs, fmt.Errorf("%w: %s is %.3f, limit %.3f", ErrLimit, c.name, math.Abs(c.value), math.Abs(c.limit)))
+		}
+	}
+	if r.Unknown > 0 {
+		errs = append(errs, fmt.Errorf("%w: %d of %d parts ended UNKNOWN", ErrLimit, r.Unknown, r.Verdicts))
+	}
+	return errors.Join(errs...)
+}
+
+// spare is the room between two parts of the latency run, as a multiple of the model's time: no part waits for another.
+const spare = 1.5
+
+func (r *Report) latency(ctx context.Context, o *Options) error {
+	bare, err := bareLoop(ctx, o, 20)
+	if err != nil {
+		return err
+	}
+	interval := max(time.Duration(spare*float64(bare.perRun)), 20*time.Millisecond)
+	samples, err := lineRun(ctx, o, "interval", interval, o.Parts, "latency")
+	if err != nil {
+		return err
+	}
+	var beyond, model, preprocess, decode, deliver []float64
+	for _, s := range samples {
+		r.count(s)
+		r.Provider = s.in.Model.Provider
+		beyond = append(beyond, s.beyondModel())
+		deliver = append(deliver, s.deliver())
+		model = append(model, s.in.TimesMs.Inference)
+		preprocess = append(preprocess, s.in.TimesMs.Preprocess)
+		decode = append(decode, s.in.TimesMs.Decode)
+	}
+	r.BeyondModelMs = slices.Clone(beyond)
+	r.BeyondModelP50, r.BeyondModelP99 = eval.Quantile(beyond, 0.5), eval.Quantile(beyond, 0.99)
+	r.ModelP50, r.ModelP99 = eval.Quantile(model, 0.5), eval.Quantile(model, 0.99)
+	r.PreprocessP50, r.DecodeP50 = eval.Quantile(preprocess, 0.5), eval.Quantile(decode, 0.5)
+	r.DeliverP50 = eval.Quantile(deliver, 0.5)
+	return nil
+}
+
+func (r *Report) throughput(ctx context.Context, o *Options) error {
+	var agent, bare []float64
+	for round := range o.Rounds {
+		o.Progress("throughput", round, o.Rounds)
+		loop, err := bareLoop(ctx, o, o.Parts)
+		if err != nil {
+			return err
+		}
+		samples, err := lineRun(ctx, o, "continuous", 0, o.Parts, "")
+		if err != nil {
+			return err
+		}
+		for _, s := range samples {
+			r.count(s)
+		}
+		span := samples[len(samples)-1].at.Sub(samples[0].at).Seconds()
+		agent = append(agent, float64(len(samples)-1)/span)
+		bare = append(bare, 1/loop.perRun.Seconds())
+		r.ThroughputRounds = append(r.ThroughputRounds, agent[round]/bare[round])
+	}
+	o.Progress("throughput", o.Rounds, o.Rounds)
+	r.AgentFPS, r.BareFPS = eval.Quantile(agent, 0.5), eval.Quantile(bare, 0.5)
+	r.Throughput = eval.Quantile(slices.Clone(r.ThroughputRounds), 0.5)
+	return nil
+}
+
+func (r *Report) count(s sample) {
+	r.Verdicts++
+	if s.in.Verdict == "UNKNOWN" {
+		r.Unknown++
+	}
+}

@@ -1,0 +1,202 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/sightline-edge/sightline/agent/event"
+	"github.com/sightline-edge/sightline/agent/internal/broker"
+	"github.com/sightline-edge/sightline/agent/topic"
+)
+
+const (
+	warmup    = 10 // parts at the start that are not counted
+	partLimit = 20 * time.Second
+	stopLimit = 8 * time.Second
+)
+
+// sample is one result as a subscriber received it.
+type sample struct {
+	at time.Time
+	in event.Inspection
+}
+
+// deliver is the way from the event's creation to the subscriber, in milliseconds, over less than a few milliseconds
+// of wall clock on one machine.
+func (s sample) deliver() float64 {
+	return float64(s.at.Sub(s.in.CreationTime)) / float64(time.Millisecond)
+}
+
+// beyondModel is frame in memory to receipt, less the model's run, in milliseconds. Publish ends where the event is
+// created.
+func (s sample) beyondModel() float64 {
+	return s.in.TimesMs.Publish - s.in.TimesMs.Inference + s.deliver()
+}
+
+// lineRun runs the agent with one station until parts results have arrived after the warm-up.
+func lineRun(ctx context.Context, o *Options, mode string, interval time.Duration, parts int, step string) (
+	samples []sample, err error,
+) {
+	place := topic.Station{Enterprise: "bench", Site: "bench", Area: "bench", Line: "line1", Name: "aoi-1"}
+	arrivals := make(chan sample, 4*parts+256)
+	conn, err := subscribe(o, place, arrivals)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	agent, err := startAgent(ctx, o, place, mode, interval)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, agent.stop()) }()
+	for n := -warmup; n < parts; n++ {
+		select {
+		case s := <-arrivals:
+			if n >= 0 {
+				samples = append(samples, s)
+			}
+		case <-time.After(partLimit):
+			return nil, fmt.Errorf("no result for %s after %d parts, see %s", partLimit, n+warmup, agent.log.Name())
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		if step != "" {
+			o.Progress(step, max(0, n+1), parts)
+		}
+	}
+	return samples, nil
+}
+
+func subscribe(o *Options, place topic.Station, arrivals chan<- sample) (*broker.Conn, error) {
+	up := make(chan struct{}, 1)
+	conn, err := broker.Dial(broker.Options{
+		URL: o.Broker, ClientID: fmt.Sprintf("bench-%d", os.Getpid()), Log: o.Log, CleanSession: true,
+		MaxInbound: event.MaxBytes,
+		OnState: func(connected bool) {
+			if connected {
+				select {
+				case up <- struct{}{}:
+				default:
+				}
+			}
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = conn.Subscribe(place.Topic(topic.Result), cap(arrivals), func(d broker.Delivery) {
+		at := time.Now()
+		e, err := event.Decode(d.Payload)
+		if err != nil {
+			o.Log.Error("result is not an event", "error", err)
+			return
+		}
+		in, err := event.DecodeInspection(e.Data)
+		if err != nil {
+			o.Log.Error("result is not an inspection", "error", err)
+			return
+		}
+		arrivals <- sample{at: at, in: in}
+	})
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	select {
+	case <-up:
+		return conn, nil
+	case <-time.After(brokerStart):
+		conn.Close()
+		return nil, fmt.Errorf("no broker answers at %s", o.Broker)
+	}
+}
+
+// agent is the agent under measurement.
+type agent struct {
+	cmd *exec.Cmd
+	dir string
+	log *os.File
+}
+
+func startAgent(ctx context.Context, o *Options, place topic.Station, mode string, interval time.Duration) (
+	*agent, error,
+) {
+	dir, err := os.MkdirTemp("", "sightline-bench-")
+	if err != nil {
+		return nil, fmt.Errorf("make folder for the agent: %w", err)
+	}
+	a := &agent{dir: dir}
+	config := fmt.Sprintf(`place: %s/%s/%s
+mqtt: {local: %q, client_id: bench-agent}
+state_dir: %q
+health: {listen: "off"}
+worker: {path: %q, onnxruntime: %q, threads: %d}
+stations:
+  - name: %s/%s
+    camera: %q
+    bundle: %q
+    trigger: {mode: %s, deadline: 30s%s}
+`, place.Enterprise, place.Site, place.Area, o.Broker, filepath.Join(dir, "state"), o.Worker, o.ONNXRuntime, o.Threads,
+		place.Line, place.Name, o.Camera, o.Bundle.Dir, mode, intervalKey(interval))
+	path := filepath.Join(dir, "sightline.yaml")
+	//nolint:forbidigo // a temporary file of one benchmark need not survive a power cut
+	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("configure the agent: %w", err), os.RemoveAll(dir))
+	}
+	if a.log, err = os.Create(filepath.Join(os.TempDir(), "sightline-bench-agent.log")); err != nil {
+		return nil, errors.Join(fmt.Errorf("create log: %w", err), os.RemoveAll(dir))
+	}
+	a.cmd = exec.CommandContext(ctx, o.Agent, "run", path)
+	a.cmd.Stderr = a.log
+	a.cmd.Cancel = func() error { return a.cmd.Process.Signal(syscall.SIGTERM) }
+	a.cmd.WaitDelay = stopLimit
+	a.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	if err := a.cmd.Start(); err != nil {
+		return nil, errors.Join(fmt.Errorf("start the agent: %w", err), a.log.Close(), os.RemoveAll(dir))
+	}
+	return a, nil
+}
+
+func intervalKey(interval time.Duration) string {
+	if interval == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", interval: %s", interval)
+}
+
+func (a *agent) stop() error {
+	_ = a.cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
+	err := a.cmd.Wait()
+	return errors.Join(err, a.log.Close(), os.RemoveAll(a.dir))
+}
+
+// bare is a loop of nothing but the model.
+type bare struct{ perRun time.Duration }
+
+// bareLoop lets the worker run the model and nothing else, with the same library, threads and options.
+func bareLoop(ctx context.Context, o *Options, runs int) (bare, error) {
+	command := exec.CommandContext(ctx, o.Worker, "bare", "--bundle", o.Bundle.Dir, "--onnxruntime", o.ONNXRuntime,
+		"--threads", fmt.Sprint(o.Threads), "--runs", fmt.Sprint(runs))
+	out, err := command.Output()
+	if err != nil {
+		if exit := new(exec.ExitError); errors.As(err, &exit) {
+			return bare{}, fmt.Errorf("bare loop: %w: %s", err, exit.Stderr)
+		}
+		return bare{}, fmt.Errorf("bare loop: %w", err)
+	}
+	var result struct {
+		TotalNs int64 `json:"total_ns"`
+		Runs    int64 `json:"runs"`
+	}
+	if err := json.Unmarshal(out, &result); err != nil || result.Runs == 0 {
+		return bare{}, fmt.Errorf("bare loop: no figures in %q: %w", out, err)
+	}
+	return bare{perRun: time.Duration(result.TotalNs / result.Runs)}, nil
+}

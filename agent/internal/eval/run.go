@@ -1,0 +1,187 @@
+package eval
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/sightline-edge/sightline/agent/internal/inspector"
+	"github.com/sightline-edge/sightline/agent/internal/vision"
+	"github.com/sightline-edge/sightline/agent/internal/wire"
+	"github.com/sightline-edge/sightline/models/bundle"
+)
+
+const (
+	openTimeout = 10 * time.Second
+	readTimeout = 10 * time.Second
+)
+
+// Options says what is evaluated on what.
+type Options struct {
+	Bundle      *bundle.Bundle
+	Data        *Dataset
+	Launch      func(context.Context) (vision.Process, error)
+	ONNXRuntime string
+	Threads     int
+	Progress    func(done, total int)
+	Log         *slog.Logger
+}
+
+// Report is what a person or a script reads. The first eight keys are stable. ms_p50 and ms_p99 are the model's own
+// run, inspection_ms from a frame in memory to its detections; fps is one image after another through all of that.
+type Report struct {
+	Images          int           `json:"images"`
+	MAPIoU33        float64       `json:"map_iou33"`
+	FIoU33          float64       `json:"f_iou33"`
+	MAP50           float64       `json:"map50"`
+	MAP5095         float64       `json:"map50_95"`
+	MsP50           float64       `json:"ms_p50"`
+	MsP99           float64       `json:"ms_p99"`
+	FPS             float64       `json:"fps"`
+	InspectionMsP50 float64       `json:"inspection_ms_p50"`
+	InspectionMsP99 float64       `json:"inspection_ms_p99"`
+	Bundle          string        `json:"bundle"`
+	Version         string        `json:"version"`
+	Digest          string        `json:"digest"`
+	Provider        string        `json:"provider"`
+	FellBack        bool          `json:"fell_back"`
+	Threads         int           `json:"threads"`
+	Classes         []ClassReport `json:"classes"`
+	Failed          []Failure     `json:"failed"`
+}
+
+// ClassReport is ClassMetrics by name.
+type ClassReport struct {
+	Class     string  `json:"class"`
+	Labels    int     `json:"labels"`
+	APIoU33   float64 `json:"ap_iou33"`
+	AP50      float64 `json:"ap50"`
+	AP5095    float64 `json:"ap50_95"`
+	Precision float64 `json:"precision"`
+	Recall    float64 `json:"recall"`
+	F         float64 `json:"f"`
+	Threshold float64 `json:"threshold"`
+}
+
+// Failure is an image that could not be inspected. Its labels count as missed.
+type Failure struct {
+	Image  string `json:"image"`
+	Reason string `json:"reason"`
+}
+
+// run is the state of one evaluation.
+type run struct {
+	options    Options
+	report     Report
+	images     []Image
+	model      []float64 // milliseconds
+	inspection []float64
+}
+
+// Run sends every image of the data set through a real worker, in order, and measures.
+func Run(ctx context.Context, o Options) (*Report, error) {
+	folder, err := filepath.Abs(o.Data.Images)
+	if err != nil {
+		return nil, fmt.Errorf("resolve data folder: %w", err)
+	}
+	camera := "dir:" + folder + "?glob=" + url.QueryEscape(o.Data.Glob)
+	i := inspector.Open(ctx, inspector.Options{Launch: o.Launch, Log: o.Log, Configure: &wire.Configure{
+		Stations: []*wire.StationConfig{{
+			Name: "eval", Camera: camera, BundleDir: o.Bundle.Dir,
+			OpenTimeoutNs: openTimeout.Nanoseconds(), ReadTimeoutNs: readTimeout.Nanoseconds(),
+		}},
+		InferenceThreads: uint32(o.Threads), OnnxruntimeLibrary: o.ONNXRuntime,
+	}})
+	defer i.Close()
+	state, err := i.Ready(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := &run{options: o}
+	if err := r.inspectAll(ctx, i); err != nil {
+		return nil, err
+	}
+	r.finish(state)
+	return &r.report, nil
+}
+
+func (r *run) inspectAll(ctx context.Context, i *inspector.Inspector) error {
+	total := len(r.options.Data.Files)
+	for n, file := range r.options.Data.Files {
+		if err := i.Ask(); err != nil {
+			return err
+		}
+		answer, err := i.Answer(ctx)
+		if err != nil {
+			return fmt.Errorf("image %d of %d, %s: %w", n+1, total, file, err)
+		}
+		if err := r.add(file, answer); err != nil {
+			return err
+		}
+		r.options.Progress(n+1, total)
+	}
+	return nil
+}
+
+func (r *run) add(file string, answer *wire.Inspected) error {
+	if source := answer.GetSource(); source != "" && filepath.Base(source) != file {
+		return fmt.Errorf("the worker inspected %s where %s was due", source, file)
+	}
+	image := Image{Name: file, Labels: r.options.Data.Labels[file]}
+	if answer.GetFault() != wire.Fault_FAULT_NONE {
+		r.report.Failed = append(r.report.Failed, Failure{Image: file, Reason: answer.GetFaultText()})
+	} else {
+		r.model = append(r.model, inspector.Milliseconds(answer.GetInferenceNs()))
+		r.inspection = append(r.inspection,
+			inspector.Milliseconds(answer.GetPreprocessNs()+answer.GetInferenceNs()+answer.GetDecodeNs()))
+	}
+	for _, d := range answer.GetDetections() {
+		image.Detected = append(image.Detected, Box{
+			Class: int(d.GetClass()), Score: d.GetScore(),
+			Corners: [4]float32{d.GetX1(), d.GetY1(), d.GetX2(), d.GetY2()},
+		})
+	}
+	r.images = append(r.images, image)
+	return nil
+}
+
+func (r *run) finish(state *wire.StationState) {
+	manifest := r.options.Bundle.Manifest
+	thresholds := make([]float64, len(manifest.Classes))
+	for i, c := range manifest.Classes {
+		thresholds[i] = c.Threshold
+	}
+	m := Measure(r.images, thresholds)
+	p := &r.report
+	p.Images, p.MAPIoU33, p.FIoU33, p.MAP50, p.MAP5095 = len(r.images), m.MAPIoU33, m.FIoU33, m.MAP50, m.MAP5095
+	p.Bundle, p.Version, p.Digest = manifest.Name, manifest.Version, r.options.Bundle.Digest
+	p.Provider, p.FellBack, p.Threads = state.GetProvider(), state.GetFellBack(), r.options.Threads
+	sum := 0.0
+	for _, ms := range r.inspection {
+		sum += ms
+	}
+	if sum > 0 {
+		p.FPS = 1000 * float64(len(r.inspection)) / sum
+	}
+	p.MsP50, p.MsP99 = Quantile(r.model, 0.5), Quantile(r.model, 0.99)
+	p.InspectionMsP50, p.InspectionMsP99 = Quantile(r.inspection, 0.5), Quantile(r.inspection, 0.99)
+	for _, c := range m.PerClass {
+		p.Classes = append(p.Classes, ClassReport{
+			Class: manifest.Classes[c.Class].Name, Labels: c.Labels, APIoU33: c.APIoU33, AP50: c.AP50, AP5095: c.AP5095,
+			Precision: c.Precision, Recall: c.Recall, F: c.F, Threshold: thresholds[c.Class],
+		})
+	}
+}
+
+// Quantile is the nearest rank; it sorts its input. 0 for no values.
+func Quantile(values []float64, q float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	slices.Sort(values)
+	return values[min(len(values)-1, int(q*float64(len(values))))]
+}

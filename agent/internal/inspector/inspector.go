@@ -1,0 +1,117 @@
+// Package inspector asks one station of a worker, part after part, without a line around it: for evaluation,
+// benchmarks and checks.
+package inspector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/sightline-edge/sightline/agent/internal/vision"
+	"github.com/sightline-edge/sightline/agent/internal/wire"
+)
+
+const inbox = 64
+
+// ErrRefused says that the worker will not run the station as configured.
+var ErrRefused = errors.New("the worker refuses")
+
+// ErrDied says that the worker process ended. It is not restarted.
+var ErrDied = errors.New("the worker died")
+
+// Options says which worker runs which station.
+type Options struct {
+	Launch    func(context.Context) (vision.Process, error)
+	Configure *wire.Configure // one station
+	Log       *slog.Logger
+}
+
+// Inspector holds a worker. One caller at a time.
+type Inspector struct {
+	worker *vision.Worker
+	inbox  chan any
+	stop   context.CancelFunc
+	job    uint64
+}
+
+// Open starts the worker; Ready waits for it.
+func Open(ctx context.Context, o Options) *Inspector {
+	ctx, stop := context.WithCancel(ctx)
+	i := &Inspector{inbox: make(chan any, inbox), stop: stop}
+	i.worker = vision.Start(ctx, vision.Options{
+		Launch: o.Launch, Configure: o.Configure, Log: o.Log,
+		Deliver: func(_ int, message any) {
+			select {
+			case i.inbox <- message:
+			case <-ctx.Done():
+			}
+		},
+	})
+	return i
+}
+
+// Close ends the worker and waits for it.
+func (i *Inspector) Close() {
+	i.stop()
+	i.worker.Close()
+}
+
+// Ready waits until the station runs and returns its state. A refusal is ErrRefused with the worker's sentence.
+func (i *Inspector) Ready(ctx context.Context) (*wire.StationState, error) {
+	for {
+		message, err := i.next(ctx)
+		if err != nil {
+			return nil, err
+		}
+		state, ok := message.(*wire.StationState)
+		if !ok {
+			continue
+		}
+		switch state.GetPhase() {
+		case wire.Phase_PHASE_READY:
+			return state, nil
+		case wire.Phase_PHASE_REFUSED, wire.Phase_PHASE_FAILED:
+			return nil, fmt.Errorf("%w: %s", ErrRefused, state.GetReason())
+		case wire.Phase_PHASE_UNSPECIFIED, wire.Phase_PHASE_OPENING: // not yet
+		}
+	}
+}
+
+// Ask sends the next Inspect without waiting for its answer.
+func (i *Inspector) Ask() error {
+	i.job++
+	if err := i.worker.Inspect(&wire.Inspect{Job: i.job}); err != nil {
+		return fmt.Errorf("ask for an inspection: %w", err)
+	}
+	return nil
+}
+
+// Answer waits for the next Inspected and settles its part without evidence.
+func (i *Inspector) Answer(ctx context.Context) (*wire.Inspected, error) {
+	for {
+		message, err := i.next(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if result, ok := message.(*wire.Inspected); ok {
+			return result, i.worker.Settle(&wire.Settle{Job: result.GetJob()})
+		}
+	}
+}
+
+func (i *Inspector) next(ctx context.Context) (any, error) {
+	select {
+	case message := <-i.inbox:
+		if died, ok := message.(vision.Died); ok {
+			return nil, fmt.Errorf("%w: %w", ErrDied, died.Err)
+		}
+		return message, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// Milliseconds converts a duration of the protocol.
+func Milliseconds(ns int64) float64 { return float64(ns) / float64(time.Millisecond) }
