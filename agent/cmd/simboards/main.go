@@ -41,7 +41,7 @@ func run(args []string, progress io.Writer) error {
 		return err
 	}
 	for _, dir := range []string{"images", "labels"} {
-		if err := os.MkdirAll(filepath.Join(s.out, dir), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Join(s.out, dir), 0o750); err != nil {
 			return fmt.Errorf("make folder: %w", err)
 		}
 	}
@@ -58,7 +58,7 @@ func parse(args []string, progress io.Writer) (settings, error) {
 	f.IntVar(&s.quality[0], "quality", 75, "JPEG quality of the boards, 1 to 100")
 	f.IntVar(&s.quality[1], "template-quality", 95, "JPEG quality of the templates, 1 to 100")
 	f.Uint64Var(&s.line.Seed, "seed", 1, "seed of the line")
-	f.Float64Var(&s.line.Defects, "defects", 3, "mean number of defects on a defective board, 0 or at least 1")
+	f.Float64Var(&s.line.Defects, "defects", 3, "mean number on a defective board, 0 or at least 1")
 	f.Float64Var(&s.line.Clean, "clean", 0.1, "share of boards without defects, 0 to 1")
 	f.IntVar(&s.line.Width, "width", 640, "width in pixels")
 	f.IntVar(&s.line.Height, "height", 640, "height in pixels")
@@ -72,7 +72,8 @@ func parse(args []string, progress io.Writer) (settings, error) {
 	case s.out == "":
 		return s, errors.New("-out is missing: name the folder to write to")
 	case min(s.quality[0], s.quality[1]) < 1 || max(s.quality[0], s.quality[1]) > 100:
-		return s, fmt.Errorf("qualities are %d and %d; they must be from 1 to 100", s.quality[0], s.quality[1])
+		return s, fmt.Errorf("qualities are %d and %d; they must be from 1 to 100",
+			s.quality[0], s.quality[1])
 	}
 	return s, nil
 }
@@ -97,7 +98,7 @@ func export(s settings, r *sim.Renderer, progress io.Writer) error {
 		}
 		defects += len(truth)
 		if (n+1)%100 == 0 || n+1 == s.boards {
-			fmt.Fprintf(progress, "simboards: %d of %d boards, %d defects\n", n+1, s.boards, defects)
+			_, _ = fmt.Fprintf(progress, "simboards: %d of %d boards, %d defects\n", n+1, s.boards, defects)
 		}
 	}
 	return nil

@@ -38,7 +38,7 @@ func decode(t *testing.T, path string) *image.Gray {
 	t.Helper()
 	f, err := os.Open(path)
 	require.NoError(t, err)
-	defer f.Close()
+	defer func() { require.NoError(t, f.Close()) }()
 	img, err := jpeg.Decode(f)
 	require.NoError(t, err)
 	gray, ok := img.(*image.Gray)
@@ -82,15 +82,16 @@ func TestCleanBoardsHaveAnEmptyLabelFile(t *testing.T) {
 }
 
 func TestWrongFlagsSayWhatToDo(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "file")
-	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	f, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
 	cases := map[string][]string{
 		"-out is missing":     {"-boards", "1"},
 		"unexpected argument": {"-out", "x", "surplus"},
 		"qualities are 0 and": {"-out", "x", "-quality", "0"},
 		"width is 10":         {"-out", "x", "-width", "10"},
 		"not defined":         {"-nonsense"},
-		"make folder":         {"-out", file},
+		"make folder":         {"-out", f.Name()},
 	}
 	for want, args := range cases {
 		t.Run(want, func(t *testing.T) {

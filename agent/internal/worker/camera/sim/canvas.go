@@ -8,8 +8,8 @@ import (
 // Geometry is fixed point, in 1/64 pixel, so that no fused multiply-add of one architecture can move an edge.
 const (
 	unit = 64
-	// border is how far the board is drawn beyond each side of the frame, in pixels: what the optics' blur and
-	// the shift between two exposures can reach.
+	// border is how far the board is drawn beyond each side of the frame, in pixels: what the optics' blur
+	// and the shift between two exposures can reach.
 	border = 16
 )
 
@@ -73,7 +73,8 @@ type canvas struct {
 
 func newCanvas(w, h int) *canvas {
 	stride := (w + 2*border + 7) &^ 7
-	c := &canvas{w: w, h: h, stride: stride, pix: make([]byte, stride*(h+2*border)), ones: make([]byte, stride)}
+	c := &canvas{w: w, h: h, stride: stride, ones: make([]byte, stride)}
+	c.pix = make([]byte, stride*(h+2*border))
 	for i := range c.ones {
 		c.ones[i] = 1
 	}

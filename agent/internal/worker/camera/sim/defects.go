@@ -113,11 +113,11 @@ func (f *flaws) open(x, y int) bool {
 	if g.length < 4 || g.length > 60 {
 		return false
 	}
-	along := &headings[(g.heading+2)&7]
+	along := toward((g.heading + 2) & 7)
 	mx, my := (g.x0+g.x1)/2, (g.y0+g.y1)/2
 	reach := 16 + g.length/3
 	ax, ay, bx, by := mx+along.x*reach>>12, my+along.y*reach>>12, mx-along.x*reach>>12, my-along.y*reach>>12
-	if !f.connected(ax, ay, bx, by, copperValue) {
+	if !f.connected(ax, ay, bx, by) {
 		return false
 	}
 	width := f.r.in(5, 9)
@@ -125,13 +125,13 @@ func (f *flaws) open(x, y int) bool {
 		width = f.r.in(9, 16)
 	}
 	slant := f.r.in(-1, 1) * f.r.in(0, 5)
-	beyond := &headings[g.heading]
+	beyond := toward(g.heading)
 	ex, ey := beyond.x*3>>12, beyond.y*3>>12
 	sx, sy := along.x*slant>>12, along.y*slant>>12
 	f.flecks = f.r.in(0, 1) * f.r.in(0, 1) * f.r.in(5, 35)
 	f.bent(g.x0-ex+sx, g.y0-ey+sy, g.x1+ex-sx, g.y1+ey-sy, width, boardValue)
 	return f.value(ax, ay) == copperValue && f.value(bx, by) == copperValue &&
-		!f.connected(ax, ay, bx, by, copperValue)
+		!f.connected(ax, ay, bx, by)
 }
 
 // short joins two pieces of copper that have no connection nearby, across the gap between them.
@@ -143,10 +143,10 @@ func (f *flaws) short(x, y int) bool {
 	if g.length < 4 || g.length > 56 {
 		return false
 	}
-	d := &headings[g.heading]
+	d := toward(g.heading)
 	ax, ay, bx, by := g.x0-d.x*2>>12, g.y0-d.y*2>>12, g.x1+d.x*2>>12, g.y1+d.y*2>>12
 	if f.value(ax, ay) != copperValue || f.value(bx, by) != copperValue ||
-		f.connected(ax, ay, bx, by, copperValue) {
+		f.connected(ax, ay, bx, by) {
 		return false
 	}
 	width := f.r.in(4, 8)
@@ -154,7 +154,7 @@ func (f *flaws) short(x, y int) bool {
 		width = f.r.in(8, 16)
 	}
 	f.bent(ax, ay, bx, by, width, copperValue)
-	return f.connected(ax, ay, bx, by, copperValue)
+	return f.connected(ax, ay, bx, by)
 }
 
 // mousebite gnaws into copper from its edge, and leaves enough of it to conduct.
@@ -175,7 +175,7 @@ func (f *flaws) fromEdge(x, y int, medium byte, length, width int) bool {
 		return false
 	}
 	heading := f.r.in(0, 7)
-	d, side := &headings[heading], &headings[(heading+2)&7]
+	d, side := toward(heading), toward((heading+2)&7)
 	reach := f.run(x, y, d.x, d.y, medium) + 1
 	if reach >= longestChord {
 		return false

@@ -27,13 +27,15 @@ func TestEachClassDoesToTheCopperWhatItsNameSays(t *testing.T) {
 		check func(t *testing.T, f *flaws, before []byte)
 	}{
 		"open": {classOpen, func(t *testing.T, f *flaws, _ []byte) {
+			t.Helper()
 			top := f.changed.y0 < 60
 			y := map[bool]int{true: 46, false: 78}[top]
-			require.False(t, f.connected(f.changed.x0-12, y, f.changed.x1+12, y, copperValue))
+			require.False(t, f.connected(f.changed.x0-12, y, f.changed.x1+12, y))
 		}},
 		"short": {classShort, func(t *testing.T, f *flaws, _ []byte) {
+			t.Helper()
 			x := (f.changed.x0 + f.changed.x1) / 2
-			require.True(t, f.connected(x, 46, x, 78, copperValue))
+			require.True(t, f.connected(x, 46, x, 78))
 		}},
 		"mousebite": {classMousebite, onlyTurns(boardValue)},
 		"spur":      {classSpur, onlyTurns(copperValue)},
@@ -51,7 +53,8 @@ func TestEachClassDoesToTheCopperWhatItsNameSays(t *testing.T) {
 					require.Equal(t, before, f.dst, "a try that failed left its traces")
 				}
 				tc.check(t, f, before)
-				if drawn++; drawn == 60 {
+				drawn++
+				if drawn == 60 {
 					return
 				}
 			}
@@ -62,16 +65,17 @@ func TestEachClassDoesToTheCopperWhatItsNameSays(t *testing.T) {
 // onlyTurns checks that all that changed is of one value now, and that no trace was cut or joined.
 func onlyTurns(value byte) func(t *testing.T, f *flaws, before []byte) {
 	return func(t *testing.T, f *flaws, before []byte) {
+		t.Helper()
 		for i, v := range f.dst {
 			if v != before[i] {
 				require.Equal(t, value, v)
 			}
 		}
 		x := (f.changed.x0 + f.changed.x1) / 2
-		require.False(t, f.connected(x, 46, x, 78, copperValue) && f.value(x, 62) == copperValue)
+		require.False(t, f.connected(x, 46, x, 78) && f.value(x, 62) == copperValue)
 		left, right := f.changed.x0-2, f.changed.x1+2
 		for _, y := range []int{41, 73} {
-			along := func(y int) bool { return f.connected(left, y, right, y, copperValue) }
+			along := func(y int) bool { return f.connected(left, y, right, y) }
 			require.True(t, along(y) || along(y+9))
 		}
 	}

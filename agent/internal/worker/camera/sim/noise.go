@@ -15,15 +15,14 @@ const (
 
 type jpegNoise [ringings][block * block]int8
 
-// baseSteps is the luminance table of Annex K of the JPEG standard.
-var baseSteps = [block * block]uint8{
-	16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55,
-	14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62,
-	18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92,
-	49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
-}
-
 func newJPEGNoise(scale int) *jpegNoise {
+	// baseSteps is the luminance table of Annex K of the JPEG standard.
+	baseSteps := [block * block]uint8{
+		16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55,
+		14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62,
+		18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92,
+		49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
+	}
 	var n jpegNoise
 	r := stream(0, 0, purposeRinging)
 	for k := range n {

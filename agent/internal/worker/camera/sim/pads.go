@@ -5,7 +5,7 @@ func (l *layout) drilledPad(radius, width int) {
 	x, y := l.spot(20)
 	s, dx, dy := disc(x, y, radius), 0, 0
 	if l.r.chance(30) {
-		d := &headings[l.r.in(0, 7)]
+		d := toward(l.r.in(0, 7))
 		reach := l.r.in(60, 140)
 		dx, dy = d.x*reach>>12, d.y*reach>>12
 		s = line(x, y, x+dx, y+dy, 2*radius*l.r.in(75, 100)/100)
@@ -110,11 +110,10 @@ func (l *layout) viaTrace(width int) {
 	}
 }
 
-// strokes are the segments of the letters' cell, as pairs of its six corners.
-var strokes = [...][2]int{{0, 1}, {0, 2}, {1, 3}, {2, 3}, {2, 4}, {3, 5}, {4, 5}, {0, 3}, {2, 5}}
-
 // text prints a column of characters, as the etched part numbers along an edge.
 func (l *layout) text(x, y int) {
+	// strokes are the segments of the letters' cell, as pairs of its six corners.
+	strokes := [...][2]int{{0, 1}, {0, 2}, {1, 3}, {2, 3}, {2, 4}, {3, 5}, {4, 5}, {0, 3}, {2, 5}}
 	width, height := l.r.in(18, 26), l.r.in(16, 20)
 	for ; y < l.h; y += 3*height + l.r.in(0, 1)*l.r.in(0, 60) {
 		shown := l.r.next()

@@ -98,7 +98,7 @@ func (l *layout) drillRow(x, y int) {
 func (l *layout) channel(x, y, width int) {
 	heading := l.r.in(0, 7)
 	for range l.r.in(2, 5) {
-		d, reach := headings[heading], l.r.in(60, 260)
+		d, reach := toward(heading), l.r.in(60, 260)
 		nx, ny := x+d.x*reach>>12, y+d.y*reach>>12
 		l.c.cut(line(x, y, nx, ny, width))
 		x, y = nx, ny

@@ -1,8 +1,20 @@
 package sim
 
-// headings are the eight directions that a router knows, in 1/4096.
-var headings = [8]point{
-	{4096, 0}, {2896, 2896}, {0, 4096}, {-2896, 2896}, {-4096, 0}, {-2896, -2896}, {0, -4096}, {2896, -2896},
+// toward is the unit step, in 1/4096, of one of the eight directions that a router knows: 0 is to the right,
+// each next one 45° on.
+func toward(heading int) point {
+	const straight, slant = 4096, 2896
+	steps := [...]point{
+		{straight, 0},
+		{slant, slant},
+		{0, straight},
+		{-slant, slant},
+		{-straight, 0},
+		{-slant, -slant},
+		{0, -straight},
+		{slant, -slant},
+	}
+	return steps[heading]
 }
 
 const (
@@ -33,7 +45,7 @@ func (l *layout) trace(x, y, radius, width int) {
 
 // step draws one straight piece; it is shortened until it fits.
 func (l *layout) step(x, y, heading, width, clearance int) (nx, ny int, ok bool) {
-	d := headings[heading]
+	d := toward(heading)
 	reach := clearance + l.r.in(10, 180)
 	if heading&1 == 1 {
 		reach = clearance + l.r.in(4, 90)
@@ -57,7 +69,7 @@ func (l *layout) terminate(x, y, heading, width int) {
 		radius = max(width/2+l.r.in(2, 12), 20)
 	}
 	for turn := range 5 {
-		d := headings[(heading+turn+6)&7]
+		d := toward((heading + turn + 6) & 7)
 		reach := radius + traceGap
 		if !l.c.free(disc(x+d.x*reach>>12, y+d.y*reach>>12, 6), 0) {
 			return
@@ -93,7 +105,7 @@ func (l *layout) walk() spine {
 		s.pts[s.n], s.heading[s.n] = point{x, y}, heading
 		s.n++
 		reach := l.r.in(120, 420)
-		x, y = x+headings[heading].x*reach>>12, y+headings[heading].y*reach>>12
+		x, y = x+toward(heading).x*reach>>12, y+toward(heading).y*reach>>12
 		heading = (heading + l.r.in(0, 1)*2 + 7) & 7
 		if turned := (heading - base + 8) & 7; turned > 2 && turned < 6 {
 			heading = base
@@ -132,7 +144,7 @@ func (l *layout) parallel(s *spine, offset, width int) {
 // miter is where the offset lines of the pieces before and after a point meet: the sum of both normals over
 // one plus their product, which is cos 45° = 2896/4096 at a bend.
 func (s *spine) miter(i, offset int) point {
-	a, b := headings[s.heading[max(i-1, 0)]], headings[s.heading[i]]
+	a, b := toward(s.heading[max(i-1, 0)]), toward(s.heading[i])
 	nx, ny := -(a.y + b.y), a.x+b.x
 	over := 4096 + (a.x*b.x+a.y*b.y)>>12
 	return point{s.pts[i].x*unit + nx*offset/over, s.pts[i].y*unit + ny*offset/over}

@@ -55,8 +55,8 @@ func (o Options) Validate() error {
 			fmt.Errorf("height is %d; it must be from %d to %d pixels", o.Height, minSide, maxSide))
 	}
 	if o.Defects != 0 && !(o.Defects >= 1 && o.Defects <= maxDefects) {
-		errs = append(errs, fmt.Errorf("defects is %v; it must be 0 or from 1 to %d, the mean on a defective "+
-			"board (the share of boards without any is clean)", o.Defects, maxDefects))
+		errs = append(errs, fmt.Errorf("defects is %v; it must be 0 or from 1 to %d, the mean on a "+
+			"defective board (the share of boards without any is clean)", o.Defects, maxDefects))
 	}
 	if !(o.Clean >= 0 && o.Clean <= 1) {
 		errs = append(errs, fmt.Errorf("clean is %v; it must be from 0 to 1", o.Clean))

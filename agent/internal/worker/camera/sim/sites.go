@@ -15,7 +15,7 @@ const longestChord = 80
 func (f *flaws) narrowest(x, y int, medium byte) chord {
 	best := chord{length: longestChord}
 	for heading := range 4 {
-		d := &headings[heading]
+		d := toward(heading)
 		back, forth := f.run(x, y, -d.x, -d.y, medium), f.run(x, y, d.x, d.y, medium)
 		if length := back + forth + 1; length < best.length {
 			best = chord{
@@ -73,10 +73,10 @@ func (f *flaws) surrounded(clearance int, medium byte) bool {
 	return true
 }
 
-// connected says whether two pixels are joined by a medium within the window around them: what is joined
+// connected says whether two pixels are joined by copper within the window around them: what is joined
 // elsewhere on the board is still two traces to whoever looks here.
-func (f *flaws) connected(ax, ay, bx, by int, medium byte) bool {
-	if f.value(ax, ay) != medium || f.value(bx, by) != medium || !f.inside(ax, ay) || !f.inside(bx, by) {
+func (f *flaws) connected(ax, ay, bx, by int) bool {
+	if !f.inside(ax, ay) || !f.inside(bx, by) || f.value(ax, ay)|f.value(bx, by) != copperValue {
 		return false
 	}
 	reach := max(ax-bx, bx-ax, ay-by, by-ay)/2 + 16
@@ -84,22 +84,22 @@ func (f *flaws) connected(ax, ay, bx, by int, medium byte) bool {
 	window := area{max(0, mx-reach), max(0, my-reach), min(mx+reach, f.w), min(my+reach, f.h)}
 	f.stamp++
 	f.queue = f.queue[:0]
-	f.visit(ax, ay, window, medium)
+	f.visit(ax, ay, window)
 	for i := 0; i < len(f.queue); i++ {
 		x, y := int(f.queue[i])%f.w, int(f.queue[i])/f.w
 		if x == bx && y == by {
 			return true
 		}
-		f.visit(x-1, y, window, medium)
-		f.visit(x+1, y, window, medium)
-		f.visit(x, y-1, window, medium)
-		f.visit(x, y+1, window, medium)
+		f.visit(x-1, y, window)
+		f.visit(x+1, y, window)
+		f.visit(x, y-1, window)
+		f.visit(x, y+1, window)
 	}
 	return false
 }
 
-func (f *flaws) visit(x, y int, window area, medium byte) {
-	if x < window.x0 || y < window.y0 || x >= window.x1 || y >= window.y1 || f.dst[y*f.w+x] != medium {
+func (f *flaws) visit(x, y int, window area) {
+	if x < window.x0 || y < window.y0 || x >= window.x1 || y >= window.y1 || f.dst[y*f.w+x] != copperValue {
 		return
 	}
 	at := (y-window.y0)*side + x - window.x0

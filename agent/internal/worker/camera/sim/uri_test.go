@@ -10,13 +10,15 @@ import (
 
 func TestURIsAreRead(t *testing.T) {
 	d := DefaultOptions()
+	seven := d
+	seven.Seed = 7
 	cases := map[string]struct {
 		options Options
 		rate    float64
 	}{
 		"sim:":                  {d, defaultRate},
 		"sim:?":                 {d, defaultRate},
-		"sim:?seed=7":           {Options{Width: 640, Height: 640, Seed: 7, Defects: 1.5, Clean: 0.5}, defaultRate},
+		"sim:?seed=7":           {seven, defaultRate},
 		"sim:?rate=0.5&clean=1": {Options{Width: 640, Height: 640, Seed: 1, Defects: 1.5, Clean: 1}, 0.5},
 		"sim:?seed=9&defects=3&clean=0&rate=30&width=1920&height=1080": {
 			Options{Width: 1920, Height: 1080, Seed: 9, Defects: 3}, 30,
