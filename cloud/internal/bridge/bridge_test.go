@@ -1,0 +1,302 @@
+package bridge_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"strconv"
+	"testing"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/segmentio/kafka-go"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/sightline-edge/sightline/agent/event"
+	"github.com/sightline-edge/sightline/agent/topic"
+	"github.com/sightline-edge/sightline/cloud/internal/bridge"
+	"github.com/sightline-edge/sightline/cloud/internal/demo"
+	"github.com/sightline-edge/sightline/cloud/internal/evidence"
+	"github.com/sightline-edge/sightline/cloud/internal/record"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m)
+}
+
+const patience = 20 * time.Second
+
+// plant is a broker, a Kafka node and what tests do with them.
+type plant struct {
+	broker *demo.Broker
+	kafka  *demo.Kafka
+}
+
+func startPlant(t testing.TB) *plant {
+	t.Helper()
+	broker, err := demo.StartBroker("127.0.0.1:0", quiet())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, broker.Close()) })
+	server, err := demo.StartKafka("127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(server.Close)
+	return &plant{broker, server}
+}
+
+func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+
+func (p *plant) options() bridge.Options {
+	return bridge.Options{
+		MQTT:  bridge.MQTT{URL: p.broker.URL(), ClientID: "bridge"},
+		Kafka: bridge.Kafka{Brokers: []string{p.kafka.Address()}},
+		Log:   quiet(),
+	}
+}
+
+// running is a bridge at work.
+type running struct {
+	bridge  *bridge.Bridge
+	metrics *prometheus.Registry
+	stop    func() error
+}
+
+func start(t testing.TB, o bridge.Options) *running {
+	t.Helper()
+	registry := prometheus.NewRegistry()
+	o.Metrics = bridge.NewMetrics(registry)
+	b, err := bridge.New(o, registry)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- b.Run(ctx) }()
+	var stopped bool
+	r := &running{bridge: b, metrics: registry, stop: func() error {
+		if stopped {
+			return nil
+		}
+		stopped = true
+		cancel()
+		return <-done
+	}}
+	t.Cleanup(func() { require.NoError(t, r.stop()) })
+	return r
+}
+
+func (r *running) ready(t testing.TB) {
+	t.Helper()
+	require.Eventually(t, func() bool { return r.bridge.Ready() == nil }, patience, 5*time.Millisecond)
+}
+
+func (r *running) value(t testing.TB, name string) float64 {
+	t.Helper()
+	families, err := r.metrics.Gather()
+	require.NoError(t, err)
+	total := 0.0
+	for _, f := range families {
+		if f.GetName() != "sightline_bridge_"+name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			total += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+	}
+	return total
+}
+
+func (p *plant) publisher(t testing.TB, id string) mqtt.Client {
+	t.Helper()
+	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(p.broker.URL()).SetClientID(id).SetAutoReconnect(false))
+	token := c.Connect()
+	require.True(t, token.WaitTimeout(patience))
+	require.NoError(t, token.Error())
+	t.Cleanup(func() { c.Disconnect(100) })
+	return c
+}
+
+func publish(t testing.TB, c mqtt.Client, name string, payload []byte) {
+	t.Helper()
+	token := c.Publish(name, 1, false, payload)
+	require.True(t, token.WaitTimeout(patience))
+	require.NoError(t, token.Error())
+}
+
+func place(n int) topic.Station {
+	return topic.Station{Enterprise: "acme", Site: "dongguan", Area: "smt", Line: "line3", Name: "aoi-" + strconv.Itoa(n)}
+}
+
+func inspection(t testing.TB, at topic.Station, id string, verdict event.Verdict) []byte {
+	t.Helper()
+	b, err := event.Encode(id, event.TypeInspection, at, "part", time.Now(), event.Inspection{
+		ResultID: id, JobID: "job", PartID: "part", Verdict: verdict, Accept: verdict.Accept(),
+	})
+	require.NoError(t, err)
+	return b
+}
+
+// read returns the records of a Kafka topic in the order of each partition, as soon as there are n or more.
+func (p *plant) read(t testing.TB, name string, n int) []kafka.Message {
+	t.Helper()
+	var all []kafka.Message
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for partition := range bridge.DefaultPartitions {
+		all = append(all, p.readPartition(t, ctx, name, partition)...)
+	}
+	for len(all) < n && ctx.Err() == nil {
+		all = nil
+		for partition := range bridge.DefaultPartitions {
+			all = append(all, p.readPartition(t, ctx, name, partition)...)
+		}
+	}
+	require.GreaterOrEqual(t, len(all), n, name)
+	return all
+}
+
+func (p *plant) readPartition(t testing.TB, ctx context.Context, name string, partition int) []kafka.Message { //nolint:revive // t first
+	t.Helper()
+	c, err := kafka.DialLeader(ctx, "tcp", p.kafka.Address(), name, partition)
+	require.NoError(t, err)
+	defer func() { _ = c.Close() }()
+	last, err := c.ReadLastOffset()
+	require.NoError(t, err)
+	var all []kafka.Message
+	require.NoError(t, c.SetDeadline(time.Now().Add(patience)))
+	for int64(len(all)) < last {
+		m, err := c.ReadMessage(10 << 20)
+		require.NoError(t, err)
+		all = append(all, m)
+	}
+	return all
+}
+
+func head(m kafka.Message, key string) string {
+	for _, h := range m.Headers {
+		if h.Key == key {
+			return string(h.Value)
+		}
+	}
+	return ""
+}
+
+func TestEachEventReachesKafkaOnceAndInOrder(t *testing.T) {
+	p := startPlant(t)
+	r := start(t, p.options())
+	r.ready(t)
+	c := p.publisher(t, "agent")
+	const stations, each = 4, 50
+	for i := range each {
+		for s := range stations {
+			at := place(s)
+			publish(t, c, at.Topic(topic.Inspection), inspection(t, at, fmt.Sprintf("%d-%d", s, i), event.Pass))
+		}
+	}
+	next := map[string]int{}
+	for _, m := range p.read(t, record.Inspections, stations*each) {
+		var s, i int
+		_, err := fmt.Sscanf(head(m, "ce_id"), "%d-%d", &s, &i)
+		require.NoError(t, err)
+		require.Equal(t, place(s).Path(), string(m.Key))
+		require.Equal(t, next[string(m.Key)], i, "order of a station")
+		next[string(m.Key)]++
+	}
+	require.Len(t, next, stations)
+	require.Eventually(t, func() bool { return r.value(t, "unacknowledged_messages") == 0 }, patience, time.Millisecond)
+	require.InDelta(t, stations*each, r.value(t, "received_total"), 0)
+	require.InDelta(t, stations*each, r.value(t, "produced_total"), 0)
+}
+
+func TestWhatWasSentWhileTheBridgeWasAwayIsCarriedLater(t *testing.T) {
+	p := startPlant(t)
+	first := start(t, p.options())
+	first.ready(t)
+	require.NoError(t, first.stop())
+	c := p.publisher(t, "agent")
+	for i := range 100 {
+		publish(t, c, place(1).Topic(topic.Inspection), inspection(t, place(1), strconv.Itoa(i), event.Fail))
+	}
+	start(t, p.options()).ready(t)
+	for _, name := range []string{record.Inspections, record.Anomalies} {
+		ids := map[string]bool{} // mochi forgets the order of what it keeps; e2e proves it with mosquitto
+		for _, m := range p.read(t, name, 100) {
+			ids[head(m, "ce_id")] = true
+		}
+		require.Len(t, ids, 100)
+	}
+}
+
+func TestAPoisonMessageIsADeadLetterAndTheStreamGoesOn(t *testing.T) {
+	p := startPlant(t)
+	r := start(t, p.options())
+	r.ready(t)
+	c := p.publisher(t, "agent")
+	at := place(1)
+	publish(t, c, at.Topic(topic.Inspection), []byte("poison"))
+	publish(t, c, at.Topic(topic.Inspection), inspection(t, place(2), "stranger", event.Pass))
+	publish(t, c, at.Topic(topic.Inspection), make([]byte, record.MaxPayload+100_000))
+	publish(t, c, at.Topic(topic.Inspection), inspection(t, at, "healthy", event.Pass))
+	require.Equal(t, "healthy", head(p.read(t, record.Inspections, 1)[0], "ce_id"))
+	dead := p.read(t, record.DeadLetters, 3)
+	require.Equal(t, "bad_json", head(dead[0], "reason"))
+	require.Equal(t, "poison", string(dead[0].Value))
+	require.Equal(t, "station_mismatch", head(dead[1], "reason"))
+	require.Equal(t, "too_large", head(dead[2], "reason"))
+	require.Equal(t, "true", head(dead[2], "truncated"))
+	require.Eventually(t, func() bool { return r.value(t, "dead_letters_total") == 3 }, patience, time.Millisecond)
+}
+
+func TestAPictureIsOnDiskBeforeItIsAcknowledged(t *testing.T) {
+	p := startPlant(t)
+	dir := t.TempDir()
+	folder, err := evidence.OpenFolder(dir)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, folder.Close()) })
+	o := p.options()
+	o.Pictures = folder
+	r := start(t, o)
+	r.ready(t)
+	c := p.publisher(t, "agent")
+	jpeg := []byte{0xff, 0xd8, 0xff, 0xe0, 7, 0xff, 0xd9}
+	publish(t, c, place(1).EvidenceTopic("result", 3), jpeg)
+	publish(t, c, place(1).EvidenceTopic("result", 4), []byte("no picture"))
+	path := dir + "/" + place(1).Path() + "/result/3.jpg"
+	require.Eventually(t, func() bool { return r.value(t, "pictures_total") == 1 }, patience, time.Millisecond)
+	require.FileExists(t, path)
+	require.Equal(t, "bad_picture", head(p.read(t, record.DeadLetters, 1)[0], "reason"))
+}
+
+type brokenStore struct{}
+
+func (brokenStore) Put(context.Context, *record.Picture) error { return io.ErrShortWrite }
+
+func TestAFullPictureStoreDoesNotHoldBackVerdicts(t *testing.T) {
+	p := startPlant(t)
+	o := p.options()
+	o.Pictures = brokenStore{}
+	start(t, o).ready(t)
+	c := p.publisher(t, "agent")
+	publish(t, c, place(1).EvidenceTopic("result", 3), []byte{0xff, 0xd8, 0xff, 0xe0, 7, 0xff, 0xd9})
+	publish(t, c, place(1).Topic(topic.Inspection), inspection(t, place(1), "behind", event.Pass))
+	require.Equal(t, "behind", head(p.read(t, record.Inspections, 1)[0], "ce_id"))
+	require.Equal(t, "picture_not_stored", head(p.read(t, record.DeadLetters, 1)[0], "reason"))
+}
+
+func TestOptionsAreCheckedWithASentence(t *testing.T) {
+	good := bridge.Options{
+		MQTT:    bridge.MQTT{URL: "tcp://127.0.0.1:1883", ClientID: "b"},
+		Kafka:   bridge.Kafka{Brokers: []string{"127.0.0.1:9092"}},
+		Metrics: bridge.NewMetrics(prometheus.NewRegistry()), Log: quiet(),
+	}
+	for want, spoil := range map[string]func(o *bridge.Options){
+		"write one such as": func(o *bridge.Options) { o.MQTT.URL = "127.0.0.1:1883" },
+		"client id":         func(o *bridge.Options) { o.MQTT.ClientID = "" },
+		"kafka broker":      func(o *bridge.Options) { o.Kafka.Brokers = nil },
+	} {
+		o := good
+		spoil(&o)
+		_, err := bridge.New(o, prometheus.NewRegistry())
+		require.ErrorContains(t, err, want)
+	}
+}

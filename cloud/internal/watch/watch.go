@@ -1,0 +1,100 @@
+// Package watch follows one of the bridge's Kafka topics from outside any consumer group, so that looking changes
+// nothing for anybody.
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/segmentio/kafka-go"
+	"golang.org/x/sync/errgroup"
+)
+
+const maxFetch = 10 << 20
+
+// Options says what to follow.
+type Options struct {
+	Brokers   []string
+	Dialer    *kafka.Dialer // nil: no TLS, nobody
+	Topic     string
+	FromStart bool // everything that is kept, instead of what comes from now on
+}
+
+// errStop ends a watch from within.
+var errStop = errors.New("stop")
+
+// Follow calls see for each record, one at a time, in the order of each partition, until ctx ends or see returns
+// false. It fails when the topic is missing or no broker answers.
+func Follow(ctx context.Context, o Options, see func(kafka.Message) (more bool)) error {
+	partitions, err := lookup(ctx, o)
+	if err != nil {
+		return err
+	}
+	all, ctx := errgroup.WithContext(ctx)
+	records := make(chan kafka.Message)
+	for _, p := range partitions {
+		all.Go(func() error { return follow(ctx, o, p.ID, records) })
+	}
+	all.Go(func() error {
+		for {
+			select {
+			case m := <-records:
+				if !see(m) {
+					return errStop
+				}
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	})
+	if err := all.Wait(); err != nil && !errors.Is(err, errStop) {
+		return err //nolint:wrapcheck // names its step
+	}
+	return nil
+}
+
+func lookup(ctx context.Context, o Options) ([]kafka.Partition, error) {
+	dialer := o.Dialer
+	if dialer == nil {
+		dialer = kafka.DefaultDialer
+	}
+	var failures []error
+	for _, broker := range o.Brokers {
+		partitions, err := dialer.LookupPartitions(ctx, "tcp", broker, o.Topic)
+		if err == nil {
+			return partitions, nil
+		}
+		failures = append(failures, fmt.Errorf("ask %s for topic %s: %w", broker, o.Topic, err))
+	}
+	return nil, errors.Join(failures...)
+}
+
+// follow reads one partition; the reader connects again by itself.
+func follow(ctx context.Context, o Options, partition int, to chan<- kafka.Message) (err error) {
+	reader := kafka.NewReader(kafka.ReaderConfig{
+		Brokers: o.Brokers, Dialer: o.Dialer, Topic: o.Topic, Partition: partition, MaxBytes: maxFetch,
+	})
+	defer func() { err = errors.Join(err, reader.Close()) }()
+	from := kafka.LastOffset
+	if o.FromStart {
+		from = kafka.FirstOffset
+	}
+	if err := reader.SetOffset(from); err != nil {
+		return fmt.Errorf("set offset: %w", err)
+	}
+	for {
+		m, err := reader.ReadMessage(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read %s/%d: %w", o.Topic, partition, err)
+		}
+		select {
+		case to <- m:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
