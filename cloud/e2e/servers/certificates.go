@@ -35,10 +35,10 @@ func newCertificates(dir string) (*certificates, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, _, err := issue(dir, "server", authority, authorityKey); err != nil {
+	if _, _, err = issue(dir, "server", authority, authorityKey); err != nil {
 		return nil, err
 	}
-	if _, _, err := issue(dir, "client", authority, authorityKey); err != nil {
+	if _, _, err = issue(dir, "client", authority, authorityKey); err != nil {
 		return nil, err
 	}
 	shown, err := tls.LoadX509KeyPair(filepath.Join(dir, "client.pem"), filepath.Join(dir, "client.key"))
@@ -66,7 +66,7 @@ func issue(
 	if err != nil {
 		return nil, nil, fmt.Errorf("sign %s: %w", name, err)
 	}
-	if err := writePair(dir, name, der, key); err != nil {
+	if err = writePair(dir, name, der, key); err != nil {
 		return nil, nil, err
 	}
 	certificate, err := x509.ParseCertificate(der)

@@ -22,7 +22,7 @@ const kafkaReady = 90 * time.Second
 // Kafka is one Apache Kafka node in KRaft mode: broker and controller in one process. Address and data
 // survive Stop, Kill and Start. It is not safe for concurrent use.
 type Kafka struct {
-	t          testing.TB
+	tb         testing.TB
 	java, libs string
 	dir        string
 	broker     int // port, and at the same time the node's id
@@ -31,25 +31,25 @@ type Kafka struct {
 }
 
 // StartKafka starts a node that lives as long as the test and returns its address, host:port.
-func StartKafka(t testing.TB) (brokerAddr string) {
-	t.Helper()
-	return NewKafka(t).Addr()
+func StartKafka(tb testing.TB) (brokerAddr string) {
+	tb.Helper()
+	return NewKafka(tb).Addr()
 }
 
 // NewKafka starts a node that the test may stop, start, pause and resume.
-func NewKafka(t testing.TB) *Kafka {
-	t.Helper()
-	leaveOutWhenShort(t)
-	k := &Kafka{t: t, dir: t.TempDir()}
+func NewKafka(tb testing.TB) *Kafka {
+	tb.Helper()
+	leaveOutWhenShort(tb)
+	k := &Kafka{tb: tb, dir: tb.TempDir()}
 	var err error
 	k.java, k.libs, err = locateKafka(repositoryRoot())
-	must(t, "find Apache Kafka", err)
+	must(tb, "find Apache Kafka", err)
 	ports, err := freePorts(2)
-	must(t, "choose ports", err)
+	must(tb, "choose ports", err)
 	k.broker, k.controller = ports[0], ports[1]
-	must(t, "configure Kafka", k.configure())
-	must(t, "format Kafka's storage", k.format())
-	t.Cleanup(k.finish)
+	must(tb, "configure Kafka", k.configure())
+	must(tb, "format Kafka's storage", k.format())
+	tb.Cleanup(k.finish)
 	k.Start()
 	return k
 }
@@ -59,28 +59,28 @@ func (k *Kafka) Addr() string { return address(k.broker) }
 
 // Start runs the node on its port and data and returns when it answers for metadata.
 func (k *Kafka) Start() {
-	k.t.Helper()
+	k.tb.Helper()
 	p, err := spawn(k.java, k.jvm("kafka.Kafka", k.properties())...)
-	must(k.t, "start Kafka", err)
+	must(k.tb, "start Kafka", err)
 	k.proc = p
-	must(k.t, "start Kafka", p.await(kafkaReady, k.answers))
+	must(k.tb, "start Kafka", p.await(kafkaReady, k.answers))
 }
 
 // Stop ends the node in order.
-func (k *Kafka) Stop() { k.t.Helper(); must(k.t, "stop Kafka", k.proc.stop()) }
+func (k *Kafka) Stop() { k.tb.Helper(); must(k.tb, "stop Kafka", k.proc.stop()) }
 
 // Kill ends the node as a power cut does.
-func (k *Kafka) Kill() { k.t.Helper(); must(k.t, "kill Kafka", k.proc.kill()) }
+func (k *Kafka) Kill() { k.tb.Helper(); must(k.tb, "kill Kafka", k.proc.kill()) }
 
 // Pause freezes the node: connections stay open and nothing answers.
-func (k *Kafka) Pause() { k.t.Helper(); must(k.t, "pause Kafka", pause(k.proc)) }
+func (k *Kafka) Pause() { k.tb.Helper(); must(k.tb, "pause Kafka", pause(k.proc)) }
 
 // Resume lets a paused node go on.
-func (k *Kafka) Resume() { k.t.Helper(); must(k.t, "resume Kafka", resume(k.proc)) }
+func (k *Kafka) Resume() { k.tb.Helper(); must(k.tb, "resume Kafka", resume(k.proc)) }
 
 // CreateTopics makes topics with the given number of partitions and waits until each has a leader.
 func (k *Kafka) CreateTopics(partitions int, names ...string) {
-	k.t.Helper()
+	k.tb.Helper()
 	transport := &kafka.Transport{}
 	defer transport.CloseIdleConnections()
 	client := &kafka.Client{Addr: kafka.TCP(k.Addr()), Timeout: 10 * time.Second, Transport: transport}
@@ -89,12 +89,12 @@ func (k *Kafka) CreateTopics(partitions int, names ...string) {
 		request.Topics = append(request.Topics,
 			kafka.TopicConfig{Topic: name, NumPartitions: partitions, ReplicationFactor: 1})
 	}
-	response, err := client.CreateTopics(k.t.Context(), request)
-	must(k.t, "create topics", err)
+	response, err := client.CreateTopics(k.tb.Context(), request)
+	must(k.tb, "create topics", err)
 	for name, refused := range response.Errors {
-		must(k.t, "create topic "+name, refused)
+		must(k.tb, "create topic "+name, refused)
 	}
-	must(k.t, "wait for topic leaders", k.proc.await(kafkaReady, func(ctx context.Context) error {
+	must(k.tb, "wait for topic leaders", k.proc.await(kafkaReady, func(ctx context.Context) error {
 		return haveLeaders(ctx, client, names)
 	}))
 }
@@ -108,8 +108,8 @@ func haveLeaders(ctx context.Context, client *kafka.Client, names []string) erro
 		if topic.Error != nil {
 			return topic.Error
 		}
-		for _, partition := range topic.Partitions {
-			if partition.Leader.Host == "" {
+		for i := range topic.Partitions {
+			if topic.Partitions[i].Leader.Host == "" {
 				return fmt.Errorf("topic %s has no leader yet", topic.Name)
 			}
 		}
@@ -119,9 +119,9 @@ func haveLeaders(ctx context.Context, client *kafka.Client, names []string) erro
 
 func (k *Kafka) finish() {
 	if err := k.proc.stop(); err != nil {
-		k.t.Errorf("stop Kafka: %v", err)
+		k.tb.Errorf("stop Kafka: %v", err)
 	}
-	k.proc.show(k.t, "Kafka")
+	k.proc.show(k.tb, "Kafka")
 }
 
 // answers asks for metadata and makes sure that it is this node that replies: its id is its port.
@@ -132,9 +132,9 @@ func (k *Kafka) answers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // only asked, nothing to flush
 	if deadline, ok := ctx.Deadline(); ok {
-		if err := conn.SetDeadline(deadline); err != nil {
+		if err = conn.SetDeadline(deadline); err != nil {
 			return err
 		}
 	}

@@ -12,15 +12,14 @@ import (
 
 const topicName = "sightline.test"
 
-func write(t *testing.T, ctx context.Context, addr, value string) error {
-	t.Helper()
+func write(ctx context.Context, addr, value string) error {
 	transport := &kafka.Transport{DialTimeout: time.Second}
 	defer transport.CloseIdleConnections()
 	writer := &kafka.Writer{
 		Addr: kafka.TCP(addr), Topic: topicName, RequiredAcks: kafka.RequireAll, MaxAttempts: 1,
 		BatchTimeout: time.Millisecond, WriteTimeout: 2 * time.Second, Transport: transport,
 	}
-	defer writer.Close()
+	defer func() { _ = writer.Close() }()
 	return writer.WriteMessages(ctx, kafka.Message{Key: []byte("line1"), Value: []byte(value)})
 }
 
@@ -31,7 +30,7 @@ func read(t *testing.T, addr string, n int) []string {
 	reader := kafka.NewReader(kafka.ReaderConfig{
 		Brokers: []string{addr}, Topic: topicName, MaxWait: 100 * time.Millisecond,
 	})
-	defer reader.Close()
+	defer func() { _ = reader.Close() }()
 	var values []string
 	for range n {
 		message, err := reader.ReadMessage(ctx)
@@ -44,12 +43,12 @@ func read(t *testing.T, addr string, n int) []string {
 func TestKafkaKeepsAddressAndRecordsThroughEveryOutage(t *testing.T) {
 	k := NewKafka(t)
 	k.CreateTopics(1, topicName)
-	require.NoError(t, write(t, t.Context(), k.Addr(), "first"))
+	require.NoError(t, write(t.Context(), k.Addr(), "first"))
 
 	k.Stop()
-	require.Error(t, write(t, t.Context(), k.Addr(), "while stopped"))
+	require.Error(t, write(t.Context(), k.Addr(), "while stopped"))
 	k.Start()
-	require.NoError(t, write(t, t.Context(), k.Addr(), "second"))
+	require.NoError(t, write(t.Context(), k.Addr(), "second"))
 
 	k.Pause()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -60,7 +59,7 @@ func TestKafkaKeepsAddressAndRecordsThroughEveryOutage(t *testing.T) {
 
 	k.Kill()
 	k.Start()
-	require.NoError(t, write(t, t.Context(), k.Addr(), "third"))
+	require.NoError(t, write(t.Context(), k.Addr(), "third"))
 	require.Equal(t, []string{"first", "second", "third"}, read(t, k.Addr(), 3))
 }
 

@@ -29,7 +29,7 @@ type MosquittoOptions struct {
 // Mosquitto is one broker. Its queues have no bound and its store is on disk, as a bridge to the cloud
 // needs it. Address and store survive Stop, Kill and Start. It is not safe for concurrent use.
 type Mosquitto struct {
-	t      testing.TB
+	tb     testing.TB
 	binary string
 	dir    string
 	port   int
@@ -39,22 +39,22 @@ type Mosquitto struct {
 }
 
 // StartMosquitto starts a broker that lives as long as the test.
-func StartMosquitto(t testing.TB, opts MosquittoOptions) *Mosquitto {
-	t.Helper()
-	leaveOutWhenShort(t)
-	m := &Mosquitto{t: t, dir: t.TempDir(), opts: opts}
+func StartMosquitto(tb testing.TB, opts MosquittoOptions) *Mosquitto {
+	tb.Helper()
+	leaveOutWhenShort(tb)
+	m := &Mosquitto{tb: tb, dir: tb.TempDir(), opts: opts}
 	var err error
 	m.binary, err = locateMosquitto("mosquitto")
-	must(t, "find mosquitto", err)
+	must(tb, "find mosquitto", err)
 	ports, err := freePorts(1)
-	must(t, "choose a port", err)
+	must(tb, "choose a port", err)
 	m.port = ports[0]
 	if opts.TLS {
 		m.certs, err = newCertificates(m.dir)
-		must(t, "make certificates", err)
+		must(tb, "make certificates", err)
 	}
-	must(t, "configure mosquitto", m.configure())
-	t.Cleanup(m.finish)
+	must(tb, "configure mosquitto", m.configure())
+	tb.Cleanup(m.finish)
 	m.Start()
 	return m
 }
@@ -86,12 +86,12 @@ func (m *Mosquitto) Files() (authority, certificate, key string) {
 
 // Start runs the broker on its port and store and returns when it listens.
 func (m *Mosquitto) Start() {
-	m.t.Helper()
+	m.tb.Helper()
 	p, err := spawn(m.binary, "-c", m.config())
-	must(m.t, "start mosquitto", err)
+	must(m.tb, "start mosquitto", err)
 	m.proc = p
 	// The line is written after the store is read and the listener bound.
-	must(m.t, "start mosquitto", p.await(mosquittoReady, func(context.Context) error {
+	must(m.tb, "start mosquitto", p.await(mosquittoReady, func(context.Context) error {
 		if strings.Contains(p.log.String(), " running") {
 			return nil
 		}
@@ -100,22 +100,22 @@ func (m *Mosquitto) Start() {
 }
 
 // Stop ends the broker in order; it writes its store.
-func (m *Mosquitto) Stop() { m.t.Helper(); must(m.t, "stop mosquitto", m.proc.stop()) }
+func (m *Mosquitto) Stop() { m.tb.Helper(); must(m.tb, "stop mosquitto", m.proc.stop()) }
 
 // Kill ends the broker as a power cut does; what it had not yet written to its store is gone.
-func (m *Mosquitto) Kill() { m.t.Helper(); must(m.t, "kill mosquitto", m.proc.kill()) }
+func (m *Mosquitto) Kill() { m.tb.Helper(); must(m.tb, "kill mosquitto", m.proc.kill()) }
 
 // Pause freezes the broker: connections stay open and nothing answers.
-func (m *Mosquitto) Pause() { m.t.Helper(); must(m.t, "pause mosquitto", pause(m.proc)) }
+func (m *Mosquitto) Pause() { m.tb.Helper(); must(m.tb, "pause mosquitto", pause(m.proc)) }
 
 // Resume lets a paused broker go on.
-func (m *Mosquitto) Resume() { m.t.Helper(); must(m.t, "resume mosquitto", resume(m.proc)) }
+func (m *Mosquitto) Resume() { m.tb.Helper(); must(m.tb, "resume mosquitto", resume(m.proc)) }
 
 func (m *Mosquitto) finish() {
 	if err := m.proc.stop(); err != nil {
-		m.t.Errorf("stop mosquitto: %v", err)
+		m.tb.Errorf("stop mosquitto: %v", err)
 	}
-	m.proc.show(m.t, "mosquitto")
+	m.proc.show(m.tb, "mosquitto")
 }
 
 func (m *Mosquitto) config() string { return filepath.Join(m.dir, "mosquitto.conf") }
@@ -182,7 +182,7 @@ func writePasswords(path string, users map[string]string) error {
 	for _, name := range sortedNames(users) {
 		fmt.Fprintf(&plain, "%s:%s\n", name, users[name])
 	}
-	if err := os.WriteFile(path, []byte(plain.String()), 0o600); err != nil {
+	if err = os.WriteFile(path, []byte(plain.String()), 0o600); err != nil {
 		return err
 	}
 	output, err := exec.CommandContext(context.Background(), tool, "-U", path).CombinedOutput()
@@ -204,7 +204,7 @@ func sortedNames(users map[string]string) []string {
 // locateMosquitto finds a program of the mosquitto package; Debian keeps the broker in /usr/sbin, which
 // is not on every user's PATH.
 func locateMosquitto(program string) (string, error) {
-	for _, candidate := range []string{program, filepath.Join("/usr/sbin", program)} {
+	for _, candidate := range []string{program, "/usr/sbin/" + program} {
 		if path, err := exec.LookPath(candidate); err == nil {
 			return path, nil
 		}

@@ -14,9 +14,9 @@ func resume(p *process) error { return p.signal(syscall.SIGCONT) }
 // clusterID writes an id as Kafka does: 22 characters of URL-safe base64.
 func clusterID(id uuid.UUID) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
 
-func leaveOutWhenShort(t testing.TB) {
-	t.Helper()
+func leaveOutWhenShort(tb testing.TB) {
+	tb.Helper()
 	if testing.Short() {
-		t.Skip("real servers are left out with -short; make test runs them")
+		tb.Skip("real servers are left out with -short; make test runs them")
 	}
 }

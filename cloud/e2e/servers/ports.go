@@ -24,7 +24,7 @@ func freePorts(n int) ([]int, error) {
 		if err != nil {
 			continue
 		}
-		defer listener.Close() // held until all are found, so that they differ
+		defer func() { _ = listener.Close() }() // held until all are found, so that they differ
 		if ports = append(ports, port); len(ports) == n {
 			return ports, nil
 		}

@@ -125,17 +125,17 @@ func (p *process) cause() error {
 }
 
 // show prints the log's tail when the test has failed.
-func (p *process) show(t testing.TB, name string) {
-	t.Helper()
-	if p != nil && t.Failed() {
-		t.Logf("last lines of %s:\n%s", name, p.log)
+func (p *process) show(tb testing.TB, name string) {
+	tb.Helper()
+	if p != nil && tb.Failed() {
+		tb.Logf("last lines of %s:\n%s", name, p.log)
 	}
 }
 
 // must fails the test at once when a server could not be steered.
-func must(t testing.TB, step string, err error) {
-	t.Helper()
+func must(tb testing.TB, step string, err error) {
+	tb.Helper()
 	if err != nil {
-		t.Fatalf("%s: %v", step, err)
+		tb.Fatalf("%s: %v", step, err)
 	}
 }

@@ -1,0 +1,136 @@
+# Sightline. `make` alone lists what can be done. Recipes run in bash from the repository's root.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# What the work is done with; every tool is built once into bin/tools at the version named here.
+GOLANGCI_LINT := v2.15.0
+GOFUMPT       := v0.12.0
+STATICCHECK   := v0.8.2
+DEADCODE      := v0.52.0
+PROTOC_GEN_GO  = $(shell sed -n 's|.*google.golang.org/protobuf \(v[0-9.]*\).*|\1|p' go.mod)
+
+PKG     ?= ./...
+VERSION  = $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS  = -s -w -X main.version=$(VERSION)
+TOOLS   := bin/tools
+VENV    := .venv
+
+# Sourced before anything that compiles: cgo flags, build tags and the place of ONNX Runtime. A user's own
+# Go may lie where only the file knows.
+ENV     := . build/env.sh
+
+GO_FILES = git ls-files --cached --others --exclude-standard '*.go' ':!*.pb.go'
+
+##@ Use
+.PHONY: help
+help: ## list these targets
+	@awk 'BEGIN {FS = ":.*## "} \
+	  /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
+
+.PHONY: setup
+setup: ## install what this machine lacks to build and run (says what, and only that)
+	@scripts/setup
+
+.PHONY: build
+build: setup ## build the programs into bin/
+	@$(ENV); for program in agent/cmd/sightline-agent agent/cmd/sightline-worker \
+	  cloud/cmd/sightline-cloud cloud/cmd/sightline-demo; do \
+	  [[ -n $$(find $$program -name '*.go' 2>/dev/null) ]] || continue; \
+	  cgo=0; [[ $$program != *worker ]] || cgo=1; \
+	  echo "build: bin/$${program##*/}"; \
+	  CGO_ENABLED=$$cgo go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./$$program; \
+	done
+
+.PHONY: demo
+demo: build ## the whole chain on this machine, until Ctrl-C; PARTS=50 stops after 50 parts
+	@$(ENV); exec bin/sightline-demo $(if $(PARTS),--parts $(PARTS))
+
+##@ Test
+.PHONY: setup-tests
+setup-tests:
+	@scripts/setup --tests
+
+.PHONY: test
+test: setup-tests ## every test, with the race detector, real mosquitto and real Apache Kafka
+	@$(ENV); go test -race -shuffle=on -timeout 20m $(PKG)
+	@bash scripts/setup_test.sh
+
+.PHONY: test-unit
+test-unit: ## the tests that need no server, no OpenCV and no ONNX Runtime (within a minute)
+	@CGO_ENABLED=0 go test -short -shuffle=on -timeout 5m \
+	  $$(CGO_ENABLED=0 go list -e -f '{{if not .DepsErrors}}{{.ImportPath}}{{end}}' $(PKG))
+
+.PHONY: test-e2e
+test-e2e: setup-tests ## only the tests against real servers
+	@$(ENV); go test -race -count=1 -timeout 20m ./cloud/e2e/...
+
+.PHONY: test-training
+test-training: $(VENV)/ready ## the tests of models/training (Python)
+	@$(VENV)/bin/python -m pytest -q models/training/tests
+
+$(VENV)/ready: models/training/requirements.txt
+	@echo "making $(VENV) for models/training"
+	@python3 -m venv $(VENV)
+	@$(VENV)/bin/pip install -q -r $< pytest
+	@touch $@
+
+##@ Keep it clean
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint $(TOOLS)/gofumpt $(TOOLS)/deadcode ## format, lint, tidy and dead code; PKG=./agent/... narrows it
+	@$(ENV); \
+	unformatted=$$($(GO_FILES) | xargs -r $(TOOLS)/gofumpt -l); \
+	[[ -z $$unformatted ]] || { echo "not formatted (make format):"; echo "$$unformatted"; exit 1; }; \
+	$(TOOLS)/golangci-lint run $(PKG); \
+	go mod tidy -diff; \
+	dead=$$($(TOOLS)/deadcode -test -tags customenv,gocv_specific_modules,gocv_videoio ./...); \
+	[[ -z $$dead ]] || { echo "$$dead"; exit 1; }
+
+.PHONY: format
+format: $(TOOLS)/golangci-lint ## write every Go file the way lint wants it
+	@$(ENV); $(TOOLS)/golangci-lint fmt $(PKG)
+
+.PHONY: staticcheck
+staticcheck: $(TOOLS)/staticcheck ## staticcheck by itself
+	@$(ENV); $(TOOLS)/staticcheck $(PKG)
+
+.PHONY: archtest
+archtest: ## prove that imports run the way docs/architecture.md draws them
+	@$(ENV); go run ./scripts/archtest
+
+.PHONY: proto
+proto: $(TOOLS)/protoc-gen-go ## write the Go code of the .proto files (needs protoc)
+	@command -v protoc >/dev/null || { echo "protoc is missing: apt install protobuf-compiler"; exit 1; }
+	@PATH=$(CURDIR)/$(TOOLS):$$PATH protoc --go_out=. --go_opt=paths=source_relative \
+	  $$(git ls-files '*.proto')
+
+##@ Measure
+.PHONY: bench
+bench: build ## what Sightline adds to the model's own time, as a table and as JSON
+	@$(ENV); bin/sightline-agent bench
+
+.PHONY: bench-peers
+bench-peers: build ## the same frames and model through a plain Python pipeline, side by side
+	@$(ENV); scripts/bench-peers
+
+.PHONY: clean
+clean: ## remove what was built; what scripts/setup fetched stays
+	@find bin -maxdepth 1 -type f -delete 2>/dev/null || true
+	@rm -rf demo-out
+
+# A marker named after the version makes a changed pin rebuild its tool, and a missing tool is built.
+define tool
+$(TOOLS)/$(1): $(TOOLS)/.$(1)-$(3)
+	@echo "building $(1) $(3) into $(TOOLS)"
+	@PATH=$$$$PATH:/usr/local/go/bin GOFLAGS= GOBIN=$(CURDIR)/$(TOOLS) nice go install $(2)@$(3)
+	@touch $$@
+$(TOOLS)/.$(1)-$(3):
+	@mkdir -p $(TOOLS) && rm -f $(TOOLS)/.$(1)-* && touch $$@
+endef
+$(eval $(call tool,golangci-lint,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,$(GOLANGCI_LINT)))
+$(eval $(call tool,gofumpt,mvdan.cc/gofumpt,$(GOFUMPT)))
+$(eval $(call tool,staticcheck,honnef.co/go/tools/cmd/staticcheck,$(STATICCHECK)))
+$(eval $(call tool,deadcode,golang.org/x/tools/cmd/deadcode,$(DEADCODE)))
+$(eval $(call tool,protoc-gen-go,google.golang.org/protobuf/cmd/protoc-gen-go,$(PROTOC_GEN_GO)))
