@@ -32,7 +32,6 @@ func (s *Station) exposed(m *wire.Exposed) {
 	job := m.GetJob()
 	if s.asked[job] && s.ledger.Release(job) {
 		s.arrived(job, m.GetExposedNs())
-		return
 	}
 	p, err := s.ledger.Expose(job, m.GetExposedNs())
 	if err != nil {
@@ -61,10 +60,12 @@ func (s *Station) answered(m *wire.Inspected) {
 			p.ExposedNs = m.GetExposedNs()
 		}
 		s.close(p, s.judge(p, m))
-		s.settle(p)
+		s.settle(p, m)
+		s.end(m)
 	case errors.Is(err, part.ErrLate):
 		s.counters.add(CountLate, "")
-		s.settle(p)
+		s.settle(p, m)
+		s.end(m)
 	case errors.Is(err, part.ErrAnswered):
 		s.counters.add(CountDuplicate, "")
 	default:
@@ -83,8 +84,12 @@ func (s *Station) judge(p *inspected, m *wire.Inspected) verdict.Outcome {
 	return s.opts.Rules.Judge(m.GetDetections())
 }
 
-// settle frees the part's frame in the worker, once for each answer, and asks for pictures of what is not PASS.
-func (s *Station) settle(p *inspected) {
+// settle frees the part's frame in the worker and asks for pictures of what is not PASS. It is due once for each
+// answer that has a frame behind it, which is one with an exposure.
+func (s *Station) settle(p *inspected, answer *wire.Inspected) {
+	if answer.GetExposedNs() == 0 {
+		return
+	}
 	out := p.View.outcome
 	m := &wire.Settle{
 		Station: uint32(s.opts.Index), Job: p.Job, Evidence: out.Verdict != event.Pass, Verdict: string(out.Verdict),
@@ -109,7 +114,6 @@ func (s *Station) changed(m *wire.StationState) {
 		s.mismatch = "the worker runs a model with other classes than the bundle that was read: restart the agent"
 	}
 	s.met = s.met || s.ready()
-	s.finish()
 	s.report()
 }
 
@@ -125,7 +129,7 @@ func (s *Station) died(m vision.Died) {
 		detail = m.Err.Error()
 	}
 	s.closeAll(ReasonWorkerDied, detail)
-	s.finish()
+	s.end(nil)
 	s.report()
 }
 

@@ -11,7 +11,7 @@ import (
 
 // asking says whether the station asks by itself: in mode continuous, as long as there are frames.
 func (s *Station) asking() bool {
-	return s.opts.Trigger.Mode == config.ModeContinuous && s.ready() && !s.seen.GetEnded()
+	return s.opts.Trigger.Mode == config.ModeContinuous && s.ready() && !s.over
 }
 
 // ask keeps the worker busy in mode continuous.
@@ -39,12 +39,9 @@ func (s *Station) arrived(job uint64, exposedNs int64) {
 	order := part.Order{
 		TriggerNs: exposedNs, DeadlineNs: exposedNs + int64(s.opts.Trigger.Deadline), At: time.Now(),
 	}
-	p, err := s.ledger.OpenAs(job, order)
-	if err != nil {
+	if _, err := s.ledger.OpenAs(job, order); err != nil {
 		s.stillborn(order, ReasonOverrun, err.Error())
-		return
 	}
-	p.ExposedNs = exposedNs
 }
 
 // unexposed handles the answer to a request in mode continuous that came without an exposure, and says whether it
@@ -53,31 +50,29 @@ func (s *Station) unexposed(m *wire.Inspected) bool {
 	switch fault := m.GetFault(); fault {
 	case wire.Fault_FAULT_NO_FRAME, wire.Fault_FAULT_NOT_READY, wire.Fault_FAULT_END:
 		s.counters.add(CountFrames, faultReason(fault))
-		if fault == wire.Fault_FAULT_END {
-			s.seen.Ended = true
-		}
 		s.pause()
-		_ = s.worker.Settle(&wire.Settle{Station: uint32(s.opts.Index), Job: m.GetJob()})
-		s.finish()
-		s.report()
+		s.end(m)
 		return false
-	default:
-		exposed := m.GetExposedNs()
-		if exposed == 0 {
-			exposed = s.opts.Now()
-			s.pause()
-		}
-		s.arrived(m.GetJob(), exposed)
-		return true
 	}
+	seen := m.GetExposedNs()
+	if seen == 0 {
+		seen = s.opts.Now()
+		s.pause()
+	}
+	s.arrived(m.GetJob(), seen)
+	return true
 }
 
-// finish halts the station once the source has ended and everything taken from it is answered.
-func (s *Station) finish() {
-	if s.seen.GetEnded() && len(s.asked) == 0 && s.halted == "" {
-		s.halted = "source ended"
-		s.opts.Log.Info("source ended", "station", s.opts.Place.Path())
+// end notes an answer that says that the source has no more frames, and halts the station once everything taken from
+// it is answered. The worker's own report of the end is not enough: its last frame may still wait for a request.
+func (s *Station) end(m *wire.Inspected) {
+	s.over = s.over || m.GetFault() == wire.Fault_FAULT_END
+	if !s.over || len(s.asked) > 0 || s.halted != "" {
+		return
 	}
+	s.halted = "source ended"
+	s.opts.Log.Info("source ended", "station", s.opts.Place.Path())
+	s.report()
 }
 
 // close closes an open part with an outcome.

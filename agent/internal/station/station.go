@@ -90,6 +90,7 @@ type Station struct {
 
 	seen     *wire.StationState // last report of the worker; an empty one after its death
 	mismatch string             // the worker runs other classes than the rules were made for
+	over     bool               // the source has no more frames
 	halted   string             // why there will be no more frames
 	met      bool               // was ready once
 	asked    map[uint64]bool    // continuous: requests without an answer
@@ -113,8 +114,13 @@ func (s *Station) Start(ctx context.Context, l line, w worker) {
 	s.done.Go(func() { s.run(ctx) })
 }
 
-// Stop closes all open parts and waits until their results are handed over.
+// Stop closes all open parts and waits until their results are handed over. A station that was never started takes
+// nothing any more.
 func (s *Station) Stop() {
+	if s.cancel == nil {
+		close(s.gone)
+		return
+	}
 	s.cancel()
 	s.done.Wait()
 }

@@ -1,0 +1,88 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/sightline-edge/sightline/agent/internal/broker"
+	"github.com/sightline-edge/sightline/agent/internal/config"
+	"github.com/sightline-edge/sightline/agent/internal/monotime"
+	"github.com/sightline-edge/sightline/agent/internal/plc"
+	"github.com/sightline-edge/sightline/agent/internal/station"
+	"github.com/sightline-edge/sightline/agent/internal/verdict"
+	"github.com/sightline-edge/sightline/agent/topic"
+	"github.com/sightline-edge/sightline/models/bundle"
+)
+
+// actor is one station with its own connection to the line's broker, since a connection has one last will.
+type actor struct {
+	place   topic.Station
+	station *station.Station
+	line    *plc.Handshake
+	conn    *broker.Conn
+	started bool
+}
+
+func (a *agent) newActor(i int) (*actor, error) {
+	cfg := &a.cfg.Stations[i]
+	place, err := topic.ParseStation(a.cfg.Place + "/" + cfg.Name)
+	if err != nil {
+		return nil, err
+	}
+	model, err := bundle.Load(bundle.Find(cfg.Bundle, a.cfg.BundleDir))
+	if err != nil {
+		return nil, fmt.Errorf("load bundle: %w", err)
+	}
+	rules, err := verdict.Compile(cfg.Verdict, model.Manifest.Classes)
+	if err != nil {
+		return nil, err
+	}
+	s := &actor{place: place}
+	s.station = station.New(a.stationOptions(i, place, rules, model.Manifest.Name))
+	s.line = plc.New(plc.Options{
+		Station: place, Triggered: cfg.Trigger.Mode == config.ModeMQTT, Trigger: s.station.Trigger,
+		Announce: func(payload []byte) { a.announce(place, payload) }, Now: monotime.Now, Log: a.log,
+	})
+	return s, nil
+}
+
+func (a *agent) stationOptions(i int, place topic.Station, rules *verdict.Rules, model string) station.Options {
+	cfg := &a.cfg.Stations[i]
+	recipe := cfg.Recipe
+	if recipe == "" {
+		recipe = model
+	}
+	return station.Options{
+		Place: place, Index: i, Trigger: cfg.Trigger, Rules: rules, Recipe: recipe, ConfigurationID: a.cfg.ID,
+		Boot: a.boot, NextJob: func() uint64 { return a.jobs.Add(1) }, MaxCrops: a.cfg.Evidence.MaxCrops,
+		Outbox:   a.offer,
+		Evidence: func(resultID string, n int, jpeg []byte) error { return a.keep(place, resultID, n, jpeg) },
+		Observe:  a.metrics.observer(place), Now: monotime.Now, Log: a.log,
+	}
+}
+
+// start connects the station. A broker that is away is no error: results are held until it returns.
+func (s *actor) start(ctx context.Context, a *agent) error {
+	will, err := s.line.Will()
+	if err != nil {
+		return err
+	}
+	o := a.brokerOptions(a.cfg.MQTT.Local, strings.ReplaceAll(s.place.Line+"-"+s.place.Name, "/", "-"))
+	o.Will, o.OnState, o.CleanSession = &will, s.line.Connected, true
+	if s.conn, err = broker.Dial(o); err != nil {
+		return fmt.Errorf("local broker, check mqtt.local: %w", err)
+	}
+	s.started = true
+	s.station.Start(ctx, s.line, a.worker)
+	return s.line.Start(ctx, s.conn)
+}
+
+// brokerOptions are the same for both brokers but for address and client id.
+func (a *agent) brokerOptions(url, client string) broker.Options {
+	m := &a.cfg.MQTT
+	return broker.Options{
+		URL: url, ClientID: m.ClientID + "-" + client, Username: m.Username, PasswordFile: m.PasswordFile,
+		CAFile: m.CAFile, CertFile: m.CertFile, KeyFile: m.KeyFile, Log: a.log,
+	}
+}

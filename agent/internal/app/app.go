@@ -1,0 +1,103 @@
+// Package app wires the supervisor: brokers, worker, stations, outbox, health. It imports everything and only main
+// imports it.
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/sightline-edge/sightline/agent/event"
+	"github.com/sightline-edge/sightline/agent/internal/config"
+	"github.com/sightline-edge/sightline/agent/internal/vision"
+)
+
+// The end takes five seconds at most, of which the brokers get these.
+const (
+	farewell = time.Second // for results and states that the local broker has not taken
+	drain    = time.Second // for events that the uplink could still send; the others stay in the outbox
+)
+
+// Options say what to run.
+type Options struct {
+	Config *config.Loaded
+	// Launch starts a vision worker; nil: the executable of the configuration.
+	Launch func(context.Context) (vision.Process, error)
+	Log    *slog.Logger
+}
+
+// agent is the running supervisor.
+type agent struct {
+	cfg      *config.Loaded
+	launch   func(context.Context) (vision.Process, error)
+	log      *slog.Logger
+	boot     string
+	jobs     atomic.Uint64
+	stations []*actor
+	worker   *vision.Worker
+	metrics  *metrics
+	durable  *durable
+}
+
+// Run inspects until ctx ends, then closes open parts, says goodbye and returns nil. An error means that it could
+// not start.
+func Run(ctx context.Context, o Options) error {
+	a, err := prepare(o)
+	if err != nil {
+		return err
+	}
+	living := context.WithoutCancel(ctx) // the actors are stopped one after the other, not all at once
+	if err := a.start(living); err != nil {
+		a.stop(living)
+		return err
+	}
+	a.log.Info("agent started", "stations", len(a.stations), "configuration", a.cfg.ID)
+	<-ctx.Done()
+	a.log.Info("agent stopping")
+	a.stop(living)
+	a.log.Info("agent stopped")
+	return nil
+}
+
+// prepare checks everything that can be checked before anything runs.
+func prepare(o Options) (*agent, error) {
+	id, err := event.NewID()
+	if err != nil {
+		return nil, fmt.Errorf("mint boot id: %w", err)
+	}
+	a := &agent{cfg: o.Config, launch: o.Launch, log: o.Log, boot: id[len(id)-12:], metrics: newMetrics()}
+	if a.launch == nil {
+		path, err := workerPath(o.Config.Worker.Path)
+		if err != nil {
+			return nil, err
+		}
+		a.launch = vision.Executable(path, nil, o.Log)
+	}
+	for i := range o.Config.Stations {
+		s, err := a.newActor(i)
+		if err != nil {
+			return nil, fmt.Errorf("station %s: %w", o.Config.Stations[i].Name, err)
+		}
+		a.stations = append(a.stations, s)
+	}
+	return a, nil
+}
+
+// start begins with what the others hand on to.
+func (a *agent) start(ctx context.Context) error {
+	if err := a.startDurable(ctx); err != nil {
+		return err
+	}
+	a.worker = vision.Start(ctx, vision.Options{
+		Launch: a.launch, Configure: a.configure(), Log: a.log,
+		Deliver: func(station int, message any) { a.stations[station].station.Deliver(message) },
+	})
+	for _, s := range a.stations {
+		if err := s.start(ctx, a); err != nil {
+			return err
+		}
+	}
+	return a.startHealth(ctx)
+}

@@ -1,0 +1,106 @@
+package app
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sightline-edge/sightline/agent/internal/station"
+	"github.com/sightline-edge/sightline/agent/topic"
+)
+
+// decisionSeconds are the buckets of the time from the frame in memory to the result's hand-over.
+var decisionSeconds = []float64{ //nolint:gochecknoglobals // a constant list
+	.001, .002, .003, .005, .0075, .01, .015, .02, .03, .04, .05, .075, .1, .15, .25, .5, 1,
+}
+
+// metrics are the supervisor's own.
+type metrics struct {
+	registry *prometheus.Registry
+	decision *prometheus.HistogramVec
+}
+
+func newMetrics() *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		decision: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "sightline_decision_seconds",
+			Help:    "From the frame in memory to the result handed to the line's broker.",
+			Buckets: decisionSeconds,
+		}, []string{"station"}),
+	}
+	m.registry.MustRegister(m.decision)
+	return m
+}
+
+func (m *metrics) observer(place topic.Station) func(station.Closed) {
+	decision := m.decision.WithLabelValues(place.Path())
+	return func(c station.Closed) {
+		if c.Decision > 0 {
+			decision.Observe(c.Decision.Seconds())
+		}
+	}
+}
+
+// counts turns the counters of stations, handshakes, broker and worker into metrics when they are read.
+type counts struct {
+	agent       *agent
+	station     *prometheus.Desc
+	line        *prometheus.Desc
+	held        *prometheus.Desc
+	ready       *prometheus.Desc
+	workerState *prometheus.Desc
+}
+
+func newCounts(a *agent) *counts {
+	return &counts{
+		agent: a,
+		station: prometheus.NewDesc("sightline_station_total",
+			"What happened at a station: parts by verdict, UNKNOWN by reason, and what was refused or lost.",
+			[]string{"station", "what", "label"}, nil),
+		line: prometheus.NewDesc("sightline_line_total",
+			"What went wrong between station and PLC.", []string{"station", "what"}, nil),
+		held: prometheus.NewDesc("sightline_results_held",
+			"Results that the PLC has not acknowledged.", []string{"station"}, nil),
+		ready: prometheus.NewDesc("sightline_station_state",
+			"1 for the state that the station is in.", []string{"station", "state"}, nil),
+		workerState: prometheus.NewDesc("sightline_worker_total",
+			"Vision worker processes started, and died unasked.", []string{"what"}, nil),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *counts) Describe(to chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, to) }
+
+// Collect implements prometheus.Collector.
+func (c *counts) Collect(to chan<- prometheus.Metric) {
+	count := func(desc *prometheus.Desc, value uint64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(value), labels...)
+	}
+	gauge := func(desc *prometheus.Desc, value int, labels ...string) {
+		to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(value), labels...)
+	}
+	for _, s := range c.agent.stations {
+		path := s.place.Path()
+		for _, n := range s.station.Counters().All() {
+			count(c.station, n.Value, path, n.Name, n.Label)
+		}
+		for what, n := range s.lineCounts() {
+			count(c.line, n, path, what)
+		}
+		state := s.line.State()
+		gauge(c.held, state.HeldResults, path)
+		gauge(c.ready, 1, path, string(state.State))
+	}
+	count(c.workerState, c.agent.worker.Starts(), "starts")
+	count(c.workerState, c.agent.worker.Deaths(), "deaths")
+}
+
+func (s *actor) lineCounts() map[string]uint64 {
+	n, broker := s.line.Counts(), s.conn.Stats()
+	return map[string]uint64{
+		"malformed": n.Malformed.Load(), "retained": n.Retained.Load(), "acks_unknown": n.UnknownAcks.Load(),
+		"commands_unknown": n.Refused.Load(), "messages_lost": n.Lost.Load(),
+		"results_republished": n.Republished.Load(), "results_lost": n.ResultsLost.Load(),
+		"results_not_delivered": n.NotDelivered.Load(), "broker_connects": broker.Connects,
+		"broker_losses": broker.Losses, "broker_takeovers": broker.Takeovers, "inbox_overflows": broker.Overflows,
+	}
+}
