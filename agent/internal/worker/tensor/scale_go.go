@@ -37,12 +37,12 @@ func (s *goScaler) scale(f *frame.Frame, width, height int) ([]byte, error) {
 	n := width * f.Channels
 	s.out = grow(s.out, n*height)
 	s.above, s.below = grow(s.above, n), grow(s.below, n)
-	ready := -1 // frame row whose horizontal sums stand in above
+	ready := tap{first: -1} // whose horizontal sums stand in above and below
 	for y, t := range s.rows {
-		if t.first != ready {
+		if t.first != ready.first || t.step != ready.step {
 			s.across(s.above, f, t.first)
 			s.across(s.below, f, t.first+t.step)
-			ready = t.first
+			ready = t
 		}
 		blend(s.out[y*n:(y+1)*n], s.above, s.below, int32(t.weight))
 	}

@@ -36,7 +36,7 @@ func Load(path string) (*Runtime, error) {
 		}
 	}
 	onnx.SetSharedLibraryPath(path)
-	if err := onnx.InitializeEnvironment(onnx.WithLogLevelError()); err != nil {
+	if err := onnx.InitializeEnvironment(onnx.WithLogLevelFatal()); err != nil {
 		return nil, fmt.Errorf("%w: %s: %s", ErrLibrary, path, explain(err))
 	}
 	return &Runtime{version: onnx.GetVersion()}, nil

@@ -1,0 +1,115 @@
+//go:build cgo
+
+package main
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/sightline-edge/sightline/agent/internal/wire"
+)
+
+const asWorker = "SIGHTLINE_TEST_AS_WORKER"
+
+// TestMain lets the test binary be the worker, too.
+func TestMain(m *testing.M) {
+	if os.Getenv(asWorker) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// launch starts a real worker process and returns the supervisor's end of its socket.
+func launch(t *testing.T, configure *wire.Configure, args ...string) (*exec.Cmd, *wire.Conn) {
+	t.Helper()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	require.NoError(t, err)
+	ours, theirs := os.NewFile(uintptr(fds[0]), "ours"), os.NewFile(uintptr(fds[1]), "theirs")
+	raw, err := net.FileConn(ours)
+	require.NoError(t, err)
+	require.NoError(t, ours.Close())
+	command := exec.CommandContext(t.Context(), os.Args[0], args...)
+	command.Env = append(os.Environ(), asWorker+"=1")
+	command.ExtraFiles, command.Stderr = []*os.File{theirs}, t.Output()
+	require.NoError(t, command.Start())
+	require.NoError(t, theirs.Close())
+	conn := wire.NewConn(raw)
+	require.NoError(t, raw.SetReadDeadline(time.Now().Add(time.Minute)))
+	require.NoError(t, conn.Send(wire.KindConfigure, configure))
+	t.Cleanup(func() {
+		_ = conn.Close()
+		_ = command.Process.Kill()
+		_ = command.Wait()
+	})
+	return command, conn
+}
+
+func expect[M proto.Message](t *testing.T, conn *wire.Conn, kind wire.Kind, m M) M {
+	t.Helper()
+	for {
+		got, payload, err := conn.Receive()
+		require.NoError(t, err)
+		if got == kind {
+			require.NoError(t, conn.Decode(payload, m))
+			return m
+		}
+	}
+}
+
+func settledState(t *testing.T, conn *wire.Conn) *wire.StationState {
+	t.Helper()
+	for {
+		m := expect(t, conn, wire.KindStationState, &wire.StationState{})
+		if m.GetPhase() != wire.Phase_PHASE_OPENING {
+			return m
+		}
+	}
+}
+
+func reference(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.Abs("../../../models/pcb-defects")
+	require.NoError(t, err)
+	return dir
+}
+
+func TestSimulatedBoardsAreInspectedByTheReferenceModel(t *testing.T) {
+	_, conn := launch(t, &wire.Configure{Stations: []*wire.StationConfig{{
+		Name: "line1/aoi-1", Camera: "sim:?seed=3&clean=0", BundleDir: reference(t), MaxCrops: 2,
+	}}})
+	state := settledState(t, conn)
+	require.Equal(t, wire.Phase_PHASE_READY, state.GetPhase(), state.GetReason())
+	require.Equal(t, "cpu", state.GetProvider())
+	require.True(t, state.GetFellBack())
+	t.Log(state.GetFallbackReason())
+	found, truth := 0, 0
+	for job := range uint64(20) {
+		require.NoError(t, conn.Send(wire.KindInspect, &wire.Inspect{Job: job}))
+		in := expect(t, conn, wire.KindInspected, &wire.Inspected{})
+		require.Equal(t, wire.Fault_FAULT_NONE, in.GetFault(), in.GetFaultText())
+		truth += len(in.GetTruth())
+		for _, d := range in.GetDetections() {
+			if d.GetScore() > 0.4 {
+				found++
+			}
+		}
+		t.Log(in.GetSource(), in.GetPreprocessNs()/1000, in.GetInferenceNs()/1000, in.GetDecodeNs()/1000, len(in.GetDetections()))
+		evidence := job == 0
+		require.NoError(t, conn.Send(wire.KindSettle, &wire.Settle{
+			Job: job, Evidence: evidence, Verdict: "FAIL", Defects: in.GetDetections(),
+		}))
+		if evidence {
+			picture := expect(t, conn, wire.KindEvidence, &wire.Evidence{})
+			require.NoError(t, os.WriteFile("/tmp/h5-evidence.jpg", picture.GetJpeg(), 0o600))
+		}
+	}
+	t.Log("found", found, "of", truth)
+}

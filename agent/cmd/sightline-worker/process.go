@@ -1,0 +1,50 @@
+//go:build cgo
+
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+const inheritedSocket = 3
+
+// confine lets the kernel end this process with its supervisor, and bounds its memory if asked to.
+func confine(memoryLimit uint64) error {
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+		return fmt.Errorf("ask to end with the supervisor: %w", err)
+	}
+	if memoryLimit == 0 {
+		return nil
+	}
+	limit := unix.Rlimit{Cur: memoryLimit, Max: memoryLimit}
+	if err := unix.Setrlimit(unix.RLIMIT_AS, &limit); err != nil {
+		return fmt.Errorf("limit memory to %d bytes: %w", memoryLimit, err)
+	}
+	return nil
+}
+
+// connect takes the inherited socket, else dials the path.
+func connect(path string) (net.Conn, error) {
+	if path != "" {
+		conn, err := (&net.Dialer{}).Dial("unix", path)
+		if err != nil {
+			return nil, fmt.Errorf("connect to the supervisor: %w", err)
+		}
+		return conn, nil
+	}
+	file := os.NewFile(inheritedSocket, "supervisor")
+	if file == nil {
+		return nil, fmt.Errorf("no socket: the agent starts this program; by hand, give --socket")
+	}
+	defer func() { _ = file.Close() }()
+	conn, err := net.FileConn(file)
+	if err != nil {
+		return nil, fmt.Errorf("descriptor %d is no socket: the agent starts this program; by hand, give --socket: %w",
+			inheritedSocket, err)
+	}
+	return conn, nil
+}

@@ -1,0 +1,102 @@
+//go:build cgo
+
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os/signal"
+	"syscall"
+
+	"github.com/sightline-edge/sightline/agent/internal/worker"
+	"github.com/sightline-edge/sightline/agent/internal/worker/infer/ort"
+)
+
+// version is set by the linker.
+//
+//nolint:gochecknoglobals // the linker's -X needs a variable
+var version = "dev"
+
+// Exit codes.
+const (
+	exitDone   = 0
+	exitFailed = 1 // the supervisor starts another worker
+	exitUsage  = 2
+)
+
+type settings struct {
+	socket      string
+	logLevel    slog.Level
+	logJSON     bool
+	memoryLimit uint64
+	version     bool
+}
+
+func parse(args []string, stderr io.Writer) (settings, error) {
+	var s settings
+	format := ""
+	flags := flag.NewFlagSet("sightline-worker", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.StringVar(&s.socket, "socket", "", "Unix socket to connect to; default: the inherited descriptor 3")
+	flags.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
+	flags.StringVar(&format, "log-format", "text", "text or json")
+	flags.Uint64Var(&s.memoryLimit, "memory-limit", 0, "address space in bytes for a bundle that nobody trusts yet; "+
+		"0: none")
+	flags.BoolVar(&s.version, "version", false, "print the version and exit")
+	if err := flags.Parse(args); err != nil {
+		return s, err
+	}
+	if flags.NArg() > 0 || format != "text" && format != "json" {
+		return s, fmt.Errorf("unknown arguments %q or log format %q: see --help", flags.Args(), format)
+	}
+	s.logJSON = format == "json"
+	return s, nil
+}
+
+func run(args []string, stdout, stderr io.Writer) int {
+	s, err := parse(args, stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return exitDone
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "sightline-worker:", err)
+		return exitUsage
+	}
+	if s.version {
+		fmt.Fprintln(stdout, "sightline-worker", version, "OpenCV", openCVVersion())
+		return exitDone
+	}
+	if err := serve(s, logger(s, stderr)); err != nil {
+		fmt.Fprintln(stderr, "sightline-worker:", err)
+		return exitFailed
+	}
+	return exitDone
+}
+
+func logger(s settings, w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: s.logLevel}
+	if s.logJSON {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+func serve(s settings, log *slog.Logger) error {
+	if err := confine(s.memoryLimit); err != nil {
+		return err
+	}
+	conn, err := connect(s.socket)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	return worker.Run(ctx, conn, worker.Options{
+		Version: version, OpenCV: openCVVersion(), Log: log,
+		Runtime: func(path string) (worker.Runtime, error) { return ort.Load(path) },
+	})
+}

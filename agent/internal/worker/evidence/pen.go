@@ -1,0 +1,163 @@
+// Package evidence draws what an inspection found: the annotated frame, and crops of its defects.
+package evidence
+
+import (
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+
+	"golang.org/x/image/font"
+	"golang.org/x/image/font/gofont/gobold"
+	"golang.org/x/image/font/opentype"
+	"golang.org/x/image/math/fixed"
+
+	"github.com/sightline-edge/sightline/agent/internal/frame"
+)
+
+// Sizes in parts of the frame's shorter side, so that pictures of all cameras read alike.
+const (
+	textParts   = 36
+	strokeParts = 240
+	minText     = 10 // pixels
+	maxText     = 64
+	padding     = 3 // a label's height is its text's plus that part of it on both sides
+	fontDPI     = 72
+)
+
+// ErrFrame is returned for a frame that cannot be drawn on.
+var ErrFrame = errors.New("no picture to draw on")
+
+// Mark is one defect. Box is x1, y1, x2, y2 in frame pixels, right and bottom exclusive.
+type Mark struct {
+	Class int
+	Name  string
+	Score float32
+	Box   [4]float32
+}
+
+// Caption is the line over the picture.
+type Caption struct {
+	Verdict string // PASS, FAIL, REWORK, UNKNOWN
+	Text    string
+}
+
+// Pen draws and keeps its canvas and its font. Not safe for concurrent use.
+type Pen struct {
+	canvas   *image.RGBA
+	typeface *opentype.Font
+	face     font.Face
+	size     int
+	stroke   int
+	encoder  encoder
+}
+
+// NewPen makes a pen. Its font is compiled in.
+func NewPen() *Pen {
+	typeface, err := opentype.Parse(gobold.TTF)
+	if err != nil {
+		panic("evidence: the font that is compiled in does not parse: " + err.Error())
+	}
+	return &Pen{typeface: typeface}
+}
+
+// Annotate returns a JPEG of the frame below its caption, the marks framed and labelled.
+func (p *Pen) Annotate(f *frame.Frame, caption Caption, marks []Mark, quality int) ([]byte, error) {
+	if err := check(f); err != nil {
+		return nil, err
+	}
+	if err := p.scaleTo(f); err != nil {
+		return nil, err
+	}
+	banner := 2 * p.size
+	p.blank(f.Width, f.Height+banner)
+	p.paste(f, image.Rect(0, 0, f.Width, f.Height), image.Pt(0, banner))
+	for i := len(marks) - 1; i >= 0; i-- { // the most certain on top
+		p.mark(marks[i], f, banner)
+	}
+	p.caption(caption, len(marks), f.Width, banner)
+	return p.encoder.jpeg(p.canvas, quality)
+}
+
+// Crop returns a JPEG of one defect with a margin of half its size.
+func (p *Pen) Crop(f *frame.Frame, m Mark, quality int) ([]byte, error) {
+	if err := check(f); err != nil {
+		return nil, err
+	}
+	box := rect(m.Box)
+	margin := max(box.Dx(), box.Dy()) / 2
+	box = box.Inset(-margin).Intersect(image.Rect(0, 0, f.Width, f.Height))
+	if box.Empty() {
+		return nil, fmt.Errorf("%w: the defect is outside of the frame", ErrFrame)
+	}
+	p.blank(box.Dx(), box.Dy())
+	p.paste(f, box, image.Point{})
+	return p.encoder.jpeg(p.canvas, quality)
+}
+
+func check(f *frame.Frame) error {
+	if f.Width < 1 || f.Height < 1 || f.Channels != 1 && f.Channels != 3 ||
+		f.Stride < f.Width*f.Channels || len(f.Pix) < (f.Height-1)*f.Stride+f.Width*f.Channels {
+		return fmt.Errorf("%w: %d×%d×%d in %d bytes", ErrFrame, f.Width, f.Height, f.Channels, len(f.Pix))
+	}
+	return nil
+}
+
+func (p *Pen) scaleTo(f *frame.Frame) error {
+	side := min(f.Width, f.Height)
+	size := min(max(side/textParts, minText), maxText)
+	p.stroke = max(side/strokeParts, 1)
+	if size == p.size {
+		return nil
+	}
+	face, err := opentype.NewFace(p.typeface, &opentype.FaceOptions{
+		Size: float64(size), DPI: fontDPI, Hinting: font.HintingFull,
+	})
+	if err != nil {
+		return fmt.Errorf("set font size: %w", err)
+	}
+	p.face, p.size = face, size
+	return nil
+}
+
+// blank makes the canvas a picture of this size, reusing its memory.
+func (p *Pen) blank(width, height int) {
+	n := 4 * width * height
+	if p.canvas == nil || cap(p.canvas.Pix) < n {
+		p.canvas = image.NewRGBA(image.Rect(0, 0, width, height))
+		return
+	}
+	p.canvas.Pix, p.canvas.Stride, p.canvas.Rect = p.canvas.Pix[:n], 4*width, image.Rect(0, 0, width, height)
+}
+
+// paste copies a part of the frame, BGR or gray, to the canvas.
+func (p *Pen) paste(f *frame.Frame, part image.Rectangle, at image.Point) {
+	for y := range part.Dy() {
+		src := f.Pix[(part.Min.Y+y)*f.Stride+part.Min.X*f.Channels:]
+		dst := p.canvas.Pix[p.canvas.PixOffset(at.X, at.Y+y):]
+		for x := range part.Dx() {
+			s, d := src[x*f.Channels:], dst[4*x:4*x+4:4*x+4]
+			if f.Channels == 1 {
+				d[0], d[1], d[2], d[3] = s[0], s[0], s[0], 255
+				continue
+			}
+			d[0], d[1], d[2], d[3] = s[2], s[1], s[0], 255
+		}
+	}
+}
+
+func (p *Pen) fill(r image.Rectangle, c color.RGBA) {
+	draw.Draw(p.canvas, r, image.NewUniform(c), image.Point{}, draw.Src)
+}
+
+// text writes with its middle line at y, and returns where it ends.
+func (p *Pen) text(x, y int, c color.RGBA, s string) int {
+	m := p.face.Metrics()
+	d := font.Drawer{
+		Dst: p.canvas, Src: image.NewUniform(c), Face: p.face,
+		Dot: fixed.Point26_6{X: fixed.I(x), Y: fixed.I(y) + m.CapHeight/2},
+	}
+	d.DrawString(s)
+	return d.Dot.X.Ceil()
+}

@@ -1,0 +1,64 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/sightline-edge/sightline/agent/internal/monotime"
+	"github.com/sightline-edge/sightline/agent/internal/wire"
+)
+
+const (
+	heartbeat = 200 * time.Millisecond
+	// longestRun: no inference takes so long. One that does sits in a driver that will not come back.
+	longestRun = 10 * time.Second
+)
+
+// beat says every 200 ms that the worker lives, with its counts, and ends it when a run hangs.
+func (w *worker) beat(ctx context.Context) error {
+	ticker := time.NewTicker(heartbeat)
+	defer ticker.Stop()
+	message := &wire.Heartbeat{}
+	for i := range w.stations {
+		message.Stations = append(message.Stations, &wire.StationCount{Station: uint32(i)})
+	}
+	for {
+		w.count(message)
+		if err := w.conn.Send(wire.KindHeartbeat, message); err != nil {
+			return closed(err)
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return nil
+		}
+		if err := w.stuck(); err != nil {
+			return err
+		}
+	}
+}
+
+func (w *worker) count(message *wire.Heartbeat) {
+	message.SentNs = monotime.Now()
+	for i, s := range w.stations {
+		c := message.GetStations()[i]
+		c.Inspected, c.EvidenceDropped = s.inspected.Load(), s.evidenceDropped.Load()
+		if s.ready.Load() {
+			n := s.camera.Counts()
+			c.Captured, c.Displaced, c.BadFrames, c.HungCaptures = n.Captured, n.Displaced, n.BadFrames, n.HungCaptures
+		}
+	}
+}
+
+func (w *worker) stuck() error {
+	for _, s := range w.stations {
+		if !s.ready.Load() {
+			continue
+		}
+		if since := s.lane.busyNs.Load(); since != 0 && monotime.Since(since) > longestRun {
+			return fmt.Errorf("%w: the model of station %s has run for over %s", ErrHung, s.config.GetName(), longestRun)
+		}
+	}
+	return nil
+}

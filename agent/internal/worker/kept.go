@@ -1,0 +1,95 @@
+package worker
+
+import (
+	"sync"
+
+	"github.com/sightline-edge/sightline/agent/internal/frame"
+	"github.com/sightline-edge/sightline/agent/internal/wire"
+)
+
+const maxKept = 8
+
+// kept holds the frames of parts whose verdict is not settled yet, oldest out first, and the settlements that came
+// before their frame. Safe for concurrent use; the zero value is empty.
+type kept struct {
+	mu      sync.Mutex
+	entries [maxKept]entry
+	next    int // the oldest place
+}
+
+// entry has a frame or, settled first, none.
+type entry struct {
+	job     uint64
+	used    bool
+	settled bool
+	frame   *frame.Frame
+	wanted  *wire.Settle
+}
+
+// put stores a frame. It says whether the part was settled before: then the frame stays the caller's. The evicted
+// frame, if any, is the caller's, too.
+func (k *kept) put(job uint64, f *frame.Frame) (evicted *frame.Frame, wanted *wire.Settle, settled bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if e := k.find(job); e != nil && e.settled {
+		wanted = e.wanted
+		*e = entry{}
+		return nil, wanted, true
+	}
+	return k.add(entry{job: job, used: true, frame: f}), nil, false
+}
+
+// take returns the frame of a part. A part that has none yet is remembered as settled.
+func (k *kept) take(job uint64, wanted *wire.Settle) (f *frame.Frame, known bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	e := k.find(job)
+	if e == nil {
+		if old := k.add(entry{job: job, used: true, settled: true, wanted: wanted}); old != nil {
+			old.Release()
+		}
+		return nil, false
+	}
+	if e.settled { // told twice
+		return nil, false
+	}
+	f = e.frame
+	*e = entry{}
+	return f, true
+}
+
+func (k *kept) find(job uint64) *entry {
+	for i := range k.entries {
+		if k.entries[i].used && k.entries[i].job == job {
+			return &k.entries[i]
+		}
+	}
+	return nil
+}
+
+// add takes a free place, else the oldest.
+func (k *kept) add(e entry) (evicted *frame.Frame) {
+	at := k.next
+	for i := range k.entries {
+		if place := (k.next + i) % maxKept; !k.entries[place].used {
+			at = place
+			break
+		}
+	}
+	evicted = k.entries[at].frame
+	k.entries[at] = e
+	k.next = (at + 1) % maxKept
+	return evicted
+}
+
+// clear releases all.
+func (k *kept) clear() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for i := range k.entries {
+		if f := k.entries[i].frame; f != nil {
+			f.Release()
+		}
+		k.entries[i] = entry{}
+	}
+}

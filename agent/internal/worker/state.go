@@ -1,0 +1,46 @@
+package worker
+
+import (
+	"github.com/sightline-edge/sightline/agent/internal/wire"
+	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
+)
+
+// reason is the sentence why the station is not ready.
+func (s *station) reason() string {
+	s.state.Lock()
+	defer s.state.Unlock()
+	return s.state.message.GetReason()
+}
+
+// change updates the state and tells the supervisor.
+func (s *station) change(edit func(*wire.StationState)) error {
+	s.state.Lock()
+	defer s.state.Unlock()
+	edit(s.state.message)
+	return closed(s.conn.Send(wire.KindStationState, s.state.message))
+}
+
+// reject says that the station cannot work until somebody changes its configuration or bundle.
+func (s *station) reject(err error) error {
+	s.log.Error("station refused", "error", err)
+	return s.change(func(m *wire.StationState) {
+		m.Phase, m.Reason = wire.Phase_PHASE_REFUSED, err.Error()
+	})
+}
+
+// loaded notes the model. Without a camera that is all there is to wait for.
+func (s *station) loaded(session *infer.Session) error {
+	b := session.Bundle
+	s.log.Info("bundle loaded", "bundle", b.Manifest.Name, "version", b.Manifest.Version, "digest", b.Digest,
+		"provider", session.Provider, "fell_back", session.FellBack)
+	return s.change(func(m *wire.StationState) {
+		m.Provider, m.FellBack, m.FallbackReason = session.Provider, session.FellBack, session.FallbackReason
+		m.Model = &wire.Model{
+			Name: b.Manifest.Name, Version: b.Manifest.Version, Digest: b.Digest, Classes: b.ClassNames(),
+		}
+		m.Reason = "opening the camera"
+		if s.config.GetCamera() == "" {
+			m.Phase, m.Reason = wire.Phase_PHASE_READY, ""
+		}
+	})
+}

@@ -1,0 +1,168 @@
+package worker
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sightline-edge/sightline/agent/internal/frame"
+	"github.com/sightline-edge/sightline/agent/internal/monotime"
+	"github.com/sightline-edge/sightline/agent/internal/wire"
+	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
+)
+
+const (
+	maxOrders = 64 // Inspects that wait for their frame: what the supervisor's ledger holds
+	slots     = 2  // one frame is preprocessed while another is inferred
+)
+
+// order is one Inspect.
+type order struct {
+	job                   uint64
+	deadlineNs, triggerNs int64
+}
+
+// slot carries one frame from the camera to the lane and comes back.
+type slot struct {
+	order
+	station              *station
+	frame                *frame.Frame
+	canvas               *tensor.Canvas
+	waitNs, preprocessNs int64
+}
+
+// station is one camera and its place in a lane. Its capture loop is one goroutine.
+type station struct {
+	index    uint32
+	config   *wire.StationConfig
+	conn     *wire.Conn
+	log      *slog.Logger
+	pictures *pictures
+	die      func(error)
+
+	orders chan order
+	free   chan *slot
+	ready  atomic.Bool // model and camera are there
+	camera camera      // set before ready
+	lane   *lane       // set before ready
+	kept   kept
+
+	inspected, evidenceDropped atomic.Uint64
+
+	state struct {
+		sync.Mutex // held while sending, so that states arrive in order
+		message    *wire.StationState
+	}
+}
+
+func newStation(index uint32, c *wire.StationConfig, w *worker) *station {
+	s := &station{
+		index: index, config: c, conn: w.conn, log: w.log.With("station", c.GetName()), pictures: w.pictures, die: w.die,
+		orders: make(chan order, maxOrders), free: make(chan *slot, slots),
+	}
+	s.state.message = &wire.StationState{Station: index, Phase: wire.Phase_PHASE_OPENING, Reason: "loading the bundle"}
+	return s
+}
+
+// order takes an Inspect without waiting. What cannot be taken is answered at once.
+func (s *station) order(o order) error {
+	if !s.ready.Load() {
+		return s.refuse(o, wire.Fault_FAULT_NOT_READY, s.reason())
+	}
+	select {
+	case s.orders <- o:
+		return nil
+	default:
+		return s.refuse(o, wire.Fault_FAULT_NOT_READY, "more parts wait for their frame than the station can hold")
+	}
+}
+
+// capture takes a frame for each order and passes it to the lane, until ctx ends.
+func (s *station) capture(ctx context.Context) error {
+	exposed := &wire.Exposed{Station: s.index}
+	for {
+		select {
+		case o := <-s.orders:
+			if err := s.expose(ctx, o, exposed); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (s *station) expose(ctx context.Context, o order, exposed *wire.Exposed) error {
+	f, err := s.camera.Next(ctx, o.triggerNs, o.deadlineNs)
+	if ctx.Err() != nil {
+		return nil // nobody listens any more
+	}
+	if err != nil {
+		return s.refuse(o, cameraFault(err), err.Error())
+	}
+	exposed.Job, exposed.Frame, exposed.ExposedNs = o.job, f.Seq, f.ExposedNs
+	if err := s.conn.Send(wire.KindExposed, exposed); err != nil {
+		return closed(err)
+	}
+	select {
+	case slot := <-s.free:
+		return s.prepare(ctx, slot, o, f)
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// prepare scales the frame into the slot and hands it to the lane, which gives the slot back.
+func (s *station) prepare(ctx context.Context, slot *slot, o order, f *frame.Frame) error {
+	start := monotime.Now()
+	slot.order, slot.frame, slot.waitNs = o, f, start-f.ExposedNs
+	if err := slot.canvas.Fit(f); err != nil {
+		s.free <- slot // never blocks: there are as many places as slots
+		f.Release()
+		return s.refuse(o, wire.Fault_FAULT_BAD_FRAME, err.Error())
+	}
+	slot.preprocessNs = monotime.Now() - start
+	select {
+	case s.lane.jobs <- slot:
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// refuse answers an Inspect that never reaches the model.
+func (s *station) refuse(o order, fault wire.Fault, text string) error {
+	s.inspected.Add(1)
+	return closed(s.conn.Send(wire.KindInspected, &wire.Inspected{
+		Station: s.index, Job: o.job, Fault: fault, FaultText: text,
+	}))
+}
+
+// settled frees the part's frame, or sends it on to be drawn when evidence is wanted.
+func (s *station) settled(job uint64, wanted *wire.Settle) {
+	if f, known := s.kept.take(job, wanted); known {
+		s.finish(f, wanted)
+	}
+}
+
+// keep holds the frame of an answered part until it is settled, or finishes it when it already was.
+func (s *station) keep(job uint64, f *frame.Frame) {
+	evicted, wanted, settled := s.kept.put(job, f)
+	if evicted != nil {
+		evicted.Release()
+	}
+	if settled {
+		s.finish(f, wanted)
+	}
+}
+
+func (s *station) finish(f *frame.Frame, wanted *wire.Settle) {
+	if wanted == nil {
+		f.Release()
+		return
+	}
+	if !s.pictures.offer(picture{s, f, wanted}) {
+		s.evidenceDropped.Add(1)
+		f.Release()
+	}
+}
