@@ -1,0 +1,60 @@
+package camera
+
+import "github.com/sightline-edge/sightline/agent/internal/frame"
+
+// deliver puts f into the mailbox and returns an empty frame for the next read, or nil when a stepped source has
+// to wait for one. A paced source never waits, else its driver's queue would age and an old exposure be taken
+// for a new one: when the caller holds more frames than it said, f itself is the one displaced.
+func (c *Camera) deliver(f *frame.Frame) *frame.Frame {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.counts.Captured++
+	f.Seq = c.counts.Captured
+	if old := c.box.TryTake(); old != nil {
+		if old.f != nil {
+			c.counts.Waiting--
+			c.counts.Displaced++
+			old.f.Release()
+		}
+		c.recycle(old)
+	}
+	next := c.pool.Get()
+	if next == nil && c.spec.paced() {
+		c.counts.Displaced++
+		f.Truth = f.Truth[:0]
+		return f
+	}
+	s := <-c.shots
+	*s = shot{f: f, at: f.ExposedNs}
+	c.counts.Waiting++
+	c.box.Put(s)
+	return next
+}
+
+// deliverError puts the fate of an exposure without a usable frame into the mailbox.
+func (c *Camera) deliverError(at int64, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err == ErrStale { //nolint:errorlint // the camera's own value, never wrapped
+		c.counts.StaleFrames++
+	} else {
+		c.counts.BadFrames++
+	}
+	s := <-c.shots
+	*s = shot{at: at, err: err}
+	old := c.box.Put(s)
+	if old == nil {
+		return
+	}
+	if old.f != nil {
+		c.counts.Waiting--
+		c.counts.Displaced++
+		old.f.Release()
+	}
+	c.recycle(old)
+}
+
+func (c *Camera) recycle(s *shot) {
+	*s = shot{}
+	c.shots <- s
+}

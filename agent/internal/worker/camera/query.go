@@ -1,0 +1,98 @@
+package camera
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// query is the part of a URI after its first question mark. It remembers which keys were asked for, so that any
+// other can be refused with the list of those that exist.
+type query struct {
+	values url.Values
+	known  []string
+	err    error
+}
+
+// options splits what follows the scheme. The path is literal: nothing in it is decoded.
+func options(rest string) (path string, q *query, err error) {
+	path, raw, _ := strings.Cut(rest, "?")
+	if strings.HasPrefix(path, "///") { // file:///data/board.png
+		path = path[2:]
+	}
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return "", nil, fmt.Errorf("options %q: write them as key=value&key=value: %w", raw, err)
+	}
+	q = &query{values: values}
+	for key, all := range values {
+		if len(all) > 1 {
+			q.fail(fmt.Errorf("%s is given %d times; keep one", key, len(all)))
+		}
+	}
+	return path, q, nil
+}
+
+func (q *query) fail(err error) { q.err = errors.Join(q.err, err) }
+
+func (q *query) text(key string) string {
+	q.known = append(q.known, key)
+	v := q.values.Get(key)
+	q.values.Del(key)
+	return v
+}
+
+// number is from 0 (also when absent) to most.
+func (q *query) number(key string, most float64) float64 {
+	text := q.text(key)
+	if text == "" {
+		return 0
+	}
+	v, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(v >= 0 && v <= most) {
+		q.fail(fmt.Errorf("%s is %q; it must be a number from 0 to %v", key, text, most))
+		return 0
+	}
+	return v
+}
+
+// whole is 0 when absent.
+func (q *query) whole(key string, least, most int) int {
+	text := q.text(key)
+	if text == "" {
+		return 0
+	}
+	v, err := strconv.Atoi(text)
+	if err != nil || v < least || v > most {
+		q.fail(fmt.Errorf("%s is %q; it must be a whole number from %d to %d", key, text, least, most))
+		return 0
+	}
+	return v
+}
+
+func (q *query) yes(key string) bool {
+	text := q.text(key)
+	if text == "" {
+		return false
+	}
+	v, err := strconv.ParseBool(text)
+	if err != nil {
+		q.fail(fmt.Errorf("%s is %q; it must be true or false", key, text))
+	}
+	return v
+}
+
+// rest is what nobody asked for yet, as a query again.
+func (q *query) rest() string { return q.values.Encode() }
+
+// done refuses the keys that nobody asked for.
+func (q *query) done() error {
+	for _, key := range slices.Sorted(maps.Keys(q.values)) {
+		q.fail(fmt.Errorf("unknown option %q; there are %s", key, strings.Join(q.known, ", ")))
+	}
+	return q.err
+}

@@ -1,0 +1,192 @@
+package camera
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/sightline-edge/sightline/agent/internal/worker/camera/sim"
+)
+
+const (
+	maxURI       = 4096
+	maxRate      = 1000
+	maxPrerender = 256
+	schemes      = "v4l2:/dev/video0, gst:<pipeline ending in appsink>, rtsp://…, file:<image or video>, " +
+		"dir:<folder of images>, sim:"
+)
+
+type kind int
+
+const (
+	kindV4L2 kind = iota + 1
+	kindGst
+	kindRTSP
+	kindFile
+	kindDir
+	kindSim
+)
+
+// spec is a camera URI, understood.
+type spec struct {
+	kind   kind
+	target string  // device, pipeline, address, file or folder
+	shown  string  // for logs: without passwords
+	rate   float64 // frames a second; 0: the camera's own clock, or stepped
+	loop   bool    // file:, dir: begin again at the end
+	glob   string  // dir: of the names
+	limits limits
+
+	width, height int // v4l2: asked of the driver, 0: its default
+	fps           float64
+	fourcc        string
+
+	board     sim.Options
+	prerender int // boards kept in memory
+}
+
+// live cameras look at the world: they have a clock of their own, and must not repeat themselves.
+func (s *spec) live() bool { return s.kind == kindV4L2 || s.kind == kindGst || s.kind == kindRTSP }
+
+// paced cameras bring frames unasked.
+func (s *spec) paced() bool { return s.live() || s.rate > 0 }
+
+func (s *spec) simulated() bool { return s.kind == kindSim }
+
+// parse reads a camera URI. Its errors are for the operator and final.
+func parse(uri string) (spec, error) {
+	if len(uri) > maxURI {
+		return spec{}, fmt.Errorf("camera URI: it has %d bytes; at most %d are read", len(uri), maxURI)
+	}
+	if strings.ContainsFunc(uri, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return spec{}, fmt.Errorf("camera URI %q: it has a control character; write it on one line", uri)
+	}
+	scheme, rest, _ := strings.Cut(uri, ":")
+	s := spec{limits: defaultLimits(), shown: uri}
+	var err error
+	switch scheme {
+	case "v4l2":
+		err = s.parseV4L2(rest)
+	case "gst":
+		err = s.parseGst(rest)
+	case "rtsp", "rtsps":
+		err = s.parseRTSP(uri)
+	case "file":
+		err = s.parseFile(rest)
+	case "dir":
+		err = s.parseDir(rest)
+	case "sim":
+		err = s.parseSim(rest)
+	default:
+		err = fmt.Errorf("%q is no kind of camera; there are %s", scheme, schemes)
+	}
+	if err != nil {
+		return spec{}, fmt.Errorf("camera URI: %w", err)
+	}
+	return s, nil
+}
+
+func (s *spec) parseV4L2(rest string) error {
+	target, q, err := options(rest)
+	if err != nil {
+		return err
+	}
+	if _, err := strconv.ParseUint(target, 10, 8); err == nil {
+		target = "/dev/video" + target
+	}
+	if !strings.HasPrefix(target, "/dev/") {
+		return fmt.Errorf("v4l2 needs a device, such as v4l2:/dev/video0; it has %q", target)
+	}
+	s.kind, s.target = kindV4L2, target
+	s.width, s.height = q.whole("width", 1, maxSide), q.whole("height", 1, maxSide)
+	s.fps, s.fourcc = q.number("fps", maxRate), q.text("fourcc")
+	if s.fourcc != "" && len(s.fourcc) != 4 {
+		q.fail(fmt.Errorf("fourcc is %q; it has four letters, such as MJPG or YUYV", s.fourcc))
+	}
+	return q.done()
+}
+
+func (s *spec) parseGst(pipeline string) error {
+	pipeline = strings.TrimSpace(pipeline)
+	last := strings.TrimSpace(pipeline[strings.LastIndex(pipeline, "!")+1:])
+	element, _, _ := strings.Cut(last, " ")
+	if element != "appsink" || !strings.Contains(pipeline, "!") {
+		return fmt.Errorf("the gst pipeline must end in appsink (… ! appsink drop=1 max-buffers=1); it ends in %q", last)
+	}
+	first, _, _ := strings.Cut(pipeline, " ")
+	s.kind, s.target, s.shown = kindGst, pipeline, "gst:"+first // properties may hold a password
+	return nil
+}
+
+func (s *spec) parseRTSP(uri string) error {
+	u, err := url.Parse(uri)
+	if err != nil || u.Host == "" {
+		return errors.New("rtsp needs an address, such as rtsp://192.168.1.20:554/stream1; this one cannot be read " +
+			"(special characters of a password are written %XX)")
+	}
+	s.kind, s.target, s.shown = kindRTSP, uri, u.Redacted()
+	return nil
+}
+
+func (s *spec) parseFile(rest string) error {
+	target, q, err := options(rest)
+	if err != nil {
+		return err
+	}
+	if target == "" {
+		return errors.New("file needs a path, such as file:/data/board.png")
+	}
+	s.kind, s.target = kindFile, target
+	s.parsePlay(q)
+	return q.done()
+}
+
+func (s *spec) parseDir(rest string) error {
+	target, q, err := options(rest)
+	if err != nil {
+		return err
+	}
+	if target == "" {
+		return errors.New("dir needs a folder, such as dir:/data/boards")
+	}
+	s.kind, s.target, s.glob = kindDir, target, q.text("glob")
+	if _, err := path.Match(s.glob, ""); err != nil {
+		q.fail(fmt.Errorf("glob is %q; it must be a pattern of names, such as *_test.jpg", s.glob))
+	}
+	s.parsePlay(q)
+	return q.done()
+}
+
+func (s *spec) parsePlay(q *query) {
+	s.rate, s.loop = q.number("rate", maxRate), q.yes("loop")
+	if m := q.number("max_mpx", maxMegapixels); m > 0 {
+		s.limits.pixels = int64(m * 1e6)
+	}
+}
+
+// parseSim keeps what is the camera's own, and hands the rest to the renderer.
+func (s *spec) parseSim(rest string) error {
+	target, q, err := options(rest)
+	if err != nil {
+		return err
+	}
+	if target != "" {
+		return fmt.Errorf("sim has options only, such as sim:?seed=7&rate=5; it has %q", target)
+	}
+	s.kind, s.rate, s.prerender = kindSim, q.number("rate", maxRate), q.whole("prerender", 1, maxPrerender)
+	board := q.rest()
+	if q.err != nil {
+		return q.err
+	}
+	s.board, _, err = sim.ParseURI("sim:?" + board)
+	if err != nil {
+		return fmt.Errorf("%w (and prerender, the number of boards kept in memory)", err)
+	}
+	if bytes := int64(s.prerender) * int64(s.board.Width) * int64(s.board.Height); bytes > maxPrerenderBytes {
+		return fmt.Errorf("prerender needs %d bytes for its boards; at most %d are kept", bytes, maxPrerenderBytes)
+	}
+	return nil
+}
