@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"regexp"
 	"slices"
@@ -192,7 +193,11 @@ func (d *Document) structKeys(node *yaml.Node, t reflect.Type, path string, dept
 func fields(t reflect.Type) map[string]reflect.Type {
 	known := make(map[string]reflect.Type, t.NumField())
 	for i := range t.NumField() {
-		if name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ","); name != "" {
+		name, options, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
+		switch {
+		case options == "inline":
+			maps.Copy(known, fields(t.Field(i).Type))
+		case name != "":
 			known[name] = t.Field(i).Type
 		}
 	}

@@ -32,7 +32,8 @@ func StartBroker(addr string, log *slog.Logger) (*Broker, error) {
 	limits.MaximumInflight = math.MaxUint16 // it drops messages beyond
 	limits.MaximumClientWritesPending = math.MaxUint16
 	limits.ReceiveMaximum = math.MaxUint16
-	server := mqtt.New(&mqtt.Options{Capabilities: limits, Logger: log.With("part", "demo_broker")})
+	quiet := slog.New(warnings{log.With("part", "demo_broker").Handler()})
+	server := mqtt.New(&mqtt.Options{Capabilities: limits, Logger: quiet})
 	if err := server.AddHook(new(everybody), nil); err != nil {
 		return nil, fmt.Errorf("start demonstration broker: %w", err)
 	}
