@@ -31,7 +31,7 @@ func root() *cobra.Command {
 	}
 	c.PersistentFlags().TextVar(&l.level, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	c.PersistentFlags().StringVar(&l.format, "log-format", "text", "text or json")
-	c.AddCommand(runCommand(&l), versionCommand())
+	c.AddCommand(runCommand(&l), checkCommand(&l), evalCommand(&l), benchCommand(&l), replayCommand(&l), versionCommand())
 	return c
 }
 

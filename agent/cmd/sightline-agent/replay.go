@@ -1,0 +1,178 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sightline-edge/sightline/agent/event"
+	"github.com/sightline-edge/sightline/agent/internal/config"
+	"github.com/sightline-edge/sightline/agent/internal/inspector"
+	"github.com/sightline-edge/sightline/agent/internal/verdict"
+	"github.com/sightline-edge/sightline/agent/internal/wire"
+	"github.com/sightline-edge/sightline/models/bundle"
+)
+
+const replayRead = 10 * time.Second
+
+// replayed is one image under the station's rules.
+type replayed struct {
+	Image   string         `json:"image"`
+	Verdict event.Verdict  `json:"verdict"`
+	Reason  string         `json:"reason,omitempty"`
+	Detail  string         `json:"detail,omitempty"`
+	Defects []event.Defect `json:"defects"`
+	Ms      float64        `json:"ms"` // from a frame in memory to its detections
+}
+
+func replayCommand(l *logging) *cobra.Command {
+	t := tool{logging: l}
+	var station, images, glob string
+	c := &cobra.Command{
+		Use:   "replay CONFIGURATION --images DIR",
+		Short: "Show the verdict that a station would give to each image of a folder",
+		Long: "Sends recorded images through the station's bundle and verdict rules, without PLC or broker: to see what\n" +
+			"a changed threshold, zone or model would have decided.",
+		Example: "  sightline-agent replay sightline.yaml --station line3/aoi-1 --images recorded -o json",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return t.replay(c, args[0], station, images, glob)
+		},
+	}
+	t.flags(c)
+	f := c.Flags()
+	f.StringVar(&station, "station", "", "line/station; default: the configuration's only one")
+	f.StringVar(&images, "images", "", "folder of images, taken in the order of their names")
+	f.StringVar(&glob, "glob", "", "which of them, such as *_test.jpg; default: all images")
+	if err := c.MarkFlagRequired("images"); err != nil {
+		panic(err) // a flag that was not declared above
+	}
+	return c
+}
+
+func (t *tool) replay(c *cobra.Command, path, name, images, glob string) error {
+	if err := t.check(); err != nil {
+		return err
+	}
+	log, err := t.quiet(c)
+	if err != nil {
+		return err
+	}
+	cfg, err := config.Load(path)
+	if err != nil {
+		return err
+	}
+	s, err := pick(cfg, name)
+	if err != nil {
+		return err
+	}
+	model, err := bundle.Load(bundle.Find(s.Bundle, cfg.BundleDir))
+	if err != nil {
+		return err
+	}
+	rules, err := verdict.Compile(s.Verdict, model.Manifest.Classes)
+	if err != nil {
+		return err
+	}
+	camera, err := folder(images, glob)
+	if err != nil {
+		return err
+	}
+	if t.worker == "" {
+		t.worker = cfg.Worker.Path
+	}
+	launch, err := t.launch(log)
+	if err != nil {
+		return err
+	}
+	i := inspector.Open(c.Context(), inspector.Options{Launch: launch, Log: log, Configure: &wire.Configure{
+		Stations: []*wire.StationConfig{{
+			Name: s.Name, Camera: camera, BundleDir: model.Dir, ProviderPolicy: s.Provider,
+			OpenTimeoutNs: replayRead.Nanoseconds(), ReadTimeoutNs: replayRead.Nanoseconds(),
+		}},
+		InferenceThreads: uint32(t.threads), OnnxruntimeLibrary: t.library,
+	}})
+	defer i.Close()
+	if _, err := i.Ready(c.Context()); err != nil {
+		return err
+	}
+	all, err := replayAll(c, i, rules)
+	if err != nil {
+		return err
+	}
+	return t.print(c.OutOrStdout(), all, func(w *tabwriter.Writer) { replayTable(w, all) })
+}
+
+func pick(cfg *config.Loaded, name string) (*config.Station, error) {
+	names := make([]string, 0, len(cfg.Stations))
+	for i := range cfg.Stations {
+		if s := &cfg.Stations[i]; s.Name == name || name == "" && len(cfg.Stations) == 1 {
+			return s, nil
+		}
+		names = append(names, cfg.Stations[i].Name)
+	}
+	return nil, fmt.Errorf("no station %q: choose with --station one of %s", name, strings.Join(names, ", "))
+}
+
+func folder(images, glob string) (string, error) {
+	path, err := filepath.Abs(images)
+	if err != nil {
+		return "", fmt.Errorf("resolve images: %w", err)
+	}
+	if glob == "" {
+		return "dir:" + path, nil
+	}
+	return "dir:" + path + "?glob=" + url.QueryEscape(glob), nil
+}
+
+func replayAll(c *cobra.Command, i *inspector.Inspector, rules *verdict.Rules) ([]replayed, error) {
+	all := []replayed{}
+	for {
+		if err := i.Ask(); err != nil {
+			return nil, err
+		}
+		answer, err := i.Answer(c.Context())
+		if err != nil {
+			return nil, err
+		}
+		if answer.GetFault() == wire.Fault_FAULT_END {
+			break
+		}
+		out := verdict.Unknown(strings.ToLower(strings.TrimPrefix(answer.GetFault().String(), "FAULT_")), answer.GetFaultText())
+		if answer.GetFault() == wire.Fault_FAULT_NONE {
+			out = rules.Judge(answer.GetDetections())
+		}
+		all = append(all, replayed{
+			Image: filepath.Base(answer.GetSource()), Verdict: out.Verdict, Reason: out.Reason, Detail: out.Detail,
+			Defects: out.Defects,
+			Ms:      inspector.Milliseconds(answer.GetPreprocessNs() + answer.GetInferenceNs() + answer.GetDecodeNs()),
+		})
+	}
+	if len(all) == 0 {
+		return nil, errors.New("no image was found in the folder")
+	}
+	return all, nil
+}
+
+func replayTable(w *tabwriter.Writer, all []replayed) {
+	count := map[event.Verdict]int{}
+	for _, r := range all {
+		count[r.Verdict]++
+		words := []string{}
+		for _, d := range r.Defects {
+			words = append(words, fmt.Sprintf("%s %.2f", d.Class, d.Score))
+		}
+		if r.Reason != "" {
+			words = append(words, r.Reason+": "+r.Detail)
+		}
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%.1f ms\t%s\n", r.Image, r.Verdict, r.Ms, strings.Join(words, ", "))
+	}
+	_, _ = fmt.Fprintf(w, "%d images\tPASS %d, FAIL %d, REWORK %d, UNKNOWN %d\n",
+		len(all), count[event.Pass], count[event.Fail], count[event.Rework], count[event.Unknown])
+}
