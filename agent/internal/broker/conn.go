@@ -1,5 +1,5 @@
-// Package broker is the only place on the device that speaks MQTT. It keeps one connection up for ever, says when a
-// message has truly been acknowledged, and never lets a slow handler or a dead peer hold the caller.
+// Package broker is the only place on the device that speaks MQTT. It keeps one connection up for ever, says
+// when a message has truly been acknowledged, and never lets a slow handler or a dead peer hold the caller.
 //
 // Reconnecting is done here and not by the MQTT library: every connection is a Session of its own, so that a
 // publication belongs to exactly one connection and its acknowledgement cannot be mistaken for another's.
@@ -44,16 +44,18 @@ type Stats struct {
 	Overflows uint64 // incoming messages dropped because a handler was slow
 }
 
-// Dial checks the options and connects in the background, for ever. A broker that is away is no error; options that
-// can never work are.
+// Dial checks the options and connects in the background, for ever. A broker that is away is no error;
+// options that can never work are.
 func Dial(o Options) (*Conn, error) {
 	u, err := o.check()
 	if err != nil {
 		return nil, err
 	}
+	o = o.withDefaults()
+	o.Log = o.Log.With("url", u.Redacted(), "client_id", o.ClientID)
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Conn{
-		options: o.withDefaults(), url: u, cancel: cancel, closed: ctx.Done(),
+		options: o, url: u, cancel: cancel, closed: ctx.Done(),
 		changed: make(chan struct{}, 1), up: make(chan struct{}),
 	}
 	c.owned.Go(func() { c.run(ctx) })
@@ -103,8 +105,8 @@ func (c *Conn) Session(ctx context.Context) (*Session, error) {
 	}
 }
 
-// Publish returns nil once the broker has acknowledged the message (QoS 0: once it is written). It never waits for a
-// connection to come back, and never longer than ctx.
+// Publish returns nil once the broker has acknowledged the message (QoS 0: once it is written). It never
+// waits for a connection to come back, and never longer than ctx.
 func (c *Conn) Publish(ctx context.Context, m Message) error {
 	c.mu.Lock()
 	session := c.session
@@ -119,11 +121,11 @@ func (c *Conn) Publish(ctx context.Context, m Message) error {
 	return receipt.Wait(ctx)
 }
 
-// Subscribe calls handle for each message that matches the filter, one after the other on a goroutine of its own, now
-// and after every reconnect. Up to depth messages wait; more are dropped and counted.
+// Subscribe calls handle for each message that matches the filter, one after the other on a goroutine of its
+// own, now and after every reconnect. Up to depth messages wait; more are dropped and counted.
 func (c *Conn) Subscribe(filter string, depth int, handle func(Delivery)) error {
 	if filter == "" || len(filter) > maxTopicBytes || strings.Contains(filter, "\x00") || depth < 1 {
-		return errors.New("broker: a subscription needs a filter of 1 to 1024 bytes and a depth of at least 1")
+		return errors.New("broker: a subscription needs a filter of 1 to 1024 bytes and a depth of 1 or more")
 	}
 	sub := &subscription{
 		filter: filter, handle: handle, queue: make(chan Delivery, depth),
@@ -150,13 +152,14 @@ func (c *Conn) subscriptions() []*subscription {
 func (c *Conn) run(ctx context.Context) {
 	var p pace
 	var loggedAt time.Time
+	log := c.options.Log
 	for ctx.Err() == nil {
 		subs := c.subscriptions()
 		session, err := connect(ctx, c.options, c.url, subs)
 		if err != nil {
 			if ctx.Err() == nil && time.Since(loggedAt) >= failureLogEvery {
 				loggedAt = time.Now()
-				c.options.Log.Warn("broker is not reachable, trying on", "url", c.url.Redacted(), "error", err)
+				log.WarnContext(ctx, "broker is not reachable, trying on", "error", err)
 			}
 			pause(ctx, p.failed())
 			continue
@@ -167,9 +170,8 @@ func (c *Conn) run(ctx context.Context) {
 		wait, takeover := p.ended(time.Since(begin))
 		if takeover && ctx.Err() == nil {
 			c.takeovers.Add(1)
-			c.options.Log.Error("connection is ended again and again: another client has this client id, "+
-				"or the broker refuses what is sent; give each agent its own mqtt.client_id",
-				"client_id", c.options.ClientID, "pause_ms", wait.Milliseconds())
+			log.ErrorContext(ctx, "connection is ended again and again: another client has this client id, or the "+
+				"broker refuses what is sent; give each agent its own mqtt.client_id", "pause_ms", wait.Milliseconds())
 		}
 		pause(ctx, wait)
 	}
@@ -180,27 +182,27 @@ func (c *Conn) live(ctx context.Context, s *Session, n int) {
 	c.connects.Add(1)
 	c.owned.Go(s.write)
 	c.setSession(s)
-	c.options.Log.Info("broker connected", "url", c.url.Redacted(), "client_id", c.options.ClientID)
+	c.options.Log.InfoContext(ctx, "broker connected")
 	c.options.OnState(true)
 	c.serve(ctx, s, n)
 	c.setSession(nil)
 	if ctx.Err() == nil {
 		c.losses.Add(1)
-		c.options.Log.Warn("broker connection lost", "url", c.url.Redacted(), "client_id", c.options.ClientID)
+		c.options.Log.WarnContext(ctx, "broker connection lost")
 	}
 	c.options.OnState(false)
 	s.client.Disconnect(quiesceMs)
 	_ = s.guard.Close()
 }
 
-// serve adds subscriptions that came later. One that fails costs the connection, so that the reason is met again and
-// logged at the next connect.
+// serve adds subscriptions that came later. One that fails costs the connection, so that the reason is met
+// again and logged at the next connect.
 func (c *Conn) serve(ctx context.Context, s *Session, n int) {
 	for {
 		for _, sub := range c.subscriptions()[n:] {
 			s.client.AddRoute(sub.filter, sub.offer)
 			if err := s.subscribe(ctx, sub.filter); err != nil {
-				c.options.Log.Warn("subscription failed", "filter", sub.filter, "error", err)
+				c.options.Log.WarnContext(ctx, "subscription failed", "filter", sub.filter, "error", err)
 				return
 			}
 			n++

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -51,14 +52,15 @@ func TestPublishedMessagesArriveInOrder(t *testing.T) {
 	m := brokertest.Start(t, anonymous)
 	c := dial(t, broker.Options{URL: m.URL()})
 	got := make(chan string, 100)
-	require.NoError(t, c.Subscribe("line/+/trigger", 100, func(d broker.Delivery) { got <- string(d.Payload) }))
+	take := func(d broker.Delivery) { got <- string(d.Payload) }
+	require.NoError(t, c.Subscribe("line/+/trigger", 100, take))
 	connected(t, c)
 	for i := range 100 {
-		payload := fmt.Append(nil, i)
-		require.NoError(t, c.Publish(within(t, patience), broker.Message{Topic: "line/1/trigger", QoS: 1, Payload: payload}))
+		m := broker.Message{Topic: "line/1/trigger", QoS: 1, Payload: fmt.Append(nil, i)}
+		require.NoError(t, c.Publish(within(t, patience), m))
 	}
 	for i := range 100 {
-		require.Equal(t, fmt.Sprint(i), <-got)
+		require.Equal(t, strconv.Itoa(i), <-got)
 	}
 }
 
@@ -169,7 +171,8 @@ func TestTwoAgentsWithOneClientIDRaiseAnAlarmAndNoStorm(t *testing.T) {
 	p := brokertest.NewProxy(t, m.URL())
 	a := dial(t, broker.Options{URL: p.URL(), ClientID: "same"})
 	b := dial(t, broker.Options{URL: p.URL(), ClientID: "same"})
-	require.Eventually(t, func() bool { return a.Stats().Takeovers+b.Stats().Takeovers >= 2 }, patience, often)
+	takeovers := func() uint64 { return a.Stats().Takeovers + b.Stats().Takeovers }
+	require.Eventually(t, func() bool { return takeovers() >= 2 }, patience, often)
 	before := p.Opened()
 	<-time.After(3 * time.Second)
 	require.LessOrEqual(t, p.Opened()-before, 8, "connects in three seconds")
@@ -200,7 +203,7 @@ func TestHandlerMayPublish(t *testing.T) {
 	c := dial(t, broker.Options{URL: m.URL()})
 	answered := make(chan error, 1)
 	require.NoError(t, c.Subscribe("ask", 1, func(broker.Delivery) {
-		answered <- c.Publish(context.Background(), broker.Message{Topic: "answer", QoS: 1})
+		answered <- c.Publish(t.Context(), broker.Message{Topic: "answer", QoS: 1})
 	}))
 	connected(t, c)
 	require.NoError(t, c.Publish(within(t, patience), broker.Message{Topic: "ask", QoS: 1}))
@@ -255,8 +258,8 @@ func TestRefusedSubscriptionIsSaidAndNeverCountsAsConnected(t *testing.T) {
 	require.NoError(t, err)
 	defer c.Close()
 	require.NoError(t, c.Subscribe("forbidden", 1, func(broker.Delivery) {}))
-	require.Eventually(t, func() bool { return bytes.Contains(out.Bytes(), []byte("refuses to subscribe forbidden")) },
-		patience, often)
+	said := []byte("refuses to subscribe forbidden")
+	require.Eventually(t, func() bool { return bytes.Contains(out.Bytes(), said) }, patience, often)
 }
 
 func TestCloseDuringConnectReturnsSoon(t *testing.T) {
@@ -284,7 +287,7 @@ func TestAcknowledgedPublishIsFast(t *testing.T) {
 	}
 	slices.Sort(times)
 	t.Logf("QoS 1 publish to PUBACK: p50 %s p99 %s", times[len(times)/2], times[len(times)*99/100])
-	require.Less(t, times[len(times)/2], 10*time.Millisecond) // a bound for a busy machine; the goal is 0.3 ms
+	require.Less(t, times[len(times)/2], 10*time.Millisecond) // for a busy machine; the goal is 0.3 ms
 }
 
 type syncBuffer struct {

@@ -17,9 +17,9 @@ const (
 
 var errFrame = errors.New("broker: broken MQTT frame")
 
-// guard stands between the MQTT library and the socket. It is the first to see the end of a connection, whichever
-// way it comes, so that lost is closed before the library completes any token; and it shortens a packet whose
-// header claims more than limit bytes, since the library allocates what a header claims.
+// guard stands between the MQTT library and the socket. It is the first to see the end of a connection,
+// whichever way it comes, so that lost is closed before the library completes any token; and it shortens a
+// packet whose header claims more than limit bytes, since the library allocates what a header claims.
 type guard struct {
 	net.Conn
 

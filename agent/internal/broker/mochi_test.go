@@ -13,8 +13,8 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/broker/brokertest"
 )
 
-// startMochi runs a broker that lets everybody in and subscribe nothing that is called forbidden. (mosquitto's
-// access file grants every subscription and then delivers nothing.)
+// startMochi runs a broker that lets everybody in and subscribe nothing that is called forbidden.
+// (mosquitto's access file grants every subscription and then delivers nothing.)
 func startMochi(tb testing.TB) (url string) {
 	tb.Helper()
 	server := mochi.New(&mochi.Options{Logger: slog.New(slog.DiscardHandler)})
@@ -34,4 +34,6 @@ func (*gatekeeper) Provides(b byte) bool {
 
 func (*gatekeeper) OnConnectAuthenticate(*mochi.Client, packets.Packet) bool { return true }
 
-func (*gatekeeper) OnACLCheck(_ *mochi.Client, topic string, _ bool) bool { return topic != "forbidden" }
+func (*gatekeeper) OnACLCheck(_ *mochi.Client, topic string, _ bool) bool {
+	return topic != "forbidden"
+}

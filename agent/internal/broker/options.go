@@ -38,12 +38,13 @@ type Options struct {
 	// OnState is told, from one goroutine, about each change: true once the connection is up and all
 	// subscriptions are granted. It may publish; the next change waits for it.
 	OnState func(connected bool)
-	// KeepAlive bounds silence: a dead peer is noticed within one and a half of it. Default 10 s, at least 2 s.
+	// KeepAlive bounds silence: a dead peer is noticed within one and a half of it. Default 10 s, at least 2
+	// s.
 	KeepAlive time.Duration
 	// CleanSession false asks the broker to keep subscriptions and queue messages while we are away.
 	CleanSession bool
-	// MaxInbound bounds an incoming packet in bytes, default 64 KiB. The rest of a larger one is thrown away before
-	// it takes memory, and its delivery says Truncated.
+	// MaxInbound bounds an incoming packet in bytes, default 64 KiB. The rest of a larger one is thrown away
+	// before it takes memory, and its delivery says Truncated.
 	MaxInbound int
 }
 

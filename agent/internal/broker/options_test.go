@@ -64,8 +64,13 @@ func TestMessagesThatABrokerPunishesAreRefusedHere(t *testing.T) {
 	c := dial(t, broker.Options{URL: m.URL()})
 	connected(t, c)
 	for _, bad := range []broker.Message{
-		{Topic: ""}, {Topic: "a/+"}, {Topic: "a/#"}, {Topic: "a\x00"}, {Topic: string(make([]byte, 2000))},
-		{Topic: "a", QoS: 2}, {Topic: "a", Payload: make([]byte, 9<<20)},
+		{Topic: ""},
+		{Topic: "a/+"},
+		{Topic: "a/#"},
+		{Topic: "a\x00"},
+		{Topic: string(make([]byte, 2000))},
+		{Topic: "a", QoS: 2},
+		{Topic: "a", Payload: make([]byte, 9<<20)},
 	} {
 		require.Error(t, c.Publish(t.Context(), bad))
 	}
@@ -77,7 +82,8 @@ func TestMessagesThatABrokerPunishesAreRefusedHere(t *testing.T) {
 func TestPasswordIsUsedRenewedAndNeverLogged(t *testing.T) {
 	dir := t.TempDir()
 	hashes, password := filepath.Join(dir, "hashes"), filepath.Join(dir, "password")
-	out, err := exec.CommandContext(t.Context(), "mosquitto_passwd", "-b", "-c", hashes, "node7", "correct-horse").CombinedOutput()
+	hash := exec.CommandContext(t.Context(), "mosquitto_passwd", "-b", "-c", hashes, "node7", "correct-horse")
+	out, err := hash.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	writeFile(t, password, "wrong-horse\n")
 	m := brokertest.Start(t, "allow_anonymous false\npassword_file "+hashes)
@@ -108,7 +114,8 @@ func TestMutualTLSAcceptsOnlyTheRightCertificates(t *testing.T) {
 	brokertest.Start(t, fmt.Sprintf("listener %d 127.0.0.1\ncafile %s\ncertfile %s\nkeyfile %s\n"+
 		"require_certificate true\nallow_anonymous true", port, ca, serverCert, serverKey))
 	url := fmt.Sprintf("ssl://127.0.0.1:%d", port)
-	good := dial(t, broker.Options{URL: url, ClientID: "good", CAFile: ca, CertFile: clientCert, KeyFile: clientKey})
+	o := broker.Options{URL: url, ClientID: "good", CAFile: ca, CertFile: clientCert, KeyFile: clientKey}
+	good := dial(t, o)
 	connected(t, good)
 	require.NoError(t, good.Publish(within(t, patience), broker.Message{Topic: "t", QoS: 1}))
 	for name, o := range map[string]broker.Options{

@@ -15,9 +15,10 @@ const (
 	jitterPercent = 25
 )
 
-// pace decides how long to wait before the next connect. Failed dials back off to two seconds, so that a broker
-// that returns is found within five. Connections that come up at once and are ended quickly, again and again, are
-// the sign of a second client with our client id, each throwing the other out: then the pauses grow to a minute.
+// pace decides how long to wait before the next connect. Failed dials back off to two seconds, so that a
+// broker that returns is found within five. Connections that come up at once and are ended quickly, again and
+// again, are the sign of a second client with our client id, each throwing the other out: then the pauses
+// grow to a minute.
 type pace struct {
 	failures int // dials in a row
 	quick    int // quick ends in a row, with no failed dial between
@@ -31,8 +32,8 @@ func (p *pace) failed() time.Duration {
 	return jitter(p.last)
 }
 
-// ended is told how long the connection lived. A rival's pauses grow like ours, so the life that counts as quick
-// grows with our own pause.
+// ended is told how long the connection lived. A rival's pauses grow like ours, so the life that counts as
+// quick grows with our own pause.
 func (p *pace) ended(lived time.Duration) (pause time.Duration, takeover bool) {
 	p.failures = 0
 	if lived > quickEnd+2*p.last {

@@ -18,15 +18,16 @@ const (
 	subscribeFail  = 0x80
 )
 
-// Session is one connection from its begin to its loss. What is published on one session arrives in order, and
-// nothing of it is sent again by itself. Safe for concurrent use.
+// Session is one connection from its begin to its loss. What is published on one session arrives in order,
+// and nothing of it is sent again by itself. Safe for concurrent use.
 type Session struct {
 	client  mqtt.Client
 	guard   *guard
 	publish chan request
 }
 
-// request travels to the session's writer, since the library's Publish can block for longer than a context allows.
+// request travels to the session's writer, since the library's Publish can block for longer than a context
+// allows.
 type request struct {
 	message Message
 	token   chan mqtt.Token // takes one
@@ -57,8 +58,8 @@ func (s *Session) Publish(ctx context.Context, m Message) (Receipt, error) {
 	}
 }
 
-// Wait returns nil if the broker has acknowledged the message on this connection while it lived. A library token that
-// completes is not believed once the connection is lost.
+// Wait returns nil if the broker has acknowledged the message on this connection while it lived. A library
+// token that completes is not believed once the connection is lost.
 func (r Receipt) Wait(ctx context.Context) error {
 	var token mqtt.Token
 	select {
@@ -169,8 +170,8 @@ func (o Options) library(u *url.URL) (*mqtt.ClientOptions, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The library looks every quarter of its interval and counts whole seconds: with half of our keepalive and a
-	// quarter of it for the answer, silence is noticed after (1/2 + 1/8 + 1/4 + 1/8) of ours.
+	// The library looks every quarter of its interval and counts whole seconds: with half of our keepalive
+	// and a quarter of it for the answer, silence is noticed after (1/2 + 1/8 + 1/4 + 1/8) of ours.
 	interval := max(o.KeepAlive/2, time.Second)
 	l := mqtt.NewClientOptions().AddBroker(u.String()).SetClientID(o.ClientID).SetProtocolVersion(4).
 		SetUsername(o.Username).SetPassword(password).

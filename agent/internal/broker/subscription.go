@@ -22,7 +22,8 @@ type subscription struct {
 	loggedAt   time.Time // used by the library's callback only, which is never entered twice at once
 }
 
-// offer is called by the library, in order. A full queue drops the message and counts it: older ones keep their turn.
+// offer is called by the library, in order. A full queue drops the message and counts it: older ones keep
+// their turn.
 func (s *subscription) offer(_ mqtt.Client, m mqtt.Message) {
 	d := Delivery{Topic: m.Topic(), Payload: m.Payload(), Retained: m.Retained(), Duplicate: m.Duplicate()}
 	size := 2 + len(d.Topic) + len(d.Payload)

@@ -1,6 +1,6 @@
-// Package fsutil writes files so that they survive a power cut: bytes are synced before a name points to them, and
-// the directory is synced before anybody is told. FS is the small layer through which the durable stores reach the
-// disk, so that tests can make it fail.
+// Package fsutil writes files so that they survive a power cut: bytes are synced before a name points to
+// them, and the directory is synced before anybody is told. FS is the small layer through which the durable
+// stores reach the disk, so that tests can make it fail.
 package fsutil
 
 import (
@@ -32,7 +32,7 @@ type OS struct{}
 
 // OpenFile is os.OpenFile.
 func (OS) OpenFile(name string, flag int, perm os.FileMode) (File, error) {
-	return os.OpenFile(name, flag, perm) //nolint:gosec // the stores build their own names
+	return os.OpenFile(name, flag, perm)
 }
 
 // Rename is os.Rename; the directory is not yet synced.
@@ -45,15 +45,15 @@ func (OS) Remove(name string) error { return os.Remove(name) }
 
 // SyncDir makes the names in a directory durable.
 func (OS) SyncDir(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // the stores build their own names
+	d, err := os.Open(dir)
 	if err != nil {
 		return fmt.Errorf("open directory: %w", err)
 	}
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// WriteFile replaces name by a file of these bytes: after a crash either the old or the new is there, whole. When it
-// returns nil the new one is durable.
+// WriteFile replaces name by a file of these bytes: after a crash either the old or the new is there, whole.
+// When it returns nil the new one is durable.
 func WriteFile(fs FS, name string, data []byte, perm os.FileMode) error {
 	temporary := name + ".tmp"
 	if err := writeSynced(fs, temporary, data, perm); err != nil {
@@ -92,7 +92,7 @@ func ignoreMissing(err error) error {
 
 // ReadFile reads a file of at most limit bytes; a longer one is an error, before memory is spent on it.
 func ReadFile(name string, limit int64) ([]byte, error) {
-	f, err := os.Open(name) //nolint:gosec // the caller's own files
+	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,6 @@
 package brokertest
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"os/exec"
@@ -28,7 +27,7 @@ func Start(tb testing.TB, extra string) *Mosquitto {
 	tb.Helper()
 	dir := tb.TempDir()
 	m := &Mosquitto{Port: FreePort(tb), config: filepath.Join(dir, "mosquitto.conf")}
-	me, err := user.Current() // started by root, mosquitto would become a user who cannot read the test's files
+	me, err := user.Current() // else mosquitto, started by root, becomes a user who cannot read our files
 	require.NoError(tb, err)
 	text := fmt.Sprintf("listener %d 127.0.0.1\nmax_inflight_messages 0\nmax_queued_messages 0\n"+
 		"log_type error\nuser %s\n%s\n", m.Port, me.Username, extra)
@@ -52,7 +51,7 @@ func (m *Mosquitto) Run(tb testing.TB) {
 	require.NoError(tb, m.cmd.Start(), "this test needs mosquitto: run scripts/setup")
 	address := fmt.Sprintf("127.0.0.1:%d", m.Port)
 	require.Eventually(tb, func() bool {
-		conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(context.Background(), "tcp", address)
+		conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(tb.Context(), "tcp", address)
 		if err != nil {
 			return false
 		}
@@ -73,7 +72,7 @@ func (m *Mosquitto) Kill() {
 // FreePort returns a loopback port that nobody listens on.
 func FreePort(tb testing.TB) int {
 	tb.Helper()
-	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(tb, err)
 	defer func() { _ = l.Close() }()
 	address, ok := l.Addr().(*net.TCPAddr)

@@ -25,7 +25,7 @@ type Proxy struct {
 // NewProxy forwards to a broker's URL until the test ends.
 func NewProxy(tb testing.TB, brokerURL string) *Proxy {
 	tb.Helper()
-	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(tb, err)
 	p := &Proxy{
 		listener: l, target: strings.TrimPrefix(brokerURL, "tcp://"),

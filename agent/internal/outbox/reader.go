@@ -1,0 +1,162 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+const (
+	chunkBytes   = 1 << 20 // at least two of the largest records
+	maxReadFails = 5
+)
+
+// place is how far the reader has come. The offset belongs to the segment and is begun anew without one.
+type place struct {
+	sequence uint64
+	segment  *segment
+	offset   int64
+	fails    int
+}
+
+// Next waits for records behind those that it has returned, and returns 1 to limit of them in order. Numbers
+// may be missing: dropped or damaged. An error other than the context's passes when called again.
+func (o *Outbox) Next(ctx context.Context, limit int) ([]Record, error) {
+	for {
+		records, err := o.read(limit)
+		if err != nil || len(records) > 0 {
+			return records, err
+		}
+		select {
+		case <-o.wake:
+		case <-o.stop:
+			return nil, ErrClosed
+		case <-ctx.Done():
+			return nil, fmt.Errorf("read outbox: %w", ctx.Err())
+		}
+	}
+}
+
+// Ack says that all records up to this sequence number have arrived. The number is on disk a moment later; a
+// crash before that costs duplicates.
+func (o *Outbox) Ack(upTo uint64) {
+	o.mu.Lock()
+	o.cursor = max(o.cursor, upTo)
+	o.mu.Unlock()
+	select {
+	case o.acked <- struct{}{}:
+	default:
+	}
+}
+
+// Rewind lets Next begin again behind the last acknowledged record.
+func (o *Outbox) Rewind() {
+	o.mu.Lock()
+	o.place = place{sequence: o.cursor}
+	o.mu.Unlock()
+	o.notify()
+}
+
+// Age is how long ago a record was stored. It is not known for a record of an earlier boot.
+func (o *Outbox) Age(r Record) (age time.Duration, known bool) {
+	return time.Duration(o.options.Now() - r.stored), r.boot == o.options.Boot
+}
+
+func (o *Outbox) notify() {
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+// read returns what is there, possibly nothing. Segments are only read under the lock, so that none is
+// replaced or deleted meanwhile; a chunk of one mebibyte bounds how long that takes.
+func (o *Outbox) read(limit int) ([]Record, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for o.findSegment() {
+		g := o.place.segment
+		chunk, err := o.readChunk(g)
+		if err != nil {
+			if err := o.readFailed(err); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		atEnd := o.place.offset+int64(len(chunk)) == g.size
+		s := scan(chunk, limit, atEnd)
+		if atEnd && len(s.records) < limit && s.used < len(chunk) {
+			s.used = len(chunk) // a durable stretch without a record: damaged
+			s.corrupt++
+		}
+		if s.corrupt > 0 {
+			o.corrupt.Add(s.corrupt)
+			o.log.Error("stored records are damaged and lost, check the disk", "segment", g.path,
+				"offset_bytes", o.place.offset, "damaged", s.corrupt)
+		}
+		o.place.offset += int64(s.used)
+		if fresh := o.fresh(s.records); len(fresh) > 0 {
+			return fresh, nil
+		}
+	}
+	return nil, nil
+}
+
+// findSegment moves on to the segment that holds the next bytes to read, and says whether there are any.
+func (o *Outbox) findSegment() bool {
+	p := &o.place
+	if p.segment != nil && p.offset < p.segment.size {
+		return true
+	}
+	for _, g := range o.kept {
+		behind := p.segment == nil || g.first > p.segment.first
+		if behind && g.size > 0 && g.last > p.sequence {
+			p.segment, p.offset, p.fails = g, 0, 0
+			return true
+		}
+	}
+	return false
+}
+
+func (o *Outbox) readChunk(g *segment) ([]byte, error) {
+	f, err := o.options.FS.OpenFile(g.path, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open segment: %w", err)
+	}
+	chunk := make([]byte, min(chunkBytes, g.size-o.place.offset))
+	_, err = f.ReadAt(chunk, o.place.offset)
+	if errors.Is(err, io.EOF) {
+		err = nil // shorter than its durable size: the zeros are found to be damaged
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, fmt.Errorf("read segment: %w", err)
+	}
+	return chunk, nil
+}
+
+// readFailed lets the caller try again a few times, and then gives the segment up so that the stream goes on.
+func (o *Outbox) readFailed(err error) error {
+	o.place.fails++
+	if o.place.fails < maxReadFails {
+		return err
+	}
+	o.corrupt.Add(1)
+	o.log.Error("segment cannot be read and is passed over, check the disk",
+		"segment", o.place.segment.path, "offset_bytes", o.place.offset, "error", err)
+	o.place.offset, o.place.fails = o.place.segment.size, 0
+	return nil
+}
+
+// fresh leaves out what has been returned before.
+func (o *Outbox) fresh(records []Record) []Record {
+	for len(records) > 0 && records[0].Sequence <= o.place.sequence {
+		records = records[1:]
+	}
+	if len(records) > 0 {
+		o.place.sequence = records[len(records)-1].Sequence
+	}
+	return records
+}
