@@ -1,0 +1,78 @@
+package camera
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sightline-edge/sightline/agent/internal/frame"
+)
+
+func TestBoardsCarryTheirTruthAndNumber(t *testing.T) {
+	c, err := Start(t.Context(), "sim:?seed=3&clean=0&width=320&height=256", Options{})
+	require.NoError(t, err)
+	require.True(t, c.State().Simulated)
+	require.False(t, c.State().Paced)
+	for _, number := range []string{"0", "1", "2"} {
+		f, err := c.Next(t.Context(), 0, in(10*time.Second))
+		require.NoError(t, err)
+		require.Equal(t, []int{320, 256, 1}, []int{f.Width, f.Height, f.Channels})
+		require.Equal(t, number, f.Source)
+		require.True(t, f.Simulated)
+		require.NotEmpty(t, f.Truth)
+		f.Release()
+	}
+	require.NoError(t, c.Close())
+}
+
+func TestBoardsKeptInMemoryAreTheSameOnes(t *testing.T) {
+	drawn, err := openSource(parsed(t, "sim:?seed=5&clean=0.3&width=256&height=192"), Options{})
+	require.NoError(t, err)
+	kept, err := openSource(parsed(t, "sim:?seed=5&clean=0.3&width=256&height=192&prerender=4"), Options{})
+	require.NoError(t, err)
+	var a, b frame.Frame
+	defer a.Release()
+	defer b.Release()
+	var first []byte
+	for i := range 4 {
+		require.NoError(t, drawn.Read(&a))
+		require.NoError(t, kept.Read(&b))
+		require.True(t, bytes.Equal(a.Pix, b.Pix), "board %d", i)
+		require.Equal(t, len(a.Truth), len(b.Truth))
+		require.Equal(t, append([]frame.Truth{}, a.Truth...), append([]frame.Truth{}, b.Truth...))
+		require.Equal(t, a.Source, b.Source)
+		if i == 0 {
+			first = bytes.Clone(a.Pix)
+		}
+	}
+	require.NoError(t, kept.Read(&b))
+	require.True(t, bytes.Equal(first, b.Pix), "after the last the first comes again")
+	require.Equal(t, "0", b.Source)
+}
+
+func TestKeptBoardsAllocateNothing(t *testing.T) {
+	c, err := Start(t.Context(), "sim:?width=640&height=480&prerender=4", Options{})
+	require.NoError(t, err)
+	take := func() {
+		f, err := c.Next(t.Context(), 0, in(10*time.Second))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		f.Release()
+	}
+	for range 20 {
+		take() // each frame of the pool gets its memory
+	}
+	require.Zero(t, testing.AllocsPerRun(200, take))
+	require.NoError(t, c.Close())
+}
+
+func parsed(t *testing.T, uri string) spec {
+	t.Helper()
+	s, err := parse(uri)
+	require.NoError(t, err)
+	return s
+}

@@ -1,0 +1,141 @@
+package camera
+
+import (
+	"errors"
+	"image"
+	"io"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sightline-edge/sightline/agent/internal/monotime"
+)
+
+func write(t *testing.T, dir, name string, data []byte) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, name), data, 0o600)) //nolint:forbidigo // no need to be durable
+}
+
+// play starts a camera and collects what it gives until its end, at most n.
+func play(t *testing.T, uri string, n int) (sources []string, errs []error) {
+	t.Helper()
+	c, err := Start(t.Context(), uri, Options{})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, c.Close()) }()
+	for range n {
+		f, err := c.Next(t.Context(), 0, in(10*time.Second))
+		if errors.Is(err, io.EOF) {
+			return sources, errs
+		}
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		sources = append(sources, f.Source)
+		f.Release()
+	}
+	return sources, errs
+}
+
+func boardsFolder(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	gray := image.NewGray(image.Rect(0, 0, 64, 48))
+	write(t, dir, "b_test.png", asPNG(t, gray))
+	write(t, dir, "a_test.jpg", asJPEG(t, gray))
+	write(t, dir, "c_temp.png", asPNG(t, gray))
+	write(t, dir, "notes.txt", []byte("no image"))
+	write(t, dir, ".hidden.png", asPNG(t, gray))
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "z.png"), 0o700))
+	return dir
+}
+
+func TestFolderIsReadInTheOrderOfItsNames(t *testing.T) {
+	dir := boardsFolder(t)
+	names, errs := play(t, "dir:"+dir, 100)
+	require.Empty(t, errs)
+	require.Equal(t, []string{"a_test.jpg", "b_test.png", "c_temp.png"}, names)
+
+	names, errs = play(t, "dir:"+dir+"?glob=*_test.*", 100)
+	require.Empty(t, errs)
+	require.Equal(t, []string{"a_test.jpg", "b_test.png"}, names)
+}
+
+func TestFolderThatLoopsBeginsAgain(t *testing.T) {
+	names, errs := play(t, "dir:"+boardsFolder(t)+"?glob=*_test.*&loop=true", 5)
+	require.Empty(t, errs)
+	require.Equal(t, []string{"a_test.jpg", "b_test.png", "a_test.jpg", "b_test.png", "a_test.jpg"}, names)
+}
+
+func TestFolderAtARateBringsFramesUnasked(t *testing.T) {
+	c, err := Start(t.Context(), "dir:"+boardsFolder(t)+"?rate=50&loop=true", Options{})
+	require.NoError(t, err)
+	begin := monotime.Now()
+	for range 6 {
+		f, err := c.Next(t.Context(), 0, in(10*time.Second))
+		require.NoError(t, err)
+		f.Release()
+	}
+	require.GreaterOrEqual(t, monotime.Since(begin), 80*time.Millisecond)
+	require.True(t, c.State().Paced)
+	require.NoError(t, c.Close())
+}
+
+func TestBadFilesOfAFolderAreNamedAndPassedOver(t *testing.T) {
+	dir := boardsFolder(t)
+	good := asJPEG(t, image.NewGray(image.Rect(0, 0, 64, 48)))
+	write(t, dir, "a_truncated.jpg", good[:len(good)/2])
+	write(t, dir, "b_empty.png", nil)
+	require.NoError(t, syscall.Mkfifo(filepath.Join(dir, "b_pipe.png"), 0o600))
+	names, errs := play(t, "dir:"+dir, 100)
+	require.Equal(t, []string{"a_test.jpg", "b_test.png", "c_temp.png"}, names)
+	require.Len(t, errs, 3)
+	for i, want := range []string{"a_truncated.jpg", "b_empty.png", "b_pipe.png"} {
+		require.ErrorIs(t, errs[i], ErrBadFrame)
+		require.ErrorContains(t, errs[i], want)
+	}
+}
+
+func TestFileOfMoreThanTheLimitIsNotRead(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "huge.jpg", []byte("\xff\xd8\xff"))
+	require.NoError(t, os.Truncate(filepath.Join(dir, "huge.jpg"), maxFileBytes+1))
+	taken := allocated(func() {
+		_, errs := play(t, "file:"+dir+"/huge.jpg", 1)
+		require.Len(t, errs, 1)
+		require.ErrorContains(t, errs[0], "at most 67108864 are read")
+	})
+	require.Less(t, taken, uint64(1<<20))
+}
+
+func TestOneImage(t *testing.T) {
+	dir := boardsFolder(t)
+	names, errs := play(t, "file:"+dir+"/b_test.png", 10)
+	require.Empty(t, errs)
+	require.Equal(t, []string{"b_test.png"}, names)
+	names, _ = play(t, "file:"+dir+"/b_test.png?loop=true", 3)
+	require.Len(t, names, 3)
+}
+
+func TestEmptyOrAbsentFolderFailsUntilItIsThere(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "later")
+	ready := make(chan State, 10)
+	c, err := Start(t.Context(), "dir:"+dir, Options{OnState: func(s State) { ready <- s }})
+	require.NoError(t, err)
+	s := <-ready
+	require.Equal(t, Failed, s.Phase)
+	require.Contains(t, s.Reason, "no such file")
+	require.NoError(t, os.Mkdir(dir, 0o700))
+	s = <-ready
+	require.Contains(t, s.Reason, "no file in")
+	write(t, dir, "a.png", asPNG(t, image.NewGray(image.Rect(0, 0, 4, 4))))
+	f, err := c.Next(t.Context(), 0, 0)
+	require.NoError(t, err)
+	require.Equal(t, "a.png", f.Source)
+	f.Release()
+	require.NoError(t, c.Close())
+}
