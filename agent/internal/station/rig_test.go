@@ -32,7 +32,7 @@ const deadline = 40 * time.Millisecond
 // rig is a whole station on a fake worker and a fake broker. Its clock is time.Now, so that it runs in a synctest
 // bubble too.
 type rig struct {
-	t        *testing.T
+	t        testing.TB
 	station  *station.Station
 	line     *plc.Handshake
 	worker   *vision.Worker
@@ -44,7 +44,7 @@ type rig struct {
 func clock() int64 { return time.Now().UnixNano() }
 
 // start builds and runs the rig; change may alter its options. The rig ends with the test.
-func start(t *testing.T, mode string, script fakeworker.Script, change func(*station.Options)) *rig {
+func start(t testing.TB, mode string, script fakeworker.Script, change func(*station.Options)) *rig {
 	t.Helper()
 	place, err := topic.ParseStation("acme/dongguan/smt/line3/aoi-1")
 	require.NoError(t, err)
@@ -109,17 +109,25 @@ type conn struct {
 	mu       sync.Mutex
 	said     []broker.Message
 	handlers map[string]func(broker.Delivery)
-	at       []time.Time // of each result
+	at       []time.Time    // of each result
+	arrived  chan time.Time // the same, as long as there is room
 }
 
-func newConn() *conn { return &conn{handlers: map[string]func(broker.Delivery){}} }
+func newConn() *conn {
+	return &conn{handlers: map[string]func(broker.Delivery){}, arrived: make(chan time.Time, 1)}
+}
 
 func (c *conn) Publish(_ context.Context, m broker.Message) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.said = append(c.said, m)
 	if address, err := topic.Parse(m.Topic); err == nil && address.Leaf == topic.Result {
-		c.at = append(c.at, time.Now())
+		now := time.Now()
+		c.at = append(c.at, now)
+		select {
+		case c.arrived <- now:
+		default:
+		}
 	}
 	return nil
 }
@@ -151,7 +159,7 @@ func (c *conn) payloads(leaf topic.Leaf) [][]byte {
 	return found
 }
 
-func (c *conn) results(t *testing.T) []event.Inspection {
+func (c *conn) results(t testing.TB) []event.Inspection {
 	t.Helper()
 	var all []event.Inspection
 	for _, b := range c.payloads(topic.Result) {
@@ -165,7 +173,7 @@ func (c *conn) results(t *testing.T) []event.Inspection {
 	return all
 }
 
-func (c *conn) acks(t *testing.T) []event.TriggerAckMessage {
+func (c *conn) acks(t testing.TB) []event.TriggerAckMessage {
 	t.Helper()
 	var all []event.TriggerAckMessage
 	for _, b := range c.payloads(topic.TriggerAck) {

@@ -1,0 +1,275 @@
+package app_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	mochi "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/listeners"
+	"github.com/mochi-mqtt/server/v2/packets"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/sightline-edge/sightline/agent/event"
+	"github.com/sightline-edge/sightline/agent/internal/app"
+	"github.com/sightline-edge/sightline/agent/internal/broker"
+	"github.com/sightline-edge/sightline/agent/internal/broker/brokertest"
+	"github.com/sightline-edge/sightline/agent/internal/config"
+	"github.com/sightline-edge/sightline/agent/internal/vision"
+	"github.com/sightline-edge/sightline/agent/internal/vision/fakeworker"
+	"github.com/sightline-edge/sightline/agent/internal/wire"
+	"github.com/sightline-edge/sightline/agent/topic"
+	"github.com/sightline-edge/sightline/models/bundle"
+)
+
+const pcbDefects = "../../../models/pcb-defects"
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// serveMQTT runs a broker on the port until the returned function ends it.
+func serveMQTT(t *testing.T, port int) (stop func()) {
+	t.Helper()
+	server := mochi.New(&mochi.Options{Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, server.AddHook(new(everybody), nil))
+	require.NoError(t, server.AddListener(listeners.NewTCP(listeners.Config{
+		ID: "t", Address: fmt.Sprintf("127.0.0.1:%d", port),
+	})))
+	require.NoError(t, server.Serve())
+	return sync.OnceFunc(func() { require.NoError(t, server.Close()) })
+}
+
+// everybody may do everything.
+type everybody struct{ mochi.HookBase }
+
+func (*everybody) Provides(b byte) bool {
+	return b == mochi.OnConnectAuthenticate || b == mochi.OnACLCheck
+}
+
+func (*everybody) OnConnectAuthenticate(*mochi.Client, packets.Packet) bool { return true }
+
+func (*everybody) OnACLCheck(*mochi.Client, string, bool) bool { return true }
+
+// configured returns a configuration of one station in mode mqtt.
+func configured(t *testing.T, port int, extra string) *config.Loaded {
+	t.Helper()
+	bundleDir, err := filepath.Abs(pcbDefects)
+	require.NoError(t, err)
+	cfg, err := config.Parse(fmt.Appendf(nil, `
+place: acme/dongguan/smt
+mqtt: {local: "tcp://127.0.0.1:%d", client_id: node-7}
+state_dir: %s
+health: {listen: "off"}
+stations:
+  - name: line3/aoi-1
+    camera: "sim:"
+    bundle: %s
+    trigger: {mode: mqtt, deadline: 200ms}
+%s`, port, t.TempDir(), bundleDir, extra))
+	require.NoError(t, err)
+	return cfg
+}
+
+// runAgent runs the agent until the returned function stops it, which must take less than five seconds.
+func runAgent(t *testing.T, o app.Options) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- app.Run(ctx, o) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		select {
+		case err := <-ended:
+			require.NoError(t, err)
+		case <-time.After(5 * time.Second):
+			t.Error("the agent did not stop within five seconds")
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+func launch(t *testing.T, script fakeworker.Script) func(context.Context) (vision.Process, error) {
+	t.Helper()
+	b, err := bundle.Load(pcbDefects)
+	require.NoError(t, err)
+	script.Classes = b.ClassNames()
+	return fakeworker.Launch(script)
+}
+
+// plcClient triggers, takes results and acknowledges them, as a PLC does.
+type plcClient struct {
+	t       *testing.T
+	conn    *broker.Conn
+	place   topic.Station
+	mu      sync.Mutex
+	results []event.Inspection
+	states  []event.StateData
+}
+
+func connectPLC(t *testing.T, port int) *plcClient {
+	t.Helper()
+	place, err := topic.ParseStation("acme/dongguan/smt/line3/aoi-1")
+	require.NoError(t, err)
+	conn, err := broker.Dial(broker.Options{
+		URL: fmt.Sprintf("tcp://127.0.0.1:%d", port), ClientID: "plc", CleanSession: true,
+	})
+	require.NoError(t, err)
+	t.Cleanup(conn.Close)
+	p := &plcClient{t: t, conn: conn, place: place}
+	require.NoError(t, conn.Subscribe(place.Topic(topic.Result), 1024, p.onResult))
+	require.NoError(t, conn.Subscribe(place.Topic(topic.State), 1024, p.onState))
+	return p
+}
+
+func (p *plcClient) onResult(d broker.Delivery) {
+	e, err := event.Decode(d.Payload)
+	if err != nil {
+		p.t.Error(err)
+		return
+	}
+	in, err := event.DecodeInspection(e.Data)
+	if err != nil {
+		p.t.Error(err)
+		return
+	}
+	p.mu.Lock()
+	p.results = append(p.results, in)
+	p.mu.Unlock()
+	_ = p.conn.Publish(context.Background(), broker.Message{
+		Topic: p.place.Topic(topic.ResultAck), QoS: 1, Payload: fmt.Appendf(nil, `{"resultId":%q}`, in.ResultID),
+	})
+}
+
+func (p *plcClient) onState(d broker.Delivery) {
+	e, err := event.Decode(d.Payload)
+	if err != nil {
+		p.t.Error(err)
+		return
+	}
+	var s event.StateData
+	if err := json.Unmarshal(e.Data, &s); err != nil {
+		p.t.Error(err)
+		return
+	}
+	p.mu.Lock()
+	p.states = append(p.states, s)
+	p.mu.Unlock()
+}
+
+func (p *plcClient) trigger(part string) {
+	p.t.Helper()
+	require.NoError(p.t, p.conn.Publish(p.t.Context(), broker.Message{
+		Topic: p.place.Topic(topic.Trigger), QoS: 1, Payload: fmt.Appendf(nil, `{"partId":%q}`, part),
+	}))
+}
+
+func (p *plcClient) taken() []event.Inspection {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]event.Inspection(nil), p.results...)
+}
+
+func (p *plcClient) await(n int) []event.Inspection {
+	p.t.Helper()
+	require.Eventually(p.t, func() bool { return len(p.taken()) >= n }, 15*time.Second, time.Millisecond, "%d results", n)
+	return p.taken()
+}
+
+func (p *plcClient) awaitState(want event.State) event.StateData {
+	p.t.Helper()
+	var last event.StateData
+	require.Eventually(p.t, func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if n := len(p.states); n > 0 {
+			last = p.states[n-1]
+		}
+		return last.State == want
+	}, 15*time.Second, time.Millisecond, "state %s", want)
+	return last
+}
+
+func TestPartsGoFromTriggerToAcknowledgedResult(t *testing.T) {
+	port := brokertest.FreePort(t)
+	t.Cleanup(serveMQTT(t, port))
+	p := connectPLC(t, port)
+	stop := runAgent(t, app.Options{
+		Config: configured(t, port, ""), Log: slog.New(slog.DiscardHandler), Launch: launch(t, fakeworker.Script{
+			Inspect: func(p *fakeworker.Peer, m *wire.Inspect) {
+				p.Answer(m, &wire.Detection{Score: 0.99, X2: 20, Y2: 20})
+			},
+		}),
+	})
+	p.awaitState(event.Ready)
+	const parts = 50
+	for i := range parts {
+		p.trigger(fmt.Sprintf("P%d", i))
+		p.await(i + 1)
+	}
+	for i, in := range p.taken() {
+		require.Equal(t, fmt.Sprintf("P%d", i), in.PartID)
+		require.Equal(t, event.Fail, in.Verdict)
+		require.False(t, in.Overrun)
+	}
+	stop()
+	require.Equal(t, "the agent was stopped", p.awaitState(event.Halted).Reason)
+	require.Len(t, p.taken(), parts)
+}
+
+func TestBrokerAwayAtStartIsNoError(t *testing.T) {
+	port := brokertest.FreePort(t)
+	runAgent(t, app.Options{
+		Config: configured(t, port, ""), Log: slog.New(slog.DiscardHandler), Launch: launch(t, fakeworker.Script{}),
+	})
+	time.AfterFunc(300*time.Millisecond, func() { t.Cleanup(serveMQTT(t, port)) })
+	p := connectPLC(t, port)
+	p.awaitState(event.Ready)
+	p.trigger("P")
+	require.Equal(t, event.Pass, p.await(1)[0].Verdict)
+}
+
+func TestResultsOfAnOutageComeWhenTheBrokerReturns(t *testing.T) {
+	port := brokertest.FreePort(t)
+	stopBroker := serveMQTT(t, port)
+	answer := make(chan func(), 1)
+	runAgent(t, app.Options{
+		Config: configured(t, port, ""), Log: slog.New(slog.DiscardHandler), Launch: launch(t, fakeworker.Script{
+			Inspect: func(p *fakeworker.Peer, m *wire.Inspect) { answer <- func() { p.Answer(m) } },
+		}),
+	})
+	p := connectPLC(t, port)
+	p.awaitState(event.Ready)
+	p.trigger("P")
+	give := <-answer
+	stopBroker()
+	give()
+	t.Cleanup(serveMQTT(t, port))
+	in := p.await(1)[0]
+	require.Equal(t, "P", in.PartID)
+	require.Equal(t, event.Pass, in.Verdict)
+}
+
+func TestWrongConfigurationIsRefusedBeforeAnythingRuns(t *testing.T) {
+	for name, c := range map[string]struct{ extra, want string }{
+		"class that the bundle lacks": {
+			"    verdict: {classes: {scratch: {verdict: ignore}}}\n", "it knows open, short",
+		},
+		"no such bundle": {
+			"  - {name: line3/aoi-2, camera: \"sim:\", bundle: no-such}\n", "no-such",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := app.Run(t.Context(), app.Options{
+				Config: configured(t, brokertest.FreePort(t), c.extra), Log: slog.New(slog.DiscardHandler),
+				Launch: launch(t, fakeworker.Script{}),
+			})
+			require.ErrorContains(t, err, c.want)
+		})
+	}
+}

@@ -1,0 +1,169 @@
+package verdict_test
+
+import (
+	"encoding/binary"
+	"math"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sightline-edge/sightline/agent/event"
+	"github.com/sightline-edge/sightline/agent/internal/config"
+	"github.com/sightline-edge/sightline/agent/internal/verdict"
+	"github.com/sightline-edge/sightline/agent/internal/wire"
+	"github.com/sightline-edge/sightline/models/bundle"
+)
+
+func ptr(v float64) *float64 { return &v }
+
+// Classes 0 open (from 0.5) and 1 spur (from 0.6).
+func compile(t testing.TB, cfg config.Verdict) *verdict.Rules {
+	t.Helper()
+	r, err := verdict.Compile(cfg, []bundle.Class{{Name: "open", Threshold: 0.5}, {Name: "spur", Threshold: 0.6}})
+	require.NoError(t, err)
+	return r
+}
+
+// at makes a detection of size × size/2 pixels around x, y.
+func at(class int32, score float32, x, y, size float32) *wire.Detection {
+	return &wire.Detection{
+		Class: class, Score: score, X1: x - size/2, X2: x + size/2, Y1: y - size/4, Y2: y + size/4,
+	}
+}
+
+func TestRulesDecideTheVerdict(t *testing.T) {
+	square := [][2]float64{{0, 0}, {100, 0}, {100, 100}, {0, 100}}
+	for name, c := range map[string]struct {
+		cfg   config.Verdict
+		found []*wire.Detection
+		want  event.Verdict
+		zones []string // of the defects that count
+	}{
+		"nothing found":           {want: event.Pass},
+		"at the threshold":        {found: []*wire.Detection{at(0, 0.5, 9, 9, 9)}, want: event.Fail, zones: []string{""}},
+		"below the threshold":     {found: []*wire.Detection{at(0, 0.499, 9, 9, 9), at(1, 0.59, 9, 9, 9)}, want: event.Pass},
+		"other threshold":         {config.Verdict{Classes: map[string]config.ClassRule{"open": {Threshold: ptr(0.9)}}}, []*wire.Detection{at(0, 0.8, 9, 9, 9)}, event.Pass, nil},
+		"longer side is the size": {config.Verdict{MinSize: 10}, []*wire.Detection{at(0, 0.9, 9, 9, 10)}, event.Fail, []string{""}},
+		"too small":               {config.Verdict{MinSize: 10}, []*wire.Detection{at(0, 0.9, 9, 9, 9.9)}, event.Pass, nil},
+		"size of a class": {
+			config.Verdict{MinSize: 10, Classes: map[string]config.ClassRule{"open": {MinSize: ptr(2)}}},
+			[]*wire.Detection{at(0, 0.9, 9, 9, 3), at(1, 0.9, 9, 9, 3)}, event.Fail, []string{""},
+		},
+		"rework": {
+			config.Verdict{Classes: map[string]config.ClassRule{"spur": {Verdict: "rework"}}},
+			[]*wire.Detection{at(1, 0.9, 9, 9, 9)}, event.Rework, []string{""},
+		},
+		"fail over rework": {
+			config.Verdict{Classes: map[string]config.ClassRule{"spur": {Verdict: "rework"}}},
+			[]*wire.Detection{at(0, 0.9, 9, 9, 9), at(1, 0.9, 9, 9, 9)}, event.Fail, []string{"", ""},
+		},
+		"ignored class": {
+			config.Verdict{Classes: map[string]config.ClassRule{"spur": {Verdict: "ignore"}}},
+			[]*wire.Detection{at(1, 0.9, 9, 9, 9)}, event.Pass, nil,
+		},
+		"ignored zone": {
+			config.Verdict{Zones: []config.Zone{{Name: "edge", Polygon: square, Ignore: true}}},
+			[]*wire.Detection{at(0, 0.9, 50, 50, 9), at(0, 0.9, 150, 50, 9)}, event.Fail, []string{""},
+		},
+		"centre decides the zone": {
+			config.Verdict{Zones: []config.Zone{{Name: "edge", Polygon: square, Ignore: true}}},
+			[]*wire.Detection{at(0, 0.9, 99, 50, 90)}, event.Pass, nil,
+		},
+		"rule of a zone": {
+			config.Verdict{
+				Classes: map[string]config.ClassRule{"open": {Verdict: "rework", Threshold: ptr(0.2)}},
+				Zones: []config.Zone{{
+					Name: "core", Polygon: square, Classes: map[string]config.ClassRule{"open": {Verdict: "fail"}},
+				}},
+			},
+			[]*wire.Detection{at(0, 0.3, 50, 50, 9), at(0, 0.3, 150, 50, 9)}, event.Fail, []string{"core", ""},
+		},
+		"first zone wins": {
+			config.Verdict{Zones: []config.Zone{
+				{Name: "first", Polygon: square}, {Name: "second", Polygon: square, Ignore: true},
+			}},
+			[]*wire.Detection{at(0, 0.9, 50, 50, 9)}, event.Fail, []string{"first"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := compile(t, c.cfg).Judge(c.found)
+			require.Equal(t, c.want, out.Verdict)
+			var zones []string
+			for _, d := range out.Defects {
+				zones = append(zones, d.Zone)
+			}
+			require.Equal(t, c.zones, zones)
+		})
+	}
+}
+
+func TestAConcavePolygonIsRespected(t *testing.T) {
+	u := [][2]float64{{0, 0}, {30, 0}, {30, 30}, {20, 30}, {20, 10}, {10, 10}, {10, 30}, {0, 30}}
+	r := compile(t, config.Verdict{Zones: []config.Zone{{Name: "u", Polygon: u, Ignore: true}}})
+	require.Equal(t, event.Pass, r.Judge([]*wire.Detection{at(0, 0.9, 5, 20, 2)}).Verdict)
+	require.Equal(t, event.Fail, r.Judge([]*wire.Detection{at(0, 0.9, 15, 20, 2)}).Verdict)
+}
+
+func TestOneUnbelievableDetectionMakesThePartUnknown(t *testing.T) {
+	nan, inf := float32(math.NaN()), float32(math.Inf(1))
+	for name, d := range map[string]*wire.Detection{
+		"NaN score":      at(0, nan, 9, 9, 9),
+		"infinite score": at(0, inf, 9, 9, 9),
+		"negative score": at(0, -0.1, 9, 9, 9),
+		"score over one": at(0, 1.1, 9, 9, 9),
+		"NaN box":        at(0, 0.9, nan, 9, 9),
+		"infinite box":   at(0, 0.9, 9, inf, 9),
+		"inside out":     at(0, 0.9, 9, 9, -9),
+		"class too high": at(2, 0.9, 9, 9, 9),
+		"negative class": at(-1, 0.9, 9, 9, 9),
+		"NaN below all":  {Class: 1, Score: 0, X1: nan},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := compile(t, config.Verdict{}).Judge([]*wire.Detection{at(0, 0.9, 9, 9, 9), d})
+			require.Equal(t, event.Unknown, out.Verdict)
+			require.Equal(t, verdict.ReasonBadOutput, out.Reason)
+			require.NotEmpty(t, out.Detail)
+			require.Empty(t, out.Defects)
+		})
+	}
+	flood := make([]*wire.Detection, verdict.MaxDetections+1)
+	require.Equal(t, event.Unknown, compile(t, config.Verdict{}).Judge(flood).Verdict)
+}
+
+func TestEveryMistakeInTheRulesIsNamedAtOnce(t *testing.T) {
+	_, err := verdict.Compile(config.Verdict{
+		Classes: map[string]config.ClassRule{"scratch": {}, "open": {Verdict: "maybe"}},
+		Zones:   []config.Zone{{Name: "core", Classes: map[string]config.ClassRule{"dent": {}}}},
+	}, []bundle.Class{{Name: "open"}, {Name: "spur"}})
+	for _, want := range []string{
+		`no class "scratch": it knows open, spur`, `"maybe" is none of fail, rework, ignore`,
+		`zone "core": the bundle has no class "dent"`,
+	} {
+		require.ErrorContains(t, err, want)
+	}
+}
+
+// Whatever numbers come, an accepted part had no believable defect above the rules and no unbelievable one.
+func FuzzJudge(f *testing.F) {
+	f.Add([]byte{0, 0, 0, 0, 0, 0, 0x80, 0x3f, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x80, 0x3f, 0, 0, 0x80, 0x3f})
+	r := compile(f, config.Verdict{Zones: []config.Zone{
+		{Name: "z", Polygon: [][2]float64{{0, 0}, {9, 0}, {9, 9}}, Ignore: true},
+	}})
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var found []*wire.Detection
+		for ; len(raw) >= 24; raw = raw[24:] {
+			word := func(i int) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:])) }
+			found = append(found, &wire.Detection{
+				Class: int32(binary.LittleEndian.Uint32(raw)), Score: word(1), X1: word(2), Y1: word(3), X2: word(4), Y2: word(5),
+			})
+		}
+		out := r.Judge(found)
+		require.Equal(t, out.Verdict == event.Unknown, out.Reason != "")
+		require.Equal(t, out.Verdict == event.Fail, len(out.Defects) > 0)
+		for _, d := range out.Defects {
+			for _, v := range d.Box {
+				require.False(t, math.IsNaN(float64(v)) || math.IsInf(float64(v), 0))
+			}
+		}
+	})
+}
