@@ -170,8 +170,9 @@ func (c *Conn) run(ctx context.Context) {
 		wait, takeover := p.ended(time.Since(begin))
 		if takeover && ctx.Err() == nil {
 			c.takeovers.Add(1)
-			log.ErrorContext(ctx, "connection is ended again and again: another client has this client id, or the "+
-				"broker refuses what is sent; give each agent its own mqtt.client_id", "pause_ms", wait.Milliseconds())
+			log.ErrorContext(ctx, "connection is ended again and again: another client has this "+
+				"client id, or the broker refuses what is sent; give each agent its own mqtt.client_id",
+				"pause_ms", wait.Milliseconds())
 		}
 		pause(ctx, wait)
 	}

@@ -42,6 +42,9 @@ type Receipt struct {
 // Lost is closed when the connection has ended.
 func (s *Session) Lost() <-chan struct{} { return s.guard.lost }
 
+// Drop ends the connection, for a peer that answers pings and nothing else. A new one follows.
+func (s *Session) Drop() { _ = s.guard.Close() }
+
 // Publish hands the message to the connection and returns without waiting for the acknowledgement.
 func (s *Session) Publish(ctx context.Context, m Message) (Receipt, error) {
 	if err := m.check(); err != nil {

@@ -81,7 +81,7 @@ func (o *Outbox) read(limit int) ([]Record, error) {
 		g := o.place.segment
 		chunk, err := o.readChunk(g)
 		if err != nil {
-			if err := o.readFailed(err); err != nil {
+			if !o.passOver(err) {
 				return nil, err
 			}
 			continue
@@ -137,17 +137,17 @@ func (o *Outbox) readChunk(g *segment) ([]byte, error) {
 	return chunk, nil
 }
 
-// readFailed lets the caller try again a few times, and then gives the segment up so that the stream goes on.
-func (o *Outbox) readFailed(err error) error {
+// passOver lets the caller try again a few times, and then gives the segment up so that the stream goes on.
+func (o *Outbox) passOver(err error) bool {
 	o.place.fails++
 	if o.place.fails < maxReadFails {
-		return err
+		return false
 	}
 	o.corrupt.Add(1)
 	o.log.Error("segment cannot be read and is passed over, check the disk",
 		"segment", o.place.segment.path, "offset_bytes", o.place.offset, "error", err)
 	o.place.offset, o.place.fails = o.place.segment.size, 0
-	return nil
+	return true
 }
 
 // fresh leaves out what has been returned before.
