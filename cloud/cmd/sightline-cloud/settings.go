@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -70,6 +71,8 @@ func (s *settings) mqttFlags(c *cobra.Command) {
 		func(c *app.Config) *string { return &c.MQTT.URL })
 	flag(s, f.StringVar, "client-id", "names the session at the broker; one bridge, one id",
 		func(c *app.Config) *string { return &c.MQTT.ClientID })
+	flag(s, f.DurationVar, "keep-alive", "how often an idle connection is probed, whole seconds, 0: 20s",
+		func(c *app.Config) *time.Duration { return &c.MQTT.KeepAlive })
 	flag(s, f.IntVar, "max-unacked", "messages held in memory at most, 0: 10000",
 		func(c *app.Config) *int { return &c.MQTT.MaxUnacked })
 	s.identityFlags(f, "mqtt", func(c *app.Config) *app.Identity { return &c.MQTT.Identity })

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/sightline-edge/sightline/cloud/internal/bridge"
 	"github.com/sightline-edge/sightline/models/strictyaml"
@@ -27,11 +28,12 @@ type Config struct {
 
 // MQTT is the broker that the nodes' uplinks reach.
 type MQTT struct {
-	URL             string   `yaml:"url"`
-	ClientID        string   `yaml:"client_id"` // default sightline-bridge; one bridge, one id
-	MaxUnacked      int      `yaml:"max_unacked"`
-	MaxUnackedBytes int      `yaml:"max_unacked_bytes"`
-	Identity        Identity `yaml:",inline"`
+	URL             string        `yaml:"url"`
+	ClientID        string        `yaml:"client_id"`         // default sightline-bridge; one bridge, one id
+	KeepAlive       time.Duration `yaml:"keep_alive"`        // whole seconds, default 20s
+	MaxUnacked      int           `yaml:"max_unacked"`       // messages held in memory, default 10000
+	MaxUnackedBytes int           `yaml:"max_unacked_bytes"` // default 64 MiB
+	Identity        Identity      `yaml:",inline"`
 }
 
 // Kafka is where records go.
@@ -92,6 +94,7 @@ func (c *Config) check(doc *strictyaml.Document) {
 	if u, err := url.Parse(c.MQTT.URL); err == nil && u.User != nil {
 		doc.Add("mqtt.url", "a user name or password stands in the address", "use username and password_file")
 	}
+	doc.Within("mqtt.keep_alive", c.MQTT.KeepAlive.Seconds(), 0, 3600)
 	doc.Within("mqtt.max_unacked", float64(c.MQTT.MaxUnacked), 0, 1_000_000)
 	doc.Within("mqtt.max_unacked_bytes", float64(c.MQTT.MaxUnackedBytes), 0, 1<<34)
 	doc.Within("kafka.partitions", float64(c.Kafka.Partitions), 0, 10_000)
@@ -157,6 +160,7 @@ func (m *MQTT) source() (bridge.MQTT, error) {
 	}
 	return bridge.MQTT{
 		URL: m.URL, ClientID: m.ClientID, Username: m.Identity.Username, Password: password, TLS: secret,
+		KeepAlive: m.KeepAlive,
 	}, nil
 }
 

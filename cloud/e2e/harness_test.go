@@ -1,0 +1,283 @@
+package e2e_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+	"github.com/segmentio/kafka-go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sightline-edge/sightline/agent/event"
+	"github.com/sightline-edge/sightline/agent/topic"
+	"github.com/sightline-edge/sightline/cloud/internal/watch"
+)
+
+const patience = 90 * time.Second
+
+func realServers(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("real brokers: run without -short")
+	}
+}
+
+// process is a running sightline-cloud bridge.
+type process struct {
+	cmd    *exec.Cmd
+	health string
+	log    *tail
+}
+
+// startBridge returns when health listens; wait for ready separately.
+func startBridge(t *testing.T, flags ...string) *process {
+	t.Helper()
+	p := &process{log: &tail{}}
+	p.cmd = exec.Command(program, append([]string{"bridge", "--health", "127.0.0.1:0", "-o", "json"}, flags...)...)
+	p.cmd.Stderr = p.log
+	p.cmd.WaitDelay = time.Second
+	out, err := p.cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, p.cmd.Start())
+	t.Cleanup(func() { p.end(t, syscall.SIGTERM) })
+	line, err := bufio.NewReader(out).ReadBytes('\n')
+	require.NoError(t, err, p.log)
+	var at struct{ Health string }
+	require.NoError(t, json.Unmarshal(line, &at))
+	p.health = "http://" + at.Health
+	return p
+}
+
+// end stops the bridge once; a graceful stop must succeed.
+func (p *process) end(t *testing.T, with syscall.Signal) {
+	t.Helper()
+	if p.cmd.ProcessState != nil {
+		return
+	}
+	require.NoError(t, p.cmd.Process.Signal(with))
+	err := p.cmd.Wait()
+	if t.Failed() {
+		t.Log("log of the bridge:\n" + p.log.String())
+	}
+	if with == syscall.SIGTERM {
+		require.NoError(t, err, p.log)
+	}
+}
+
+func (p *process) get(path string) (int, string) {
+	client := http.Client{Timeout: 5 * time.Second}
+	answer, err := client.Get(p.health + path)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer func() { _ = answer.Body.Close() }()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return 0, err.Error()
+	}
+	return answer.StatusCode, string(body)
+}
+
+func (p *process) ready(t *testing.T) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		code, _ := p.get("/readyz")
+		return code == http.StatusOK
+	}, patience, 20*time.Millisecond, "bridge is not ready: %s", p.log)
+}
+
+// metric sums a counter or gauge over its labels.
+func (p *process) metric(t *testing.T, name string) float64 {
+	t.Helper()
+	_, body := p.get("/metrics")
+	total := 0.0
+	for line := range strings.SplitSeq(body, "\n") {
+		if !strings.HasPrefix(line, "sightline_bridge_"+name) {
+			continue
+		}
+		v, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64)
+		require.NoError(t, err)
+		total += v
+	}
+	return total
+}
+
+// resident is the process's memory in bytes.
+func (p *process) resident(t *testing.T) int {
+	t.Helper()
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.cmd.Process.Pid))
+	require.NoError(t, err)
+	pages, err := strconv.Atoi(strings.Fields(string(raw))[1])
+	require.NoError(t, err)
+	return pages * os.Getpagesize()
+}
+
+// tail keeps the last of a log.
+type tail struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *tail) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.b.Len() > 1<<20 {
+		l.b.Reset()
+	}
+	return l.b.Write(p)
+}
+
+func (l *tail) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// node publishes as an agent does: QoS 1, in order, again until acknowledged.
+type node struct {
+	t       *testing.T
+	options *mqtt.ClientOptions
+	client  mqtt.Client
+}
+
+func newNode(t *testing.T, url string) *node {
+	t.Helper()
+	n := &node{t: t, options: mqtt.NewClientOptions().AddBroker(url).SetClientID("node").
+		SetAutoReconnect(false).SetConnectTimeout(time.Second)}
+	t.Cleanup(func() {
+		if n.client != nil {
+			n.client.Disconnect(100)
+		}
+	})
+	return n
+}
+
+func (n *node) connect() bool {
+	if n.client != nil && n.client.IsConnectionOpen() {
+		return true
+	}
+	n.client = mqtt.NewClient(n.options)
+	token := n.client.Connect()
+	return token.WaitTimeout(2*time.Second) && token.Error() == nil
+}
+
+func (n *node) publish(name string, payload []byte) {
+	n.t.Helper()
+	require.Eventually(n.t, func() bool {
+		if !n.connect() {
+			return false
+		}
+		token := n.client.Publish(name, 1, false, payload)
+		return token.WaitTimeout(2*time.Second) && token.Error() == nil && n.client.IsConnectionOpen()
+	}, patience, time.Millisecond)
+}
+
+// flood publishes with a window, without waiting for each.
+func (n *node) flood(count int, message func(i int) (name string, payload []byte)) {
+	n.t.Helper()
+	require.True(n.t, n.connect())
+	const window = 256
+	var open []mqtt.Token
+	settle := func(keep int) {
+		for ; len(open) > keep; open = open[1:] {
+			require.True(n.t, open[0].WaitTimeout(patience))
+			require.NoError(n.t, open[0].Error())
+		}
+	}
+	for i := range count {
+		name, payload := message(i)
+		open = append(open, n.client.Publish(name, 1, false, payload))
+		settle(window)
+	}
+	settle(0)
+}
+
+func station(n int) topic.Station {
+	return topic.Station{
+		Enterprise: "acme", Site: "dongguan", Area: "smt", Line: "line3", Name: "aoi-" + strconv.Itoa(n),
+	}
+}
+
+// inspection is an event of station n, its i-th; every tenth fails. Padding makes it the given size.
+func inspection(t *testing.T, n, i, size int) []byte {
+	t.Helper()
+	id := fmt.Sprintf("%d-%d", n, i)
+	verdict := event.Pass
+	if i%10 == 0 {
+		verdict = event.Fail
+	}
+	b, err := event.Encode(id, event.TypeInspection, station(n), "part", time.Now(), event.Inspection{
+		ResultID: id, JobID: "job", PartID: "part", Verdict: verdict, Accept: verdict.Accept(),
+		Detail: strings.Repeat("x", size),
+	})
+	require.NoError(t, err)
+	return b
+}
+
+// follow reads a Kafka topic from its start until enough says so.
+func follow(t *testing.T, addr, name string, enough func(kafka.Message) bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	done := false
+	err := watch.Follow(ctx, watch.Options{Brokers: []string{addr}, Topic: name, FromStart: true},
+		func(m kafka.Message) bool {
+			done = enough(m)
+			return !done
+		})
+	require.NoError(t, err)
+	require.True(t, done, "kafka topic %s does not hold what it should", name)
+}
+
+func head(m kafka.Message, key string) string {
+	for _, h := range m.Headers {
+		if h.Key == key {
+			return string(h.Value)
+		}
+	}
+	return ""
+}
+
+// ledger checks a stream of inspections: each once or again with the same bytes, first sights in order.
+type ledger struct {
+	t          *testing.T
+	next       map[string]int
+	value      map[string]string
+	duplicates int
+}
+
+func newLedger(t *testing.T) *ledger {
+	t.Helper()
+	return &ledger{t: t, next: map[string]int{}, value: map[string]string{}}
+}
+
+func (l *ledger) see(m kafka.Message) {
+	l.t.Helper()
+	id := head(m, "ce_id")
+	if before, again := l.value[id]; again {
+		require.Equal(l.t, before, string(m.Value), "a duplicate has the id and the bytes of the first")
+		l.duplicates++
+		return
+	}
+	var n, i int
+	_, err := fmt.Sscanf(id, "%d-%d", &n, &i)
+	require.NoError(l.t, err)
+	key := string(m.Key)
+	require.Equal(l.t, station(n).Path(), key)
+	require.Equal(l.t, l.next[key], i, "order of station %s", key)
+	l.next[key]++
+	l.value[id] = string(m.Value)
+}
