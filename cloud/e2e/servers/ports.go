@@ -3,8 +3,10 @@ package servers
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
+	"slices"
 )
 
 // Ports lie below the range from which Linux takes the local port of an outgoing connection (32768 and
@@ -17,19 +19,22 @@ const (
 
 // freePorts returns n different loopback ports on which nothing listens.
 func freePorts(n int) ([]int, error) {
-	ports := make([]int, 0, n)
+	ports := make(map[int]bool, n)
 	for range 1000 {
-		port := firstPort + rand.IntN(lastPort-firstPort) //nolint:gosec // a port is no secret
-		listener, err := net.Listen("tcp", address(port)) //nolint:noctx // binding to loopback does not block
-		if err != nil {
-			continue
+		if len(ports) == n {
+			return slices.Collect(maps.Keys(ports)), nil
 		}
-		defer func() { _ = listener.Close() }() // held until all are found, so that they differ
-		if ports = append(ports, port); len(ports) == n {
-			return ports, nil
+		port := firstPort + rand.IntN(lastPort-firstPort) //nolint:gosec // a port is no secret
+		if isFree(port) {
+			ports[port] = true
 		}
 	}
 	return nil, errors.New("no free loopback port between 20000 and 32000: end what listens there")
+}
+
+func isFree(port int) bool {
+	listener, err := net.Listen("tcp", address(port)) //nolint:noctx // binding to loopback does not block
+	return err == nil && listener.Close() == nil
 }
 
 func address(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
