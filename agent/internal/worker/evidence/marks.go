@@ -14,11 +14,11 @@ import (
 func white() color.RGBA { return color.RGBA{255, 255, 255, 255} }
 func ink() color.RGBA   { return color.RGBA{17, 24, 39, 255} }
 
-// colour of a class: hues that stay apart for the usual colour blindness (after Okabe and Ito).
+// colour of a class: hues apart, all dark enough for white text.
 func colour(class int) color.RGBA {
 	palette := [...]color.RGBA{
 		{213, 94, 0, 255}, {0, 114, 178, 255}, {0, 158, 115, 255},
-		{204, 121, 167, 255}, {230, 159, 0, 255}, {86, 180, 233, 255},
+		{176, 66, 134, 255}, {150, 102, 0, 255}, {91, 74, 190, 255},
 	}
 	return palette[class%len(palette)]
 }

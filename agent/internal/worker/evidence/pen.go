@@ -22,6 +22,7 @@ const (
 	strokeParts = 240
 	minText     = 10 // pixels
 	maxText     = 64
+	minStroke   = 2
 	padding     = 3 // a label's height is its text's plus that part of it on both sides
 	fontDPI     = 72
 )
@@ -107,7 +108,7 @@ func check(f *frame.Frame) error {
 func (p *Pen) scaleTo(f *frame.Frame) error {
 	side := min(f.Width, f.Height)
 	size := min(max(side/textParts, minText), maxText)
-	p.stroke = max(side/strokeParts, 1)
+	p.stroke = max(side/strokeParts, minStroke)
 	if size == p.size {
 		return nil
 	}

@@ -1,0 +1,124 @@
+package worker
+
+import (
+	"context"
+	"encoding/binary"
+	"io"
+	"log/slog"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/sightline-edge/sightline/agent/internal/wire"
+	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
+	"github.com/sightline-edge/sightline/agent/internal/worker/infer/onnxtest"
+)
+
+// bareSupervisor speaks the protocol without allocating, so that what is counted is the worker's.
+type bareSupervisor struct {
+	conn   net.Conn
+	out    []byte
+	in     []byte
+	header [5]byte
+}
+
+func (b *bareSupervisor) send(kind wire.Kind, m proto.Message) error {
+	out, err := proto.MarshalOptions{}.MarshalAppend(append(b.out[:0], 0, 0, 0, 0, byte(kind)), m)
+	if err != nil {
+		return err
+	}
+	b.out = out
+	binary.LittleEndian.PutUint32(out, uint32(len(out)-4))
+	_, err = b.conn.Write(out)
+	return err
+}
+
+// until skips messages up to one of the kind, and returns its payload.
+func (b *bareSupervisor) until(kind wire.Kind) ([]byte, error) {
+	for {
+		if _, err := io.ReadFull(b.conn, b.header[:]); err != nil {
+			return nil, err
+		}
+		payload := b.in[:binary.LittleEndian.Uint32(b.header[:4])-1]
+		if _, err := io.ReadFull(b.conn, payload); err != nil {
+			return nil, err
+		}
+		if wire.Kind(b.header[4]) == kind {
+			return payload, nil
+		}
+	}
+}
+
+// Camera, scaling, inference, decoding, socket: all of one part, from Inspect to Settle.
+func TestTheSteadyStateAllocatesNothing(t *testing.T) {
+	for name, camera := range map[string]string{
+		"unscaled": "sim:?seed=1&width=64&height=64&prerender=4",
+		"scaled":   "sim:?seed=1&width=320&height=200&prerender=4",
+	} {
+		t.Run(name, func(t *testing.T) {
+			station := simStation(t)
+			station.Camera = camera
+			b := bareStart(t, station)
+			inspect := &wire.Inspect{DeadlineNs: 1 << 62}
+			settle := &wire.Settle{Verdict: "PASS"}
+			part := func() {
+				inspect.Job++
+				settle.Job = inspect.Job
+				require.NoError(t, b.send(wire.KindInspect, inspect))
+				_, err := b.until(wire.KindInspected)
+				require.NoError(t, err)
+				require.NoError(t, b.send(wire.KindSettle, settle))
+			}
+			for range 50 {
+				part()
+			}
+			require.Less(t, testing.AllocsPerRun(500, part), 1.0)
+			in := &wire.Inspected{}
+			require.NoError(t, b.send(wire.KindInspect, inspect))
+			payload, err := b.until(wire.KindInspected)
+			require.NoError(t, err)
+			require.NoError(t, proto.Unmarshal(payload, in))
+			require.Equal(t, wire.Fault_FAULT_NONE, in.GetFault(), in.GetFaultText())
+			require.Len(t, in.GetDetections(), 2)
+		})
+	}
+}
+
+// twoDetections is the output of a model that finds two defects.
+func twoDetections(s infer.Spec, _ <-chan struct{}) error {
+	clear(s.Output)
+	for i, cell := range []int{3, 9} {
+		for row, v := range []float32{float32(16 + 32*i), 32, 10, 10, 0.9} {
+			s.Output[row*onnxtest.Cells+cell] = v
+		}
+	}
+	return nil
+}
+
+func bareStart(t *testing.T, station *wire.StationConfig) *bareSupervisor {
+	t.Helper()
+	ours, theirs := pair(t)
+	require.NoError(t, ours.SetDeadline(time.Now().Add(time.Minute)))
+	b := &bareSupervisor{conn: ours, out: make([]byte, 0, 4096), in: make([]byte, 1<<20)}
+	ended := make(chan error, 1)
+	go func() {
+		ended <- Run(context.WithoutCancel(t.Context()), theirs, Options{
+			Runtime: scripted(twoDetections), Log: slog.New(slog.DiscardHandler),
+		})
+	}()
+	t.Cleanup(func() {
+		require.NoError(t, ours.Close())
+		require.NoError(t, <-ended)
+	})
+	require.NoError(t, b.send(wire.KindConfigure, &wire.Configure{Stations: []*wire.StationConfig{station}}))
+	for state := (&wire.StationState{}); state.GetPhase() != wire.Phase_PHASE_READY; {
+		payload, err := b.until(wire.KindStationState)
+		require.NoError(t, err)
+		state.Reset()
+		require.NoError(t, proto.Unmarshal(payload, state))
+	}
+	return b
+}
