@@ -6,25 +6,85 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"sync"
+	"time"
 
+	"github.com/sightline-edge/sightline/agent/internal/broker"
 	"github.com/sightline-edge/sightline/agent/internal/outbox"
+	"github.com/sightline-edge/sightline/agent/internal/uplink"
 	"github.com/sightline-edge/sightline/agent/topic"
 )
 
-// durable is the way to the cloud: what the stations say goes to disk and from there to the uplink's broker.
+const backlogLook = 10 * time.Millisecond
+
+// durable is the way to the cloud: what the stations say goes to disk, and from there to the uplink's broker.
 type durable struct {
 	outbox *outbox.Outbox
+	conn   *broker.Conn // nil without uplink, as is link
+	link   *uplink.Uplink
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+	log    *slog.Logger
 }
 
-func (a *agent) startDurable(context.Context) error {
+func (a *agent) startDurable(ctx context.Context) error {
 	box, err := outbox.Open(outbox.Options{
 		Dir: filepath.Join(a.cfg.StateDir, "outbox"), MaxBytes: a.cfg.Outbox.MaxBytes, Log: a.log,
 	})
 	if err != nil {
 		return fmt.Errorf("open outbox, check state_dir: %w", err)
 	}
-	a.durable = &durable{outbox: box}
+	ctx, cancel := context.WithCancel(ctx)
+	a.durable = &durable{outbox: box, cancel: cancel, log: a.log}
+	if a.cfg.MQTT.Uplink == "" {
+		a.log.Warn("no uplink is configured: results stay in the outbox until it is full")
+		return nil
+	}
+	return a.durable.startUplink(ctx, a.brokerOptions(a.cfg.MQTT.Uplink, "uplink"))
+}
+
+func (d *durable) startUplink(ctx context.Context, o broker.Options) error {
+	o.CleanSession = true // it only publishes
+	var err error
+	if d.conn, err = broker.Dial(o); err != nil {
+		return fmt.Errorf("uplink broker, check mqtt.uplink: %w", err)
+	}
+	d.link = uplink.New(uplink.Options{Broker: d.conn, Outbox: d.outbox, Log: d.log})
+	d.done.Go(func() {
+		if err := d.link.Run(ctx); err != nil {
+			d.log.ErrorContext(ctx, "uplink ended: results stay in the outbox until the agent is restarted", "error", err)
+		}
+	})
 	return nil
+}
+
+// close sends what a live uplink takes in a moment; the rest is sent after the next start.
+func (d *durable) close(ctx context.Context) {
+	if d.conn != nil {
+		d.drain(ctx)
+	}
+	d.cancel()
+	d.done.Wait()
+	if d.conn != nil {
+		d.conn.Close()
+	}
+	if err := d.outbox.Close(); err != nil {
+		d.log.ErrorContext(ctx, "outbox not closed", "error", err)
+	}
+}
+
+func (d *durable) drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, drain)
+	defer cancel()
+	ticker := time.NewTicker(backlogLook)
+	defer ticker.Stop()
+	for d.conn.Connected() && d.outbox.Stats().Backlog > 0 {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // offer gives a result to the outbox. Rejects outlive accepted parts when the disk is full.
@@ -44,9 +104,3 @@ func (a *agent) announce(place topic.Station, payload []byte) {
 }
 
 func (a *agent) keep(topic.Station, string, int, []byte) error { return errors.New("no evidence store yet") }
-
-func (d *durable) close(_ context.Context, log *slog.Logger) {
-	if err := d.outbox.Close(); err != nil {
-		log.Error("outbox not closed", "error", err)
-	}
-}

@@ -13,7 +13,7 @@ func (a *agent) stop(ctx context.Context) {
 		a.worker.Close()
 	}
 	if a.durable != nil {
-		a.durable.close(ctx, a.log)
+		a.durable.close(ctx)
 	}
 }
 
