@@ -65,7 +65,7 @@ def connect(port):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bundle", type=pathlib.Path, required=True)
-    parser.add_argument("--frames", type=pathlib.Path, required=True, help="folder of PNG images")
+    parser.add_argument("--frames", type=pathlib.Path, required=True, help="folder of PNG frames")
     parser.add_argument("--port", type=int, required=True, help="of the broker on loopback")
     parser.add_argument("--parts", type=int, default=100)
     parser.add_argument("--warmup", type=int, default=10)

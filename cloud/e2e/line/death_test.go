@@ -1,0 +1,77 @@
+package line_test
+
+import (
+	"fmt"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sightline-edge/sightline/agent/event"
+	"github.com/sightline-edge/sightline/cloud/e2e/servers"
+)
+
+// Fault 18.
+func TestWorkerKilledInTheMiddleLeavesEachPartItsOneVerdict(t *testing.T) {
+	for name, signal := range map[string]syscall.Signal{"SIGKILL": syscall.SIGKILL, "SIGSEGV": syscall.SIGSEGV} {
+		t.Run(name, func(t *testing.T) {
+			realServers(t)
+			const deadline = time.Second
+			line := servers.StartMosquitto(t, servers.MosquittoOptions{})
+			agent := startAgent(t, agentConfig{local: line.URL(), camera: "sim:?seed=3", deadline: deadline.String()})
+			p := newPLC(t, line.URL())
+			p.until("TriggerReady", func() bool { return p.ready })
+			sent := 0
+			for range 10 {
+				sent = p.one(sent)
+			}
+			victim := agent.worker(t)
+			require.NotZero(t, victim)
+			p.trigger(fmt.Sprintf("part-%03d", sent)) // open when the worker dies
+			sent++
+			require.NoError(t, syscall.Kill(victim, signal))
+			killed := time.Now()
+			p.until("the open part's verdict", func() bool { return len(p.results) == sent })
+			back := p.recover(&sent, killed)
+			require.Less(t, back, 2*time.Second, "inspecting again within two seconds")
+			require.NotEqual(t, victim, agent.worker(t))
+			for range 10 {
+				sent = p.one(sent)
+			}
+			require.Len(t, p.results, sent)
+			unknown := 0
+			for i, in := range p.results {
+				require.Equal(t, fmt.Sprintf("part-%03d", i), in.PartID)
+				require.Less(t, p.took[in.PartID], deadline+100*time.Millisecond, "a verdict in time")
+				if in.Verdict == event.Unknown {
+					unknown++
+					require.Contains(t, []string{"worker_died", "not_ready"}, in.Reason)
+				}
+			}
+			t.Logf("%d parts, %d UNKNOWN, inspecting again after %s", sent, unknown, back.Round(time.Millisecond))
+		})
+	}
+}
+
+// one triggers a part and waits for its verdict.
+func (p *plc) one(sent int) int {
+	p.t.Helper()
+	p.trigger(fmt.Sprintf("part-%03d", sent))
+	p.until("a verdict", func() bool { return len(p.results) == sent+1 })
+	return sent + 1
+}
+
+// recover triggers parts until one is truly inspected, and returns how long after the kill that was.
+func (p *plc) recover(sent *int, killed time.Time) time.Duration {
+	p.t.Helper()
+	for time.Since(killed) < 10*time.Second {
+		*sent = p.one(*sent)
+		if p.results[*sent-1].Verdict != event.Unknown {
+			break
+		}
+		tick := time.NewTimer(20 * time.Millisecond)
+		<-tick.C
+	}
+	return time.Since(killed)
+}

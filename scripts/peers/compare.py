@@ -1,0 +1,136 @@
+"""Runs Sightline and the plain Python pipeline in turn on the same frames, model, broker and machine.
+
+Prints what each adds to the model's own time, and their ratio; exits with an error when Sightline's share is over its
+limit of a third.
+"""
+
+import argparse
+import contextlib
+import json
+import pathlib
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import cv2
+
+LIMIT = 1 / 3
+
+
+@contextlib.contextmanager
+def mosquitto(folder):
+    """A broker on a free port of loopback."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    config = folder / "mosquitto.conf"
+    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_inflight_messages 0\n")
+    path = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
+    server = subprocess.Popen([path, "-c", str(config)], stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        else:
+            raise RuntimeError("mosquitto does not listen: run scripts/setup")
+        yield port
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def make_frames(simboards, folder, count):
+    """Writes colour PNG frames of 1920x1080, so that both sides start from three channels in memory."""
+    boards = folder / "boards"
+    subprocess.run(
+        [simboards, "-out", boards, "-boards", str(count), "-seed", "7", "-width", "1920", "-height", "1080"],
+        check=True, stderr=subprocess.DEVNULL,
+    )
+    frames = folder / "frames"
+    frames.mkdir()
+    for path in sorted((boards / "images").glob("*_test.jpg")):
+        cv2.imwrite(str(frames / (path.stem + ".png")), cv2.imread(str(path), cv2.IMREAD_COLOR))
+    return frames
+
+
+def ours(args, frames, port, parts):
+    out = subprocess.run(
+        [args.agent, "bench", "--bundle", args.bundle, "--rounds", "0", "--parts", str(parts), "-o", "json",
+         "--camera", f"dir:{frames}?loop=true", "--broker", f"tcp://127.0.0.1:{port}",
+         "--threads", str(args.threads)],
+        check=True, stdout=subprocess.PIPE,
+    ).stdout
+    report = json.loads(out)
+    return report["beyond_model_ms"], report["model_ms_p50"]
+
+
+def theirs(args, frames, port, parts, interval):
+    pipeline = pathlib.Path(__file__).with_name("pipeline.py")
+    out = subprocess.run(
+        [sys.executable, pipeline, "--bundle", args.bundle, "--frames", frames, "--port", str(port),
+         "--parts", str(parts), "--interval", str(interval), "--threads", str(args.threads)],
+        check=True, stdout=subprocess.PIPE,
+    ).stdout
+    report = json.loads(out)
+    beyond = [total - model for total, model in zip(report["total_ms"], report["model_ms"], strict=True)]
+    return beyond, statistics.median(report["model_ms"])
+
+
+def quantile(values, q):
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--agent", default="bin/sightline-agent")
+    parser.add_argument("--simboards", default="bin/simboards")
+    parser.add_argument("--bundle", default="models/pcb-defects")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--parts", type=int, default=60, help="of each side in each round")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("-o", "--output", choices=["table", "json"], default="table")
+    args = parser.parse_args()
+
+    sightline, python, model = [], [], [[], []]
+    with tempfile.TemporaryDirectory(prefix="sightline-peers-") as name:
+        folder = pathlib.Path(name)
+        frames = make_frames(args.simboards, folder, 8)
+        with mosquitto(folder) as port:
+            for number in range(args.rounds):
+                print(f"round {number + 1} of {args.rounds}", file=sys.stderr)
+                beyond, own = ours(args, frames, port, args.parts)
+                sightline += beyond
+                model[0].append(own)
+                beyond, own = theirs(args, frames, port, args.parts, 1.5 * own / 1000)
+                python += beyond
+                model[1].append(own)
+    report = {
+        "parts": len(sightline),
+        "sightline_ms_p50": quantile(sightline, 0.5), "sightline_ms_p99": quantile(sightline, 0.99),
+        "python_ms_p50": quantile(python, 0.5), "python_ms_p99": quantile(python, 0.99),
+        "sightline_model_ms": statistics.median(model[0]), "python_model_ms": statistics.median(model[1]),
+    }
+    report["ratio"] = report["sightline_ms_p50"] / report["python_ms_p50"]
+    report["limit"] = LIMIT
+    if args.output == "json":
+        print(json.dumps(report, indent=2))
+    else:
+        print(f"beyond the model      p50        p99        model\n"
+              f"Sightline        {report['sightline_ms_p50']:7.2f} ms {report['sightline_ms_p99']:7.2f} ms "
+              f"{report['sightline_model_ms']:7.1f} ms\n"
+              f"Python           {report['python_ms_p50']:7.2f} ms {report['python_ms_p99']:7.2f} ms "
+              f"{report['python_model_ms']:7.1f} ms\n"
+              f"ratio of p50     {report['ratio']:7.2f}    limit {LIMIT:.2f}")
+    if report["ratio"] > LIMIT:
+        sys.exit(f"compare: Sightline's own time is over {LIMIT:.2f} of the Python pipeline's")
+
+
+if __name__ == "__main__":
+    main()
