@@ -1,0 +1,176 @@
+package bridge
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"testing"
+	"testing/synctest"
+
+	"github.com/eclipse/paho.mqtt.golang/packets"
+	"github.com/stretchr/testify/require"
+)
+
+// message is a PUBLISH packet of QoS 1.
+func message(t testing.TB, payload []byte) []byte {
+	t.Helper()
+	p, ok := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
+	require.True(t, ok)
+	p.Qos, p.MessageID, p.TopicName, p.Payload = 1, 7, "a/b", payload
+	var b bytes.Buffer
+	require.NoError(t, p.Write(&b))
+	return b.Bytes()
+}
+
+var (
+	pingReq  = []byte{typePingReq << 4, 0}
+	pingResp = []byte{typePingResp << 4, 0}
+)
+
+// socket is a peer that has sent everything already.
+type socket struct {
+	net.Conn
+	in io.Reader
+}
+
+func (s socket) Read(p []byte) (int, error)  { return s.in.Read(p) }
+func (s socket) Write(p []byte) (int, error) { return len(p), nil }
+func (s socket) Close() error                { return nil }
+
+func over(b []byte, g *gate, limit int) *conn {
+	return newConn(socket{in: bytes.NewReader(b)}, g, limit)
+}
+
+func read(t *testing.T, c *conn) packets.ControlPacket {
+	t.Helper()
+	p, err := packets.ReadPacket(c)
+	require.NoError(t, err)
+	return p
+}
+
+func TestPacketsPassUnchanged(t *testing.T) {
+	var all []byte
+	for _, size := range []int{0, 1, 100, 200, 20_000, 3 << 20} {
+		all = append(all, message(t, make([]byte, size))...)
+		all = append(all, pingResp...)
+	}
+	got, err := io.ReadAll(over(all, newGate(1, 1), 4<<20))
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(all, got))
+}
+
+func TestAnEnormousMessageIsCutAndTheNextIsWhole(t *testing.T) {
+	all := append(message(t, make([]byte, 5<<20)), message(t, []byte("next"))...)
+	c := over(all, newGate(1, 1), 1000)
+	first, ok := read(t, c).(*packets.PublishPacket)
+	require.True(t, ok)
+	require.Equal(t, uint16(7), first.MessageID, "it can be acknowledged")
+	require.Len(t, first.Payload, 1000-2-len("a/b")-2)
+	second, ok := read(t, c).(*packets.PublishPacket)
+	require.True(t, ok)
+	require.Equal(t, "next", string(second.Payload))
+}
+
+func TestAClosedGateHoldsMessagesButAnswersPings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(1, 1<<20)
+		c := over(append(message(t, []byte("held")), append(pingResp, message(t, []byte("after"))...)...), g, 1<<20)
+		g.add(10)
+		got := make(chan packets.ControlPacket)
+		go func() {
+			for range 3 {
+				p, err := packets.ReadPacket(c)
+				if err != nil {
+					close(got)
+					return
+				}
+				got <- p
+			}
+		}()
+		synctest.Wait()
+		require.Empty(t, got)
+		_, err := c.Write(pingReq)
+		require.NoError(t, err)
+		require.IsType(t, &packets.PingrespPacket{}, <-got, "answered in the broker's place")
+		synctest.Wait()
+		require.Empty(t, got)
+		g.done(10)
+		held, ok := (<-got).(*packets.PublishPacket)
+		require.True(t, ok)
+		require.Equal(t, "held", string(held.Payload))
+		after, ok := (<-got).(*packets.PublishPacket)
+		require.True(t, ok, "the broker's own answer is swallowed")
+		require.Equal(t, "after", string(after.Payload))
+	})
+}
+
+func TestCloseEndsAReadAtTheGate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(1, 1<<20)
+		g.add(1)
+		c := over(message(t, nil), g, 1<<20)
+		failed := make(chan error, 1)
+		go func() {
+			_, err := c.Read(make([]byte, 1))
+			failed <- err
+		}()
+		synctest.Wait()
+		require.NoError(t, c.Close())
+		require.ErrorIs(t, <-failed, net.ErrClosed)
+		<-c.lost()
+	})
+}
+
+func TestWhatIsNotMQTTIsAnError(t *testing.T) {
+	for name, b := range map[string][]byte{
+		"endless length":         {typePublish << 4, 0xff, 0xff, 0xff, 0xff, 0xff},
+		"enormous control":       {9 << 4, 0xff, 0xff, 0xff, 0x7f},
+		"ends within the header": {typePublish << 4, 0x80},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := io.ReadAll(over(b, newGate(1, 1), 1<<20))
+			require.Error(t, err)
+			require.True(t, errors.Is(err, errFraming) || errors.Is(err, io.ErrUnexpectedEOF))
+		})
+	}
+}
+
+func TestTheGateOpensBelowBothBounds(t *testing.T) {
+	g := newGate(2, 100)
+	isOpen := func() bool {
+		select {
+		case <-g.open():
+			return true
+		default:
+			return false
+		}
+	}
+	require.True(t, isOpen())
+	g.add(100)
+	require.False(t, isOpen(), "bytes")
+	g.add(0)
+	g.done(100)
+	require.True(t, isOpen())
+	g.add(1)
+	require.False(t, isOpen(), "messages")
+	g.done(1)
+	g.done(0)
+	require.True(t, isOpen())
+	count, held := g.held()
+	require.Zero(t, count+held)
+}
+
+func FuzzConn(f *testing.F) {
+	f.Add(message(f, []byte("x")), 4)
+	f.Add(append(message(f, make([]byte, 300)), pingResp...), 64)
+	f.Add([]byte{typePublish << 4, 0xff, 0xff, 0xff, 0xff}, 3)
+	f.Fuzz(func(t *testing.T, b []byte, limit int) {
+		limit = 1 + max(limit, 0)%(1<<16)
+		got, err := io.ReadAll(over(b, newGate(1, 1), limit))
+		require.LessOrEqual(t, len(got), len(b))
+		if err == nil && !bytes.Equal(got, b) {
+			require.Less(t, len(got), len(b), "either whole or cut")
+		}
+	})
+}
