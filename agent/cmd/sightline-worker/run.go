@@ -58,6 +58,13 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 }
 
 func run(args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == "bare" {
+		if err := runBare(args[1:], stdout, stderr); err != nil {
+			fmt.Fprintln(stderr, "sightline-worker bare:", err)
+			return exitFailed
+		}
+		return exitDone
+	}
 	s, err := parse(args, stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return exitDone
