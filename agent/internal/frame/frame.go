@@ -15,9 +15,9 @@ import (
 // maxBytes bounds one picture: 26,754 pixels square in colour. Decoders have tighter bounds of their own.
 const maxBytes = 1 << 31
 
-// Frame is one picture in memory. Pix is interleaved 8-bit samples, Channels per pixel (1 gray, 3 BGR), rows Stride
-// bytes apart. A frame has one owner at a time; the owner hands it back with Release and does not touch it after.
-// Not safe for concurrent use.
+// Frame is one picture in memory. Pix is interleaved 8-bit samples, Channels per pixel (1 gray, 3 BGR),
+// rows Stride bytes apart. A frame has one owner at a time; the owner hands it back with Release and does
+// not touch it after. Not safe for concurrent use.
 type Frame struct {
 	Width, Height, Channels, Stride int
 	Pix                             []byte
@@ -31,7 +31,8 @@ type Frame struct {
 	pool *Pool  // where it returns to
 }
 
-// Truth is a defect that the simulated camera drew. Box is x1, y1, x2, y2 in frame pixels, exclusive at right, bottom.
+// Truth is a defect that the simulated camera drew. Box is x1, y1, x2, y2 in frame pixels, exclusive at
+// right, bottom.
 type Truth struct {
 	Class int
 	Box   [4]float32
@@ -55,7 +56,8 @@ func (f *Frame) Shape(width, height, channels int) error {
 	return nil
 }
 
-// Release hands the frame back to its pool. A frame without pool, or whose pool is closed, gives its memory back.
+// Release hands the frame back to its pool. A frame without pool, or whose pool is closed, gives its memory
+// back.
 func (f *Frame) Release() {
 	f.Truth = f.Truth[:0]
 	if f.pool == nil || !f.pool.put(f) {
@@ -75,9 +77,10 @@ func size(width, height, channels int) (int, error) {
 }
 
 func (f *Frame) grow(n int) error {
+	const protection = syscall.PROT_READ | syscall.PROT_WRITE
 	page := os.Getpagesize()
 	n = (n + page - 1) / page * page
-	mem, err := syscall.Mmap(-1, 0, n, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	mem, err := syscall.Mmap(-1, 0, n, protection, syscall.MAP_ANON|syscall.MAP_PRIVATE)
 	if err != nil {
 		return fmt.Errorf("map %d bytes for a frame (give the machine more memory, or the camera a smaller "+
 			"picture): %w", n, err)

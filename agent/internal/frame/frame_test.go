@@ -40,8 +40,15 @@ func TestShapeGivesWritableMemoryThatIsZero(t *testing.T) {
 func TestShapeRefusesWhatIsNoPicture(t *testing.T) {
 	huge := 1 << 40
 	for _, s := range [][3]int{
-		{0, 1, 1}, {1, 0, 1}, {1, 1, 0}, {-1, 1, 1}, {1, 1, 5}, {65535, 65535, 3},
-		{huge, huge, 3}, {huge, 1, 1}, {1, huge, 4},
+		{0, 1, 1},
+		{1, 0, 1},
+		{1, 1, 0},
+		{-1, 1, 1},
+		{1, 1, 5},
+		{65535, 65535, 3},
+		{huge, huge, 3},
+		{huge, 1, 1},
+		{1, huge, 4},
 	} {
 		var f Frame
 		require.Error(t, f.Shape(s[0], s[1], s[2]), "%v", s)

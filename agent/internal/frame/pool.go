@@ -58,7 +58,8 @@ func (p *Pool) put(f *Frame) bool {
 		return false
 	}
 	if len(p.free) == p.size {
-		panic("frame: released twice") // two owners would share one picture: a part judged by another's pixels
+		// two owners would share one picture: a part judged by another's pixels
+		panic("frame: released twice")
 	}
 	p.free = append(p.free, f)
 	select {

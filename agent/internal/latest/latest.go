@@ -1,4 +1,5 @@
-// Package latest is the one-slot mailbox between a producer that never waits and a consumer that wants the newest.
+// Package latest is the one-slot mailbox between a producer that never waits and a consumer that wants the
+// newest.
 package latest
 
 import (
@@ -6,7 +7,8 @@ import (
 	"sync/atomic"
 )
 
-// Box holds at most one value. Put replaces what is there: newest wins. Safe for one producer and one consumer.
+// Box holds at most one value. Put replaces what is there: newest wins. Safe for one producer and one
+// consumer.
 type Box[T any] struct {
 	slot      atomic.Pointer[T]
 	wake      chan struct{}
@@ -48,8 +50,8 @@ func (b *Box[T]) Take(ctx context.Context) (*T, error) {
 // TryTake takes the value out if there is one, else returns nil.
 func (b *Box[T]) TryTake() *T { return b.slot.Swap(nil) }
 
-// Ready signals at least once after a Put, for a consumer that waits for more than this box. The value may be gone
-// already: TryTake tells.
+// Ready signals at least once after a Put, for a consumer that waits for more than this box. The value may
+// be gone already: TryTake tells.
 func (b *Box[T]) Ready() <-chan struct{} { return b.wake }
 
 // Waiting reports whether a value is there.

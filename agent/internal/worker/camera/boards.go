@@ -10,7 +10,8 @@ import (
 // maxPrerenderBytes bounds the boards kept in memory.
 const maxPrerenderBytes = 1 << 30
 
-// boards is the simulated line. Source is the board's number; with kept boards it begins again after the last.
+// boards is the simulated line. Source is the board's number; with kept boards it begins again after the
+// last.
 type boards struct {
 	opt      sim.Options
 	renderer *sim.Renderer

@@ -1,12 +1,13 @@
-// Package camera takes frames from whatever a station's camera URI names, and goes on doing so when the camera
-// hangs, lies or leaves.
+// Package camera takes frames from whatever a station's camera URI names, and goes on doing so when the
+// camera hangs, lies or leaves.
 //
-// A paced camera runs by its own clock: the newest frame waits in a one-slot mailbox and displaces the one before
-// it. A stepped one (files, folders and boards without a rate) reads its next picture when it is asked for one,
-// and never drops any.
+// A paced camera runs by its own clock: the newest frame waits in a one-slot mailbox and displaces the one
+// before it. A stepped one (files, folders and boards without a rate) reads its next picture when it is
+// asked for one, and never drops any.
 //
-// A read cannot be cancelled once it is in C. Each capture therefore has its own goroutine, and one that misses its
-// time is left behind with the frame that it may still write to. Too many of them, and only a new process helps.
+// A read cannot be cancelled once it is in C. Each capture therefore has its own goroutine, and one that
+// misses its time is left behind with the frame that it may still write to. Too many of them, and only a
+// new process helps.
 package camera
 
 import (
@@ -30,7 +31,8 @@ const (
 	defaultStaleAfter  = 3
 	// maxStuck captures may hang in C at one time; then the process must be replaced.
 	maxStuck = 4
-	// spareFrames are those not in the caller's hands: one being written, one waiting, one with each stuck capture.
+	// spareFrames are those not in the caller's hands: one being written, one waiting, one with each stuck
+	// capture.
 	spareFrames = 2 + maxStuck
 )
 
@@ -49,8 +51,8 @@ var (
 // Options of one camera. The zero value has defaults that are right for a line.
 type Options struct {
 	OpenTimeout time.Duration // until the first frame, default 5 s
-	// ReadTimeout is the longest that a live camera may be silent, default 1 s. A camera with a hardware trigger
-	// is silent while the line stands: give it longer.
+	// ReadTimeout is the longest that a live camera may be silent, default 1 s. A camera with a hardware
+	// trigger is silent while the line stands: give it longer.
 	ReadTimeout time.Duration
 	Frames      int // frames that the caller may hold at one time, default 8
 	// StaleAfter identical pictures in a row a live camera is stale, default 3; negative: never.
@@ -94,8 +96,8 @@ type Camera struct {
 	counts Counts
 }
 
-// Start begins to open the camera and returns at once. It fails only for a URI or options that can never work;
-// a camera that is absent or broken is tried again until Close or the end of ctx.
+// Start begins to open the camera and returns at once. It fails only for a URI or options that can never
+// work; a camera that is absent or broken is tried again until Close or the end of ctx.
 func Start(ctx context.Context, uri string, o Options) (*Camera, error) {
 	s, err := parse(uri)
 	if err != nil {
@@ -117,7 +119,10 @@ func start(ctx context.Context, s spec, o Options, open opener) *Camera {
 		box:  latest.New[shot](), shots: make(chan *shot, shotsInUse),
 		want: make(chan struct{}, 1), change: make(chan struct{}, 1),
 		timer: time.NewTimer(time.Hour), cancel: cancel, done: make(chan struct{}),
-		state: State{Phase: Opening, Reason: "the camera is being opened", Paced: s.paced(), Simulated: s.simulated()},
+		state: State{
+			Phase: Opening, Reason: "the camera is being opened", Paced: s.paced(),
+			Simulated: s.simulated(),
+		},
 	}
 	c.timer.Stop()
 	for range shotsInUse {
@@ -160,8 +165,9 @@ func (c *Camera) State() State {
 	return c.state
 }
 
-// Close ends the camera and waits for its goroutines, but no longer than ReadTimeout for a capture that is in C:
-// that one is abandoned, counted, and returned as an error. Frames that are still out stay valid until released.
+// Close ends the camera and waits for its goroutines, but no longer than ReadTimeout for a capture that is
+// in C: that one is abandoned, counted, and returned as an error. Frames that are still out stay valid
+// until released.
 func (c *Camera) Close() error {
 	c.cancel()
 	<-c.done

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -53,7 +54,7 @@ func picture(n int, f *frame.Frame) error {
 // every is a live camera: a picture each period, in the bubble's time.
 func every(period time.Duration) func(int, *frame.Frame) error {
 	return func(n int, f *frame.Frame) error {
-		time.Sleep(period) //nolint:forbidigo // the bubble's clock, which stands for the camera's
+		pass(period)
 		return picture(n, f)
 	}
 }
@@ -88,12 +89,19 @@ func (s *states) phases() (p []Phase) {
 	return p
 }
 
+// pass lets time go by on the bubble's clock.
+func pass(d time.Duration) {
+	time.Sleep(d) //nolint:forbidigo // takes no time in a bubble
+}
+
 func in(d time.Duration) int64 { return monotime.Now() + int64(d) }
 
 func TestSteppedTakesEachPictureOnceAndThenEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var seen states
-		c := start(t.Context(), steppedSpec, Options{OnState: seen.add}, opens(func(n int, f *frame.Frame) error {
+		c := start(t.Context(), steppedSpec, Options{OnState: seen.add}, opens(func(n int,
+			f *frame.Frame,
+		) error {
 			if n > 5 {
 				return io.EOF
 			}
@@ -125,7 +133,7 @@ func TestSteppedReadsNothingUnasked(t *testing.T) {
 		c := start(t.Context(), steppedSpec, Options{}, opens(func(_ int, f *frame.Frame) error {
 			return picture(int(n.Add(1)), f)
 		}))
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		require.Zero(t, n.Load())
 		require.NoError(t, c.Close())
 	})
@@ -133,7 +141,8 @@ func TestSteppedReadsNothingUnasked(t *testing.T) {
 
 func TestSteppedFrameThatCameTooLateWaitsForTheNextCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := start(t.Context(), steppedSpec, Options{ReadTimeout: time.Second}, opens(every(100*time.Millisecond)))
+		c := start(t.Context(), steppedSpec, Options{ReadTimeout: time.Second},
+			opens(every(100*time.Millisecond)))
 		for range 3 {
 			_, err := c.Next(t.Context(), 0, in(10*time.Millisecond))
 			require.ErrorIs(t, err, ErrDeadline)
@@ -152,7 +161,7 @@ func TestSteppedFrameThatCameTooLateWaitsForTheNextCall(t *testing.T) {
 func TestPacedNewestWinsAndEveryFrameIsAccountedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := start(t.Context(), liveSpec, Options{}, opens(every(10*time.Millisecond)))
-		time.Sleep(105 * time.Millisecond)
+		pass(105 * time.Millisecond)
 		synctest.Wait()
 		require.Equal(t, Counts{Captured: 10, Displaced: 9, Waiting: 1}, c.Counts())
 		f, err := c.Next(t.Context(), 0, 0)
@@ -170,7 +179,7 @@ func TestPacedNewestWinsAndEveryFrameIsAccountedFor(t *testing.T) {
 func TestFrameExposedBeforeTheTriggerIsPassedOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := start(t.Context(), liveSpec, Options{}, opens(every(10*time.Millisecond)))
-		time.Sleep(15 * time.Millisecond)
+		pass(15 * time.Millisecond)
 		synctest.Wait()
 		trigger := monotime.Now()
 		f, err := c.Next(t.Context(), trigger, in(time.Second))
@@ -229,7 +238,7 @@ func TestAbsentCameraSaysWhyAtOnce(t *testing.T) {
 func TestCameraThatStillOpensSaysSoAtTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := start(t.Context(), liveSpec, Options{}, func() (source, error) {
-			time.Sleep(2 * time.Second)
+			pass(2 * time.Second)
 			return &reads{read: every(time.Millisecond)}, nil
 		})
 		_, err := c.Next(t.Context(), 0, in(50*time.Millisecond))
@@ -250,7 +259,7 @@ func TestFault13UnpluggedCameraIsBackWithinTwoSecondsOfItsReturn(t *testing.T) {
 				var plugged atomic.Bool
 				plugged.Store(true)
 				c := start(t.Context(), liveSpec, Options{}, func() (source, error) {
-					time.Sleep(200 * time.Millisecond) // what an open takes
+					pass(200 * time.Millisecond) // what an open takes
 					if !plugged.Load() {
 						return nil, errors.New("no such device")
 					}
@@ -265,7 +274,7 @@ func TestFault13UnpluggedCameraIsBackWithinTwoSecondsOfItsReturn(t *testing.T) {
 				require.NoError(t, err)
 				f.Release()
 				plugged.Store(false)
-				time.Sleep(away)
+				pass(away)
 				synctest.Wait()
 				require.Equal(t, Failed, c.State().Phase)
 				plugged.Store(true)
@@ -303,7 +312,7 @@ func TestFault13HungReadIsReplaced(t *testing.T) {
 				closed: func() { closed.Add(1) },
 			}, nil
 		})
-		time.Sleep(25 * time.Millisecond)
+		pass(25 * time.Millisecond)
 		hung := time.Now()
 		trigger := monotime.Now()
 		f, err := c.Next(t.Context(), trigger, in(time.Minute))
@@ -358,7 +367,7 @@ func TestFourCapturesThatHangExhaustTheCamera(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				release := make(chan struct{})
 				c := start(t.Context(), liveSpec, Options{OpenTimeout: time.Second}, open(release))
-				time.Sleep(30 * time.Second)
+				pass(30 * time.Second)
 				synctest.Wait()
 				require.Equal(t, Exhausted, c.State().Phase)
 				require.Contains(t, c.State().Reason, "worker process must be replaced")
@@ -377,22 +386,24 @@ func TestFourCapturesThatHangExhaustTheCamera(t *testing.T) {
 func TestCaptureThatComesBackDoesNotCountTowardsExhaustion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := start(t.Context(), liveSpec, Options{OpenTimeout: time.Second}, func() (source, error) {
-			time.Sleep(2 * time.Second)
+			pass(2 * time.Second)
 			return nil, errors.New("timed out")
 		})
-		time.Sleep(5 * time.Minute)
+		pass(5 * time.Minute)
 		synctest.Wait()
 		require.Equal(t, Failed, c.State().Phase)
 		require.Greater(t, c.Counts().HungCaptures, uint64(maxStuck))
 		_ = c.Close()
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 	})
 }
 
 func TestCloseDoesNotWaitForAHungCapture(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		c := start(t.Context(), liveSpec, Options{ReadTimeout: time.Second}, opens(func(n int, f *frame.Frame) error {
+		c := start(t.Context(), liveSpec, Options{ReadTimeout: time.Second}, opens(func(n int,
+			f *frame.Frame,
+		) error {
 			if n == 2 {
 				<-release
 			}
@@ -413,7 +424,7 @@ func TestCloseWaitsForACaptureThatComesBack(t *testing.T) {
 		c := start(t.Context(), liveSpec, Options{}, func() (source, error) {
 			return &reads{read: every(300 * time.Millisecond), closed: func() { closed.Store(true) }}, nil
 		})
-		time.Sleep(400 * time.Millisecond)
+		pass(400 * time.Millisecond)
 		require.NoError(t, c.Close())
 		require.True(t, closed.Load())
 		require.Zero(t, c.Counts().HungCaptures)
@@ -424,8 +435,10 @@ func TestCloseWaitsForACaptureThatComesBack(t *testing.T) {
 func TestFault14SameFrameRepeatedIsStaleWithinThreeFrames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var seen states
-		c := start(t.Context(), liveSpec, Options{OnState: seen.add}, opens(func(n int, f *frame.Frame) error {
-			time.Sleep(10 * time.Millisecond)
+		c := start(t.Context(), liveSpec, Options{OnState: seen.add}, opens(func(n int,
+			f *frame.Frame,
+		) error {
+			pass(10 * time.Millisecond)
 			switch {
 			case n > 3 && n < 10:
 				return picture(3, f) // frozen: 3 to 9 are the same
@@ -443,11 +456,14 @@ func TestFault14SameFrameRepeatedIsStaleWithinThreeFrames(t *testing.T) {
 				require.True(t, c.State().Stale)
 				continue
 			}
-			got = append(got, fmt.Sprint(f.Pix[0]))
+			got = append(got, strconv.Itoa(int(f.Pix[0])))
 			require.False(t, c.State().Stale)
 			f.Release()
 		}
-		require.Equal(t, []string{"1", "2", "3", "3", "stale", "stale", "stale", "stale", "stale", "10", "11", "12"}, got)
+		require.Equal(t, []string{
+			"1", "2", "3", "3", "stale", "stale", "stale", "stale", "stale", "10",
+			"11", "12",
+		}, got)
 		n := c.Counts()
 		require.EqualValues(t, 5, n.StaleFrames)
 		require.EqualValues(t, 7, n.Captured)
@@ -485,7 +501,7 @@ func TestFolderOfBadPicturesAtARateIsReadAtThatRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := spec{kind: kindDir, rate: 10, loop: true, shown: "dir:bad"}
 		c := start(t.Context(), s, Options{}, opens(func(int, *frame.Frame) error { return ErrBadFrame }))
-		time.Sleep(time.Second + time.Millisecond)
+		pass(time.Second + time.Millisecond)
 		synctest.Wait()
 		require.InDelta(t, 11, c.Counts().BadFrames, 1)
 		require.NoError(t, c.Close())
@@ -504,7 +520,7 @@ func TestCallerThatHoldsEverythingStopsNeitherDriverNorItself(t *testing.T) {
 		_, err := c.Next(t.Context(), 0, in(time.Second))
 		require.ErrorIs(t, err, ErrDeadline)
 		before := c.Counts().Captured
-		time.Sleep(time.Second)
+		pass(time.Second)
 		synctest.Wait()
 		require.Greater(t, c.Counts().Captured, before+90, "the driver's queue does not age")
 		for i, f := range held {
@@ -558,7 +574,9 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 	for name, s := range map[string]spec{"stepped": steppedSpec, "paced": liveSpec} {
 		t.Run(name, func(t *testing.T) {
 			var n atomic.Int64
-			c := start(t.Context(), s, Options{ReadTimeout: 10 * time.Second}, opens(func(_ int, f *frame.Frame) error {
+			c := start(t.Context(), s, Options{ReadTimeout: 10 * time.Second}, opens(func(_ int,
+				f *frame.Frame,
+			) error {
 				return picture(int(n.Add(1)), f)
 			}))
 			allocs := testing.AllocsPerRun(500, func() {

@@ -23,6 +23,7 @@ func (c *Camera) run(ctx context.Context) {
 	watch := newStale(c.opt.StaleAfter)
 	wait := firstWait
 	for worked := false; ; {
+		began := time.Now()
 		s := session{c: c, stale: watch, again: worked}
 		err := s.run(ctx)
 		switch {
@@ -40,9 +41,9 @@ func (c *Camera) run(ctx context.Context) {
 		}
 		c.enter(Failed, err.Error())
 		if s.worked {
-			worked, wait = true, firstWait
+			worked, wait, began = true, firstWait, time.Now()
 		}
-		if !pause(ctx, wait) {
+		if !pause(ctx, wait-time.Since(began)) { // a timeout is a wait, too
 			return
 		}
 		wait = min(2*wait, longest)

@@ -23,8 +23,8 @@ const (
 	propReadTimeout = gocv.VideoCaptureProperties(54)
 )
 
-// video reads through OpenCV. The pixels are written into the frames' own memory, to which it keeps one Mat header
-// for each frame of the pool.
+// video reads through OpenCV. The pixels are written into the frames' own memory, to which it keeps one Mat
+// header for each frame of the pool.
 type video struct {
 	capture *gocv.VideoCapture
 	heads   map[*byte]*head
@@ -49,7 +49,8 @@ func openDevice(s spec) (source, error) {
 	c, err := gocv.OpenVideoCaptureWithAPI(s.target, gocv.VideoCaptureV4L2)
 	if err != nil {
 		closeCapture(c)
-		return nil, fmt.Errorf("%s does not open as a video capture device; is another program using it?", s.target)
+		return nil, fmt.Errorf("%s does not open as a video capture device; is another program using it?",
+			s.target)
 	}
 	if s.fourcc != "" {
 		c.Set(gocv.VideoCaptureFOURCC, c.ToCodec(s.fourcc))
@@ -73,20 +74,23 @@ func openPipeline(s spec) (source, error) {
 	c, err := gocv.OpenVideoCaptureWithAPI(s.target, gocv.VideoCaptureGstreamer)
 	if err != nil {
 		closeCapture(c)
-		return nil, errors.New("the GStreamer pipeline does not start; try it with gst-launch-1.0, fakesink in place " +
+		return nil, errors.New("the GStreamer pipeline does not start; try it with gst-launch-1.0, " +
+			"fakesink in place " +
 			"of appsink")
 	}
 	return newVideo(c, stopped, ""), nil
 }
 
 func openNetwork(s spec, open, read time.Duration) (source, error) {
-	c, err := gocv.OpenVideoCaptureWithAPIParams(s.target, gocv.VideoCaptureFFmpeg, []gocv.VideoCaptureProperties{
-		propOpenTimeout, gocv.VideoCaptureProperties(milliseconds(open)),
-		propReadTimeout, gocv.VideoCaptureProperties(milliseconds(read)),
-	})
+	c, err := gocv.OpenVideoCaptureWithAPIParams(s.target, gocv.VideoCaptureFFmpeg,
+		[]gocv.VideoCaptureProperties{
+			propOpenTimeout, gocv.VideoCaptureProperties(milliseconds(open)),
+			propReadTimeout, gocv.VideoCaptureProperties(milliseconds(read)),
+		})
 	if err != nil {
 		closeCapture(c)
-		return nil, fmt.Errorf("%s does not open; check the address, the password and that the camera is on the network",
+		return nil, fmt.Errorf("%s does not open; check the address, the password and that the camera "+
+			"is on the network",
 			s.shown)
 	}
 	return newVideo(c, stopped, ""), nil
@@ -100,7 +104,8 @@ func openVideo(s spec) (source, error) {
 	c, err := gocv.OpenVideoCaptureWithAPI(s.target, gocv.VideoCaptureFFmpeg)
 	if err != nil {
 		closeCapture(c)
-		return nil, fmt.Errorf("%s is neither an image (JPEG, PNG, BMP, TIFF) nor a video that FFmpeg reads", s.target)
+		return nil, fmt.Errorf("%s is neither an image (JPEG, PNG, BMP, TIFF) nor a video that FFmpeg reads",
+			s.target)
 	}
 	v := newVideo(c, nil, info.Name())
 	v.last = func() error { return v.rewind(s.loop) }
@@ -144,7 +149,7 @@ func (v *video) Read(f *frame.Frame) error {
 		return err
 	}
 	if !v.capture.Read(&h.mat) {
-		if err := v.last(); err != nil {
+		if err = v.last(); err != nil {
 			return err
 		}
 		return v.first(f)
@@ -176,11 +181,14 @@ func (v *video) adopt(f *frame.Frame, m *gocv.Mat) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("read a picture's memory: %w", err)
-	case m.Type() != gocv.MatTypeCV8UC1 && m.Type() != gocv.MatTypeCV8UC3 || len(pix) != s.width*s.height*s.channels:
-		return fmt.Errorf("the camera gives pictures of type %v; only 8-bit gray and BGR can be used (in a gst "+
+	case m.Type() != gocv.MatTypeCV8UC1 && m.Type() != gocv.MatTypeCV8UC3 ||
+		len(pix) != s.width*s.height*s.channels:
+		return fmt.Errorf("the camera gives pictures of type %v; only 8-bit gray and BGR can be used "+
+			"(in a gst "+
 			"pipeline: videoconvert ! video/x-raw,format=BGR ! appsink)", m.Type())
 	case s.width > maxSide || s.height > maxSide:
-		return fmt.Errorf("the camera gives %dx%d pixels; at most %d a side are used", s.width, s.height, maxSide)
+		return fmt.Errorf("the camera gives %dx%d pixels; at most %d a side are used", s.width, s.height,
+			maxSide)
 	}
 	if err := f.Shape(s.width, s.height, s.channels); err != nil {
 		return err

@@ -7,9 +7,9 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/frame"
 )
 
-// decode fills f with an image file: gray stays one channel, anything else becomes BGR. 16-bit samples lose their
-// lower byte, alpha is dropped, an EXIF orientation is not applied. f is untouched when there is an error, which
-// wraps ErrBadFrame. The decoders are Go's own: no hostile file reaches C.
+// decode fills f with an image file: gray stays one channel, anything else becomes BGR. 16-bit samples lose
+// their lower byte, alpha is dropped, an EXIF orientation is not applied. f is untouched when there is an
+// error, which wraps ErrBadFrame. The decoders are Go's own: no hostile file reaches C.
 func decode(f *frame.Frame, data []byte, l limits) error {
 	img, err := l.decode(data)
 	if err != nil {
@@ -27,7 +27,7 @@ func (l limits) decode(data []byte) (image.Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read its header: %w", err)
 	}
-	if err := l.check(kind, c, data); err != nil {
+	if err = l.check(kind, c, data); err != nil {
 		return nil, err
 	}
 	if kind == formatJPEG && !ended(data) {
@@ -38,7 +38,8 @@ func (l limits) decode(data []byte) (image.Image, error) {
 		return nil, fmt.Errorf("decode it: %w", err)
 	}
 	if b := img.Bounds(); b.Dx() != c.Width || b.Dy() != c.Height {
-		return nil, fmt.Errorf("its header claims %dx%d pixels, but it has %dx%d", c.Width, c.Height, b.Dx(), b.Dy())
+		return nil, fmt.Errorf("its header claims %dx%d pixels, but it has %dx%d", c.Width, c.Height, b.Dx(),
+			b.Dy())
 	}
 	return img, nil
 }

@@ -2,9 +2,10 @@ package camera
 
 import "github.com/sightline-edge/sightline/agent/internal/frame"
 
-// deliver puts f into the mailbox and returns an empty frame for the next read, or nil when a stepped source has
-// to wait for one. A paced source never waits, else its driver's queue would age and an old exposure be taken
-// for a new one: when the caller holds more frames than it said, f itself is the one displaced.
+// deliver puts f into the mailbox and returns an empty frame for the next read, or nil when a stepped
+// source has to wait for one. A paced source never waits, else its driver's queue would age and an old
+// exposure be taken for a new one: when the caller holds more frames than it said, f itself is the one
+// displaced.
 func (c *Camera) deliver(f *frame.Frame) *frame.Frame {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -90,21 +90,24 @@ func (f format) decode(data []byte) (image.Image, error) {
 	}
 }
 
-// A byte of a file cannot hold more than this: deflate reaches 1032 bytes; a block of 64 pixels takes a bit or more
-// in each scan of a JPEG; one byte of a bilevel TIFF may stand for many lines, so that only the general bounds hold.
+// A byte of a file cannot hold more than this: deflate reaches 1032 bytes; a block of 64 pixels takes a bit
+// or more in each scan of a JPEG; one byte of a bilevel TIFF may stand for many lines, so that only the
+// general bounds hold.
 const (
 	deflateRatio = 1040
 	jpegRatio    = 1024 // pixels
 )
 
-// check refuses what is too large, and what claims more pixels than its bytes can hold: a truncated or hostile file.
+// check refuses what is too large, and what claims more pixels than its bytes can hold: a truncated or
+// hostile file.
 func (l limits) check(f format, c image.Config, data []byte) error {
 	pixels, size := int64(c.Width)*int64(c.Height), int64(len(data))
 	switch {
 	case c.Width <= 0 || c.Height <= 0:
 		return fmt.Errorf("its header claims %dx%d pixels", c.Width, c.Height)
 	case c.Width > l.side || c.Height > l.side:
-		return fmt.Errorf("its header claims %dx%d pixels; at most %d a side are decoded", c.Width, c.Height, l.side)
+		return fmt.Errorf("its header claims %dx%d pixels; at most %d a side are decoded", c.Width, c.Height,
+			l.side)
 	case pixels > l.pixels:
 		return fmt.Errorf("its header claims %.1f megapixels; at most %.1f are decoded (option max_mpx)",
 			float64(pixels)/1e6, float64(l.pixels)/1e6)
@@ -112,7 +115,8 @@ func (l limits) check(f format, c image.Config, data []byte) error {
 		return fmt.Errorf("its %d pixels decode to more than %d bytes", pixels, int64(maxDecoded))
 	case f == formatPNG && pixels*pngBits(data)/8 > size*deflateRatio,
 		f == formatJPEG && pixels > size*jpegRatio:
-		return fmt.Errorf("its header claims %dx%d pixels, which %d bytes cannot hold", c.Width, c.Height, size)
+		return fmt.Errorf("its header claims %dx%d pixels, which %d bytes cannot hold", c.Width, c.Height,
+			size)
 	default:
 		return nil
 	}
@@ -154,8 +158,8 @@ func pngBits(data []byte) int64 {
 	}
 }
 
-// ended reports whether a JPEG has its end marker, behind which cameras may leave padding or data of their own.
-// Decoders in C fill up what is missing with pixels of the picture before.
+// ended reports whether a JPEG has its end marker, behind which cameras may leave padding or data of their
+// own. Decoders in C fill up what is missing with pixels of the picture before.
 func ended(data []byte) bool {
 	at := bytes.LastIndex(data, []byte{0xff, 0xd9})
 	scan := bytes.Index(data, []byte{0xff, 0xda})

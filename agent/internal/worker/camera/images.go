@@ -43,7 +43,7 @@ func (i *images) head(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	head := make([]byte, 16)
 	n, err := io.ReadFull(f, head)
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
@@ -55,7 +55,10 @@ func (i *images) head(name string) ([]byte, error) {
 // openFolder reads the images of a folder in the order of their names.
 func openFolder(s spec) (source, error) {
 	i := &images{
-		list: func() ([]string, error) { return listImages(s.target, s.glob) }, limits: s.limits, loop: s.loop,
+		list: func() ([]string, error) {
+			return listImages(s.target,
+				s.glob)
+		}, limits: s.limits, loop: s.loop,
 	}
 	var err error
 	i.names, err = i.list()
@@ -139,7 +142,7 @@ func (i *images) load(name string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	if size > i.limits.bytes {
 		return fmt.Errorf("it has %d bytes; at most %d are read", size, i.limits.bytes)
 	}

@@ -23,10 +23,11 @@ type shot struct {
 
 // Next returns one frame, which the caller releases.
 //
-// Of a paced camera it is the newest one exposed at or after notBeforeNs, else the first that comes; of a stepped
-// one the next in order. Both times are CLOCK_MONOTONIC; deadlineNs 0 is none. With a deadline, a camera that has
-// failed answers ErrNoFrame at once; without one, Next waits for its return. A stepped frame that came too late
-// for one call waits for the next. One caller at a time; no allocation unless something is wrong.
+// Of a paced camera it is the newest one exposed at or after notBeforeNs, else the first that comes; of a
+// stepped one the next in order. Both times are CLOCK_MONOTONIC; deadlineNs 0 is none. With a deadline, a
+// camera that has failed answers ErrNoFrame at once; without one, Next waits for its return. A stepped
+// frame that came too late for one call waits for the next. One caller at a time; no allocation unless
+// something is wrong.
 func (c *Camera) Next(ctx context.Context, notBeforeNs, deadlineNs int64) (*frame.Frame, error) {
 	expired, ok := c.arm(deadlineNs)
 	if !ok {
@@ -34,7 +35,8 @@ func (c *Camera) Next(ctx context.Context, notBeforeNs, deadlineNs int64) (*fram
 	}
 	defer c.timer.Stop()
 	for {
-		s := c.State() // before the mailbox: the last frame is put there before the state says that it was the last
+		// before the mailbox: the last frame is put there before the state says that it was the last
+		s := c.State()
 		if f, err := c.take(notBeforeNs); f != nil || err != nil {
 			return f, err
 		}

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// openSource opens what the URI names. It runs on the capture's goroutine and may block for as long as a driver does.
+// openSource opens what the URI names. It runs on the capture's goroutine and may block for as long as a
+// driver does.
 func openSource(s spec, o Options) (source, error) {
 	switch s.kind {
 	case kindV4L2:
@@ -37,7 +38,8 @@ func (s *spec) supported() error {
 }
 
 // errNoVideo is for builds without OpenCV.
-var errNoVideo = errors.New("this worker was built without OpenCV, which v4l2, gst, rtsp and video files need; " +
+var errNoVideo = errors.New("this worker was built without OpenCV, which v4l2, gst, rtsp and video " +
+	"files need; " +
 	"use a worker built with it (make worker)")
 
 func checkDevice(path string) error {

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// query is the part of a URI after its first question mark. It remembers which keys were asked for, so that any
-// other can be refused with the list of those that exist.
+// query is the part of a URI after its first question mark. It remembers which keys were asked for, so that
+// any other can be refused with the list of those that exist.
 type query struct {
 	values url.Values
 	known  []string
@@ -21,7 +21,7 @@ type query struct {
 // options splits what follows the scheme. The path is literal: nothing in it is decoded.
 func options(rest string) (path string, q *query, err error) {
 	path, raw, _ := strings.Cut(rest, "?")
-	if strings.HasPrefix(path, "///") { // file:///data/board.png
+	if strings.HasPrefix(path, "///") { // as URLs of files begin
 		path = path[2:]
 	}
 	values, err := url.ParseQuery(raw)

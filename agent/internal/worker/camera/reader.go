@@ -15,8 +15,8 @@ const (
 	abandoned
 )
 
-// reader owns one source. Every call into the source happens on the reader's goroutine, so that a call that never
-// returns costs a goroutine and not the camera. At most one job is under way.
+// reader owns one source. Every call into the source happens on the reader's goroutine, so that a call that
+// never returns costs a goroutine and not the camera. At most one job is under way.
 type reader struct {
 	jobs  chan *frame.Frame // closed by the camera: no more
 	done  chan reading      // room for one: the reader never waits here, nor misses the camera's absence
@@ -34,7 +34,8 @@ type reading struct {
 
 func startReader(open opener, stuck *atomic.Int32) *reader {
 	r := &reader{
-		jobs: make(chan *frame.Frame, 1), done: make(chan reading, 1), gone: make(chan struct{}), stuck: stuck,
+		jobs: make(chan *frame.Frame, 1), done: make(chan reading,
+			1), gone: make(chan struct{}), stuck: stuck,
 	}
 	go r.run(open)
 	return r
@@ -71,7 +72,8 @@ func (r *reader) finish() {
 	close(r.gone)
 }
 
-// stop ends the reader and waits for it as long as grace. It reports false when the reader had to be abandoned.
+// stop ends the reader and waits for it as long as grace. It reports false when the reader had to be
+// abandoned.
 func (r *reader) stop(grace time.Duration) bool {
 	close(r.jobs)
 	t := time.NewTimer(grace)

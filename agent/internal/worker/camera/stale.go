@@ -15,8 +15,8 @@ const (
 // stale finds a camera that repeats itself. The noise of a live sensor differs from exposure to exposure even
 // when nothing moves, so that an exact repetition means a frozen sensor, driver or encoder.
 //
-// A sample is compared always; all pixels only when it repeats, so that a binarized picture whose difference lies
-// between the stripes is not taken for a repetition. Not safe for concurrent use.
+// A sample is compared always; all pixels only when it repeats, so that a binarized picture whose
+// difference lies between the stripes is not taken for a repetition. Not safe for concurrent use.
 type stale struct {
 	after  int // identical pictures in a row; negative: never
 	seed   maphash.Seed

@@ -41,7 +41,8 @@ type State struct {
 	Reconnects int64
 }
 
-// enter changes the phase. Only the camera's own goroutine calls it, so that OnState sees the changes in order.
+// enter changes the phase. Only the camera's own goroutine calls it, so that OnState sees the changes in
+// order.
 func (c *Camera) enter(p Phase, reason string) {
 	c.mu.Lock()
 	s := c.state
@@ -86,7 +87,8 @@ func (c *Camera) announce(s State) {
 	if s.Phase == Failed || s.Phase == Exhausted || s.Stale {
 		say = c.log.Warn
 	}
-	say("camera state", "phase", s.Phase.String(), "reason", s.Reason, "stale", s.Stale, "reconnects", s.Reconnects)
+	say("camera state", "phase", s.Phase.String(), "reason", s.Reason, "stale", s.Stale, "reconnects",
+		s.Reconnects)
 	if c.opt.OnState != nil {
 		c.opt.OnState(s)
 	}

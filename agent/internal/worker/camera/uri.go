@@ -114,7 +114,8 @@ func (s *spec) parseGst(pipeline string) error {
 	last := strings.TrimSpace(pipeline[strings.LastIndex(pipeline, "!")+1:])
 	element, _, _ := strings.Cut(last, " ")
 	if element != "appsink" || !strings.Contains(pipeline, "!") {
-		return fmt.Errorf("the gst pipeline must end in appsink (… ! appsink drop=1 max-buffers=1); it ends in %q", last)
+		return fmt.Errorf("the gst pipeline must end in appsink (… ! appsink drop=1 max-buffers=1); it "+
+			"ends in %q", last)
 	}
 	first, _, _ := strings.Cut(pipeline, " ")
 	s.kind, s.target, s.shown = kindGst, pipeline, "gst:"+first // properties may hold a password
@@ -124,7 +125,8 @@ func (s *spec) parseGst(pipeline string) error {
 func (s *spec) parseRTSP(uri string) error {
 	u, err := url.Parse(uri)
 	if err != nil || u.Host == "" {
-		return errors.New("rtsp needs an address, such as rtsp://192.168.1.20:554/stream1; this one cannot be read " +
+		return errors.New("rtsp needs an address, such as rtsp://192.168.1.20:554/stream1; this one " +
+			"cannot be read " +
 			"(special characters of a password are written %XX)")
 	}
 	s.kind, s.target, s.shown = kindRTSP, uri, u.Redacted()
@@ -186,7 +188,8 @@ func (s *spec) parseSim(rest string) error {
 		return fmt.Errorf("%w (and prerender, the number of boards kept in memory)", err)
 	}
 	if bytes := int64(s.prerender) * int64(s.board.Width) * int64(s.board.Height); bytes > maxPrerenderBytes {
-		return fmt.Errorf("prerender needs %d bytes for its boards; at most %d are kept", bytes, maxPrerenderBytes)
+		return fmt.Errorf("prerender needs %d bytes for its boards; at most %d are kept", bytes,
+			maxPrerenderBytes)
 	}
 	return nil
 }

@@ -14,12 +14,17 @@ func TestURIs(t *testing.T) {
 		rate               float64
 		paced              bool
 	}{
-		{uri: "v4l2:/dev/video3?width=1920&height=1080&fps=30&fourcc=MJPG", target: "/dev/video3", kind: kindV4L2, paced: true},
+		{
+			uri: "v4l2:/dev/video3?width=1920&height=1080&fps=30&fourcc=MJPG", target: "/dev/video3",
+			kind: kindV4L2, paced: true,
+		},
 		{uri: "v4l2:2", target: "/dev/video2", kind: kindV4L2, paced: true},
 		{
-			uri:    "gst:rtspsrc location=rtsp://10.0.0.1 user-pw=secret ! decodebin ! appsink drop=1 max-buffers=1",
-			target: "rtspsrc location=rtsp://10.0.0.1 user-pw=secret ! decodebin ! appsink drop=1 max-buffers=1",
-			shown:  "gst:rtspsrc", kind: kindGst, paced: true,
+			uri: "gst:rtspsrc location=rtsp://10.0.0.1 user-pw=secret ! decodebin ! appsink drop=1 " +
+				"max-buffers=1",
+			target: "rtspsrc location=rtsp://10.0.0.1 user-pw=secret ! decodebin ! appsink drop=1 " +
+				"max-buffers=1",
+			shown: "gst:rtspsrc", kind: kindGst, paced: true,
 		},
 		{
 			uri: "rtsp://admin:secret@10.0.0.1:554/s1?channel=1", target: "rtsp://admin:secret@10.0.0.1:554/s1?channel=1",
@@ -27,12 +32,21 @@ func TestURIs(t *testing.T) {
 		},
 		{uri: "file:/data/board.png", target: "/data/board.png", kind: kindFile},
 		{uri: "file:///data/board.png", target: "/data/board.png", kind: kindFile},
-		{uri: "file:line.mp4?rate=12.5&loop=true", target: "line.mp4", kind: kindFile, rate: 12.5, paced: true},
+		{
+			uri: "file:line.mp4?rate=12.5&loop=true", target: "line.mp4", kind: kindFile, rate: 12.5,
+			paced: true,
+		},
 		{uri: "dir:/data/boards?glob=*_test.jpg&loop=true", target: "/data/boards", kind: kindDir},
-		{uri: "dir:/data/boards?rate=5&max_mpx=20", target: "/data/boards", kind: kindDir, rate: 5, paced: true},
+		{
+			uri: "dir:/data/boards?rate=5&max_mpx=20", target: "/data/boards", kind: kindDir, rate: 5,
+			paced: true,
+		},
 		{uri: "dir:/data/boards?rate=0", target: "/data/boards", kind: kindDir},
 		{uri: "sim:", kind: kindSim},
-		{uri: "sim:?seed=7&defects=1.5&clean=0.5&rate=5&width=1920&height=1080&prerender=8", kind: kindSim, rate: 5, paced: true},
+		{
+			uri: "sim:?seed=7&defects=1.5&clean=0.5&rate=5&width=1920&height=1080&prerender=8", kind: kindSim,
+			rate: 5, paced: true,
+		},
 	} {
 		t.Run(tt.uri, func(t *testing.T) {
 			s, err := parse(tt.uri)
@@ -60,22 +74,26 @@ func TestURIOptionsReachTheirPlaces(t *testing.T) {
 	require.Equal(t, []any{1920, 1080, 29.97, "YUYV"}, []any{s.width, s.height, s.fps, s.fourcc})
 	s, err = parse("sim:?width=128&height=96&seed=9&prerender=3")
 	require.NoError(t, err)
-	require.Equal(t, []any{128, 96, uint64(9), 3}, []any{s.board.Width, s.board.Height, s.board.Seed, s.prerender})
+	require.Equal(t, []any{128, 96, uint64(9), 3}, []any{
+		s.board.Width, s.board.Height, s.board.Seed,
+		s.prerender,
+	})
 }
 
 func TestURIsThatCanNeverWork(t *testing.T) {
 	for uri, want := range map[string]string{
-		"":                                 `"" is no kind of camera; there are v4l2:`,
-		"/dev/video0":                      "is no kind of camera",
-		"http://cam/stream":                `"http" is no kind of camera`,
-		"usb:0":                            `"usb" is no kind of camera`,
-		"v4l2:":                            "needs a device",
-		"v4l2:/etc/passwd":                 "needs a device",
-		"v4l2:/dev/video0?widht=1":         `unknown option "widht"; there are width, height, fps, fourcc`,
-		"v4l2:/dev/video0?width=0":         `width is "0"; it must be a whole number from 1 to 16384`,
-		"v4l2:/dev/video0?fourcc=MJPEG":    "four letters",
-		"gst:videotestsrc":                 "must end in appsink",
-		"gst:videotestsrc ! autovideosink": `must end in appsink (… ! appsink drop=1 max-buffers=1); it ends in "autovideosink"`,
+		"":                              `"" is no kind of camera; there are v4l2:`,
+		"/dev/video0":                   "is no kind of camera",
+		"http://cam/stream":             `"http" is no kind of camera`,
+		"usb:0":                         `"usb" is no kind of camera`,
+		"v4l2:":                         "needs a device",
+		"v4l2:/etc/passwd":              "needs a device",
+		"v4l2:/dev/video0?widht=1":      `unknown option "widht"; there are width, height, fps, fourcc`,
+		"v4l2:/dev/video0?width=0":      `width is "0"; it must be a whole number from 1 to 16384`,
+		"v4l2:/dev/video0?fourcc=MJPEG": "four letters",
+		"gst:videotestsrc":              "must end in appsink",
+		"gst:videotestsrc ! autovideosink": `must end in appsink (… ! appsink drop=1 max-buffers=1); it ` +
+			`ends in "autovideosink"`,
 		"gst:":                             "must end in appsink",
 		"rtsp://":                          "needs an address",
 		"rtsp://a:pa%ss@h/":                "written %XX",
@@ -110,7 +128,8 @@ func TestEveryFaultOfAURIIsReportedAtOnce(t *testing.T) {
 
 func FuzzURI(f *testing.F) {
 	for _, uri := range []string{
-		"v4l2:0?fps=3", "gst:a ! appsink", "rtsp://u:p@h/", "file:///a?loop=1", "dir:a?glob=*&rate=1", "sim:?prerender=2",
+		"v4l2:0?fps=3", "gst:a ! " +
+			"appsink", "rtsp://u:p@h/", "file:///a?loop=1", "dir:a?glob=*&rate=1", "sim:?prerender=2",
 	} {
 		f.Add(uri)
 	}
@@ -119,7 +138,8 @@ func FuzzURI(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if s.kind == 0 || s.rate < 0 || s.rate > maxRate || s.limits.pixels < 0 || s.limits.pixels > maxPixels {
+		if s.kind == 0 || s.rate < 0 || s.rate > maxRate || s.limits.pixels < 0 ||
+			s.limits.pixels > maxPixels {
 			t.Errorf("%q is accepted as %+v", uri, s)
 		}
 	})
