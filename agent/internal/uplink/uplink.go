@@ -32,7 +32,7 @@ type Options struct {
 	Outbox          *outbox.Outbox
 	Window          int           // messages in flight, default 64
 	HistoricalAfter time.Duration // age from which an event is marked, default 30 s
-	AckTimeout      time.Duration // a connection without acknowledgements for so long is replaced, default 30 s
+	AckTimeout      time.Duration // without acknowledgement for so long: a new connection; default 30 s
 	Log             *slog.Logger
 }
 
@@ -108,7 +108,8 @@ func (u *Uplink) Run(ctx context.Context) error {
 
 // ended says whether there is nothing left to do: stopped, or the outbox or the broker's Conn was closed.
 func ended(ctx context.Context, err error) bool {
-	return context.Cause(ctx) != nil || errors.Is(err, broker.ErrNotConnected) || errors.Is(err, outbox.ErrClosed)
+	closed := errors.Is(err, broker.ErrNotConnected) || errors.Is(err, outbox.ErrClosed)
+	return closed || context.Cause(ctx) != nil
 }
 
 // serve works on one connection until it is lost. One goroutine sends, one takes the acknowledgements, in the
