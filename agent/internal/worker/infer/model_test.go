@@ -1,0 +1,172 @@
+package infer
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sightline-edge/sightline/agent/internal/worker/infer/onnxtest"
+	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
+	"github.com/sightline-edge/sightline/models/bundle"
+)
+
+// external is a tensor that says its data is elsewhere.
+func external() []byte {
+	entry := onnxtest.Bytes(onnxtest.Bytes(nil, 1, []byte("location")), 2, []byte("../../etc/passwd"))
+	return onnxtest.Varint(onnxtest.Bytes(nil, 13, entry), 14, 1)
+}
+
+// nested wraps a graph into the branch of a node, so many times.
+func nested(graph []byte, times int) []byte {
+	for range times {
+		graph = onnxtest.Bytes(nil, 1, onnxtest.Bytes(nil, 5, onnxtest.Bytes(nil, 6, graph)))
+	}
+	return graph
+}
+
+// Fault 20, the part that is caught before ONNX Runtime sees the file.
+func TestHostileModelsAreRefused(t *testing.T) {
+	b := onnxtest.Bytes
+	initializer := b(nil, 5, external())
+	attribute := b(nil, 1, b(nil, 5, b(nil, 5, external())))
+	for name, model := range map[string][]byte{
+		"empty":                               nil,
+		"text":                                []byte("<html>404</html>"),
+		"no graph":                            onnxtest.Varint(nil, 1, 8),
+		"two graphs":                          append(onnxtest.Model(nil), onnxtest.Model(nil)...),
+		"cut off":                             onnxtest.Model(make([]byte, 1000))[:500],
+		"external initializer":                onnxtest.Model(initializer),
+		"external location only":              onnxtest.Model(b(nil, 5, onnxtest.Varint(nil, 14, 1))),
+		"external sparse initializer":         onnxtest.Model(b(nil, 15, b(nil, 1, external()))),
+		"external indices":                    onnxtest.Model(b(nil, 15, b(nil, 2, external()))),
+		"external attribute":                  onnxtest.Model(attribute),
+		"external in a list of tensors":       onnxtest.Model(b(nil, 1, b(nil, 5, b(nil, 10, external())))),
+		"external in a sparse attribute":      onnxtest.Model(b(nil, 1, b(nil, 5, b(nil, 22, b(nil, 1, external()))))),
+		"external in a branch":                onnxtest.Model(nested(initializer, 3)),
+		"external in a list of graphs":        onnxtest.Model(b(nil, 1, b(nil, 5, b(nil, 11, initializer)))),
+		"external in a function":              b(onnxtest.Model(nil), 25, b(nil, 7, b(nil, 5, b(nil, 5, external())))),
+		"external in a function's attribute":  b(onnxtest.Model(nil), 25, b(nil, 11, b(nil, 5, external()))),
+		"external in training initialization": b(onnxtest.Model(nil), 20, b(nil, 1, initializer)),
+		"external in training algorithm":      b(onnxtest.Model(nil), 20, b(nil, 2, initializer)),
+		"deep graph":                          onnxtest.Model(nested(nil, 1000)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := inspect(model)
+			require.ErrorIs(t, err, ErrModel)
+		})
+	}
+}
+
+func TestTheReferenceModelIsRead(t *testing.T) {
+	raw, err := os.ReadFile(filepath.Join("../../../../models/pcb-defects", bundle.ModelFile))
+	require.NoError(t, err)
+	s, err := inspect(raw)
+	require.NoError(t, err)
+	require.Equal(t, []port{{"images", elemFloat, []int64{1, 1, 640, 640}}}, realInputs(s))
+	require.Len(t, s.outputs, 1)
+	require.Equal(t, []int64{1, 10}, s.outputs[0].dims[:2])
+}
+
+func TestAModelThatIsNotWhatItsManifestSaysIsRefusedWithTheReason(t *testing.T) {
+	type ports = []onnxtest.Port
+	in := onnxtest.Port{Name: "images", Elem: 1, Dims: []int64{1, 3, 64, 96}}
+	out := onnxtest.Port{Name: "output0", Elem: 1, Dims: []int64{1, 6, 50}}
+	with := func(p onnxtest.Port, edit func(*onnxtest.Port)) onnxtest.Port { edit(&p); return p }
+	for name, c := range map[string]struct {
+		inputs, outputs ports
+		edit            func(*bundle.Manifest)
+		says            string
+	}{
+		"fits":          {inputs: ports{in}, outputs: ports{out}},
+		"weights as in": {inputs: ports{in, {Name: "weights", Elem: 1, Dims: []int64{5}}}, outputs: ports{out}},
+		"dynamic batch": {
+			inputs:  ports{with(in, func(p *onnxtest.Port) { p.Dims = []int64{0, 3, 64, 96} })},
+			outputs: ports{with(out, func(p *onnxtest.Port) { p.Dims = []int64{0, 6, 50} })},
+		},
+		"other size": {
+			inputs:  ports{with(in, func(p *onnxtest.Port) { p.Dims = []int64{1, 3, 640, 640} })},
+			outputs: ports{out}, says: `input "images" is [1 3 640 640], bundle.yaml makes [1 3 64 96]`,
+		},
+		"bytes in": {
+			inputs:  ports{with(in, func(p *onnxtest.Port) { p.Elem = 2 })},
+			outputs: ports{out}, says: `input "images" is uint8, bundle.yaml says float32`,
+		},
+		"half floats out": {
+			inputs: ports{in}, outputs: ports{with(out, func(p *onnxtest.Port) { p.Elem = 10 })},
+			says: `output "output0" is of ONNX type 10, the decoder reads float32`,
+		},
+		"other classes": {
+			inputs: ports{in}, outputs: ports{with(out, func(p *onnxtest.Port) { p.Dims = []int64{1, 84, 50} })},
+			says: `output "output0" is [1 84 50], which means 80 classes; bundle.yaml names 2`,
+		},
+		"dynamic cells": {
+			inputs: ports{in}, outputs: ports{with(out, func(p *onnxtest.Port) { p.Dims = []int64{1, 6, 0} })},
+			says: `output "output0" is [1 6 ?]: export the model with fixed sizes`,
+		},
+		"flat output": {
+			inputs: ports{in}, outputs: ports{with(out, func(p *onnxtest.Port) { p.Dims = []int64{300} })},
+			says: `output "output0" is [300], the decoder yolov8 reads [1 6 N]`,
+		},
+		"endless cells": {
+			inputs: ports{in}, outputs: ports{with(out, func(p *onnxtest.Port) { p.Dims = []int64{1, 6, 1 << 40} })},
+			says: `has 1099511627776 cells`,
+		},
+		"two outputs": {
+			inputs: ports{in}, outputs: ports{out, with(out, func(p *onnxtest.Port) { p.Name = "masks" })},
+			says: `it has 2 outputs ("output0", "masks"): name one in bundle.yaml`,
+		},
+		"two outputs, one named": {
+			inputs: ports{in}, outputs: ports{out, with(out, func(p *onnxtest.Port) { p.Name = "masks" })},
+			edit: func(m *bundle.Manifest) { m.Decoder.Output = "output0" },
+		},
+		"no such output": {
+			inputs: ports{in}, outputs: ports{out},
+			edit: func(m *bundle.Manifest) { m.Decoder.Output = "boxes" },
+			says: `it has no output "boxes", only "output0"`,
+		},
+		"two inputs": {
+			inputs: ports{in, with(in, func(p *onnxtest.Port) { p.Name = "template" })}, outputs: ports{out},
+			edit: func(m *bundle.Manifest) { m.Input.Name = "images" }, says: `it has 2 inputs ("images", "template")`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := &bundle.Manifest{
+				Input: bundle.Input{Width: 96, Height: 64, Channels: 3, Layout: bundle.LayoutNCHW, Type: bundle.TypeFloat32},
+				Preprocess: bundle.Preprocess{
+					Color: bundle.ColorRGB, Scale: new(float64), Pad: new(uint8),
+					Mean: make([]float64, 3), Std: []float64{1, 1, 1},
+				},
+				Decoder: bundle.Decoder{Family: bundle.FamilyYOLOv8}, Classes: make([]bundle.Class, 2),
+			}
+			if c.edit != nil {
+				c.edit(m)
+			}
+			s, err := inspect(onnxtest.Model(onnxtest.Graph(c.inputs, c.outputs)))
+			require.NoError(t, err)
+			got, err := agree(s, m, tensor.NewPlan(m.Input, m.Preprocess))
+			if c.says != "" {
+				require.ErrorIs(t, err, ErrModel)
+				require.ErrorContains(t, err, c.says)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, 50, got.cells)
+			require.Equal(t, []int64{1, 3, 64, 96}, got.inputShape)
+		})
+	}
+}
+
+func FuzzInspect(f *testing.F) {
+	f.Add(onnxtest.Model(onnxtest.Graph([]onnxtest.Port{{Name: "images", Elem: 1, Dims: []int64{1, 0}}}, nil)))
+	f.Add(onnxtest.Model(nested(onnxtest.Bytes(nil, 5, external()), 2)))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		s, err := inspect(raw)
+		if err != nil {
+			require.ErrorIs(t, err, ErrModel)
+			return
+		}
+		require.NotNil(t, s)
+	})
+}

@@ -1,0 +1,144 @@
+//go:build cgo
+
+package ort_test
+
+import (
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sightline-edge/sightline/agent/internal/frame"
+	"github.com/sightline-edge/sightline/agent/internal/monotime"
+	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
+	"github.com/sightline-edge/sightline/agent/internal/worker/infer/ort"
+	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
+	"github.com/sightline-edge/sightline/models/bundle"
+)
+
+const reference = "../../../../../models/pcb-defects"
+
+func library(t *testing.T) *ort.Runtime {
+	t.Helper()
+	r, err := ort.Load("")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, r.Close()) })
+	return r
+}
+
+func load(t *testing.T, dir, policy string) (*infer.Session, error) {
+	t.Helper()
+	b, err := bundle.Load(dir)
+	require.NoError(t, err)
+	l := infer.Loader{Runtime: library(t), Threads: 1, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	s, err := l.Load(b, policy)
+	if err == nil {
+		t.Cleanup(func() { require.NoError(t, s.Close()) })
+	}
+	return s, err
+}
+
+// compile makes a shared library from C source.
+func compile(t *testing.T, source string) string {
+	t.Helper()
+	dir := t.TempDir()
+	in, out := filepath.Join(dir, "lib.c"), filepath.Join(dir, "lib.so")
+	require.NoError(t, os.WriteFile(in, []byte(source), 0o600))
+	message, err := exec.CommandContext(t.Context(), "cc", "-shared", "-fPIC", "-o", out, in).CombinedOutput()
+	require.NoError(t, err, string(message))
+	return out
+}
+
+// A wrong library is an error that tells which; a good one loads after it.
+func TestWrongLibraries(t *testing.T) {
+	text := filepath.Join(t.TempDir(), "libonnxruntime.so")
+	require.NoError(t, os.WriteFile(text, []byte("not a library"), 0o600))
+	old := compile(t, `typedef struct { const void *(*get)(unsigned); const char *(*version)(void); } base;
+		static const void *get(unsigned v) { return v > 5 ? (void *)0 : (void *)"api"; }
+		static const char *version(void) { return "1.5.0"; }
+		static const base b = { get, version };
+		const base *OrtGetApiBase(void) { return &b; }`)
+	for name, c := range map[string]struct{ path, says string }{
+		"absent":          {"/nonexistent/libonnxruntime.so", "there is no file /nonexistent/libonnxruntime.so"},
+		"folder":          {t.TempDir(), "there is no file"},
+		"text":            {text, "it cannot be loaded"},
+		"another library": {compile(t, `int answer(void) { return 42; }`), "it is a library, but not ONNX Runtime"},
+		"too old":         {old, "it is older than " + ort.Needed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := ort.Load(c.path)
+			require.ErrorIs(t, err, ort.ErrLibrary)
+			require.ErrorContains(t, err, c.says)
+		})
+	}
+	require.NotEmpty(t, library(t).Version())
+}
+
+func TestReferenceBundleRunsOnTheCPUAndSaysSo(t *testing.T) {
+	s, err := load(t, reference, "")
+	require.NoError(t, err)
+	require.Equal(t, "cpu", s.Provider)
+	require.True(t, s.FellBack)
+	require.Contains(t, s.FallbackReason, "tensorrt")
+	require.Contains(t, s.FallbackReason, "cuda")
+}
+
+func TestRequiredProviderThatIsAbsentIsRefused(t *testing.T) {
+	_, err := load(t, reference, bundle.PolicyRequire)
+	require.ErrorIs(t, err, infer.ErrProvider)
+	require.ErrorContains(t, err, "requires tensorrt")
+}
+
+func boards(t *testing.T, s *infer.Session) *tensor.Canvas {
+	t.Helper()
+	f, canvas := &frame.Frame{}, tensor.NewCanvas(s.Plan)
+	require.NoError(t, f.Shape(640, 640, 1))
+	require.NoError(t, canvas.Fit(f))
+	t.Cleanup(func() { canvas.Close(); f.Release() })
+	return canvas
+}
+
+func TestARunAllocatesNothing(t *testing.T) {
+	s, err := load(t, reference, "")
+	require.NoError(t, err)
+	canvas := boards(t, s)
+	require.Zero(t, testing.AllocsPerRun(5, func() {
+		if _, err := s.Infer(canvas, monotime.Now()+int64(time.Minute)); err != nil {
+			t.Error(err)
+		}
+	}))
+}
+
+func TestARunIsBrokenOffAtItsDeadline(t *testing.T) {
+	s, err := load(t, reference, "")
+	require.NoError(t, err)
+	canvas := boards(t, s)
+	for range 3 {
+		_, err = s.Infer(canvas, monotime.Now()+int64(4*time.Millisecond))
+		require.ErrorIs(t, err, infer.ErrCancelled)
+		r, err := s.Infer(canvas, 0)
+		require.NoError(t, err)
+		require.Positive(t, r.InferenceNs)
+	}
+}
+
+// A file that parses, but that ONNX Runtime does not take, is refused on all providers.
+func TestModelThatONNXRuntimeRefuses(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.CopyFS(dir, os.DirFS(reference)))
+	path := filepath.Join(dir, bundle.ModelFile)
+	raw, err := os.ReadFile(path)
+	require.NoError(t, err)
+	raw[len(raw)/2] ^= 0xff
+	for i := range 200 {
+		raw[100+i] ^= 0x15
+	}
+	require.NoError(t, os.WriteFile(path, raw, 0o600))
+	_, err = load(t, dir, "")
+	require.Error(t, err)
+	t.Log(err)
+}
