@@ -123,6 +123,7 @@ func (c *Conn) Publish(ctx context.Context, m Message) error {
 
 // Subscribe calls handle for each message that matches the filter, one after the other on a goroutine of its
 // own, now and after every reconnect. Up to depth messages wait; more are dropped and counted.
+// Filters of one Conn must not overlap: what two of them match may be handled more than once.
 func (c *Conn) Subscribe(filter string, depth int, handle func(Delivery)) error {
 	if filter == "" || len(filter) > maxTopicBytes || strings.Contains(filter, "\x00") || depth < 1 {
 		return errors.New("broker: a subscription needs a filter of 1 to 1024 bytes and a depth of 1 or more")
@@ -131,14 +132,26 @@ func (c *Conn) Subscribe(filter string, depth int, handle func(Delivery)) error 
 		filter: filter, handle: handle, queue: make(chan Delivery, depth),
 		maxInbound: c.options.MaxInbound, log: c.options.Log,
 	}
-	c.mu.Lock()
-	c.subs = append(c.subs, sub)
-	c.mu.Unlock()
+	if err := c.remember(sub); err != nil {
+		return err
+	}
 	c.owned.Go(func() { sub.run(c.closed) })
 	select {
 	case c.changed <- struct{}{}:
 	default:
 	}
+	return nil
+}
+
+func (c *Conn) remember(sub *subscription) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, other := range c.subs {
+		if other.filter == sub.filter {
+			return fmt.Errorf("broker: %s is subscribed already", sub.filter)
+		}
+	}
+	c.subs = append(c.subs, sub)
 	return nil
 }
 

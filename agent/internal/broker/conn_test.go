@@ -54,6 +54,7 @@ func TestPublishedMessagesArriveInOrder(t *testing.T) {
 	got := make(chan string, 100)
 	take := func(d broker.Delivery) { got <- string(d.Payload) }
 	require.NoError(t, c.Subscribe("line/+/trigger", 100, take))
+	require.ErrorContains(t, c.Subscribe("line/+/trigger", 100, take), "already")
 	connected(t, c)
 	for i := range 100 {
 		m := broker.Message{Topic: "line/1/trigger", QoS: 1, Payload: fmt.Append(nil, i)}

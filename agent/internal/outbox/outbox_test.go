@@ -403,6 +403,20 @@ func TestDamagedCursorCostsDuplicatesOnly(t *testing.T) {
 	require.Equal(t, want, drain(t, box))
 }
 
+func TestBacklogEndsBehindRecordsThatNobodyCanSend(t *testing.T) {
+	dir, content := makeSegment(t, numbers(3))
+	content[len(content)-1] ^= 1
+	got, stats := readFlipped(t, dir, content, false)
+	require.Equal(t, numbers(2), got)
+	require.NotZero(t, stats.Backlog)
+	box := open(t, outbox.Options{Dir: dir})
+	records, err := box.Next(t.Context(), 64)
+	require.NoError(t, err)
+	box.Ack(records[len(records)-1].Sequence)
+	require.Zero(t, box.Stats().Backlog)
+	require.Eventually(t, func() bool { return len(segmentFiles(t, dir)) == 0 }, patience, time.Millisecond)
+}
+
 func TestUnreadableSegmentIsPassedOverAfterAWhile(t *testing.T) {
 	dir := t.TempDir()
 	box := open(t, outbox.Options{Dir: dir, SegmentBytes: 1})

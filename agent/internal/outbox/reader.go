@@ -45,6 +45,7 @@ func (o *Outbox) Next(ctx context.Context, limit int) ([]Record, error) {
 func (o *Outbox) Ack(upTo uint64) {
 	o.mu.Lock()
 	o.cursor = max(o.cursor, upTo)
+	o.catchUp()
 	o.mu.Unlock()
 	select {
 	case o.acked <- struct{}{}:
@@ -102,7 +103,22 @@ func (o *Outbox) read(limit int) ([]Record, error) {
 			return fresh, nil
 		}
 	}
+	o.catchUp()
 	return nil, nil
+}
+
+// catchUp moves the cursor over dropped and damaged records at the end, which nobody will acknowledge.
+func (o *Outbox) catchUp() {
+	if o.cursor < o.place.sequence || o.findSegment() {
+		return
+	}
+	if last := o.kept.last(); last > o.cursor {
+		o.cursor, o.place.sequence = last, last
+		select {
+		case o.acked <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // findSegment moves on to the segment that holds the next bytes to read, and says whether there are any.
