@@ -40,6 +40,9 @@ func startCamera(ctx context.Context, s *station) (camera, error) {
 
 // cameraState passes the camera's state on. A camera that used up its captures takes the process with it.
 func (s *station) cameraState(c cameras.State) {
+	if c.Phase == cameras.Closed { // by this worker, at its end
+		return
+	}
 	err := s.change(func(m *wire.StationState) {
 		m.Phase, m.Reason = phase(c.Phase), c.Reason
 		m.Paced, m.Simulated, m.Stale, m.Reconnects = c.Paced, c.Simulated, c.Stale, c.Reconnects

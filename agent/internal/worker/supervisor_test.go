@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/sightline-edge/sightline/agent/internal/monotime"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer/fake"
@@ -33,7 +34,6 @@ type supervisor struct {
 	*testing.T
 	conn  *wire.Conn
 	ended chan error
-	beats int
 }
 
 // pair returns both ends of a Unix socket, as the agent makes them.
@@ -102,11 +102,11 @@ func (s *supervisor) phase(phase wire.Phase) *wire.StationState {
 	}
 }
 
-func (s *supervisor) inspect(job uint64, deadline time.Duration, now int64) {
+func (s *supervisor) inspect(job uint64, deadline time.Duration) {
 	s.Helper()
 	m := &wire.Inspect{Job: job}
 	if deadline != 0 {
-		m.DeadlineNs = now + deadline.Nanoseconds()
+		m.DeadlineNs = monotime.Now() + deadline.Nanoseconds()
 	}
 	require.NoError(s, s.conn.Send(wire.KindInspect, m))
 }
