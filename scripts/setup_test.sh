@@ -1,0 +1,194 @@
+#!/usr/bin/env bash
+# Tests scripts/setup without a network: apt-get, npm, mvn and sudo are stand-ins that write down how they
+# were called. Everything else (sha256, tar, the headers and go of this machine) is real.
+set -uo pipefail
+
+setup=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/setup
+readonly setup
+failures=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# fresh begins a case: an empty build folder, a PATH of stand-ins and this machine's tools, an OpenCV.
+fresh() {
+  case_name=$1
+  rm -rf "$work"
+  mkdir -p "$work"/{bin,ocv/include/opencv4/opencv2/core,ocv/lib}
+  local tool
+  for tool in bash sh cat chmod chown cut env find grep head id ln ls mkdir mktemp mv paste printf rm sed \
+    sha256sum sort stat tail tar touch tr uname dirname gzip go g++ pkg-config; do
+    ln -s "$(command -v "$tool" || echo /nowhere/"$tool")" "$work/bin/$tool"
+  done
+  local module
+  for module in core imgproc imgcodecs videoio; do
+    touch "$work/ocv/include/opencv4/opencv2/$module.hpp"
+  done
+  opencv_version 4 10
+  echo library >"$work/own.so"
+  touch "$work/calls" "$work/ca.crt"
+}
+
+opencv_version() {
+  printf '#define CV_VERSION_MAJOR    %s\n#define CV_VERSION_MINOR    %s\n' "$1" "$2" \
+    >"$work/ocv/include/opencv4/opencv2/core/version.hpp"
+}
+
+# stand_in NAME puts a program on PATH that writes down its call and then runs the given script.
+stand_in() {
+  printf '#!/bin/bash\necho "%s $*" >>"%s/calls"\n%s\n' "$1" "$work" "${2:-:}" >"$work/bin/$1"
+  chmod +x "$work/bin/$1"
+}
+
+# setup_with runs scripts/setup with the environment given before --, on the stand-ins' PATH only.
+setup_with() {
+  local environment=()
+  while [[ $1 != -- ]]; do environment+=("$1"); shift; done
+  shift
+  output=$(env -i HOME="$work" PATH="$work/bin" SIGHTLINE_BUILD="$work/build" \
+    GOCACHE="${GOCACHE:-$work/gocache}" SIGHTLINE_CA_FILE="$work/ca.crt" "${environment[@]}" \
+    bash "$setup" "$@" 2>&1)
+  code=$?
+}
+
+# as_owner has everything there already, by the environment.
+as_owner() { setup_with SIGHTLINE_ONNXRUNTIME="$work/own.so" SIGHTLINE_OPENCV_PREFIX="$work/ocv" -- "$@"; }
+
+wrong() { echo "FAIL: $case_name: $1"; echo "    ${output//$'\n'/$'\n'    }"; failures=$((failures + 1)); }
+expect_code() { [[ $code == "$1" ]] || wrong "exit $code, not $1"; }
+expect_says() { [[ $output == *"$1"* ]] || wrong "does not say: $1"; }
+expect_lines() { [[ $(wc -l <<<"$output") == "$1" ]] || wrong "says $(wc -l <<<"$output") lines, not $1"; }
+expect_called() { grep -Fq -- "$1" "$work/calls" || wrong "did not call: $1"; }
+expect_idle() { [[ ! -s $work/calls ]] || wrong "called $(<"$work/calls")"; }
+
+fresh "what the environment names is used, and nothing is fetched"
+as_owner
+expect_code 0
+expect_idle
+grep -q "own.so" "$work/build/env.sh" || wrong "env.sh lacks the user's ONNX Runtime"
+grep -q "$work/ocv/include/opencv4" "$work/build/env.sh" || wrong "env.sh lacks the user's OpenCV"
+grep -qx '#define HAVE_OPENCV_VIDEOIO' "$work/build/opencv/opencv2/opencv_modules.hpp" || wrong "no modules header"
+
+case_name="a second run changes nothing and takes less than a second"
+before=$(find "$work/build" -type f -exec stat -c '%n %Y %s' {} + | sort)
+begin=${EPOCHREALTIME/[.,]/}
+as_owner
+spent=$((${EPOCHREALTIME/[.,]/} - begin))
+expect_code 0
+expect_lines 1
+expect_says "setup: nothing is missing"
+[[ $(find "$work/build" -type f -exec stat -c '%n %Y %s' {} + | sort) == "$before" ]] || wrong "files changed"
+((spent < 3000000)) || wrong "took $spent µs" # three times the promise: other tests share the machine
+
+case_name="env.sh survives a shell and a later choice of the user wins"
+output=$(env -i SIGHTLINE_ONNXRUNTIME=/later.so bash -c ". '$work/build/env.sh'; echo \"\$SIGHTLINE_ONNXRUNTIME|\$CGO_CPPFLAGS\"")
+expect_says "/later.so|'-I$work/build/opencv' '-I$work/ocv/include/opencv4'"
+
+case_name="a library that env.sh named is not taken for the user's own"
+setup_with SIGHTLINE_ONNXRUNTIME="$work/build/onnxruntime/libonnxruntime.so.1" SIGHTLINE_OPENCV_PREFIX="$work/ocv" -- --dry-run
+expect_says "would be fetching ONNX Runtime"
+
+fresh "a wrong checksum is refused in one sentence"
+stand_in npm "echo evil > onnxruntime-node-1.24.1.tgz"
+setup_with SIGHTLINE_OPENCV_PREFIX="$work/ocv" --
+expect_code 1
+expect_says "onnxruntime-node-1.24.1.tgz has sha256 "
+expect_says "it was not installed"
+expect_lines 2 # what it began, and why it stopped
+[[ ! -e $work/build/onnxruntime ]] || wrong "installed it all the same"
+[[ -z $(find "$work/build" -name '.setup.*') ]] || wrong "left its scratch folder"
+
+fresh "a damaged library is fetched again"
+mkdir -p "$work/build/onnxruntime" && echo torn >"$work/build/onnxruntime/libonnxruntime.so.1"
+setup_with SIGHTLINE_OPENCV_PREFIX="$work/ocv" -- --dry-run
+expect_says "would be fetching ONNX Runtime"
+
+fresh "without a network npm's failure says what to do"
+stand_in npm "echo 'npm error network ENOTFOUND' >&2; exit 1"
+setup_with SIGHTLINE_OPENCV_PREFIX="$work/ocv" --
+expect_code 1
+expect_says "npm could not fetch onnxruntime-node@1.24.1: check the network, or set SIGHTLINE_ONNXRUNTIME"
+expect_called "npm pack onnxruntime-node@1.24.1"
+
+fresh "without a network apt's failure says what to do"
+stand_in apt-get '[[ $* != *install* ]]'
+stand_in sudo 'exec "$@"'
+rm "$work/bin/g++"
+as_owner
+expect_code 1
+expect_says "installing with apt: g++"
+expect_says "apt could not install g++: check the network"
+
+fresh "apt brings exactly what is missing, without recommends"
+stand_in apt-get
+stand_in sudo 'exec "$@"'
+rm "$work/bin/g++" "$work/ca.crt"
+as_owner
+expect_code 0
+expect_called "install -y --no-install-recommends g++ ca-certificates"
+
+fresh "a dry run changes nothing"
+rm "$work/bin/g++"
+stand_in npm
+stand_in mvn
+stand_in apt-get
+setup_with SIGHTLINE_OPENCV_PREFIX="$work/ocv" -- --dry-run --tests
+expect_code 0
+expect_says "would be installing with apt: g++"
+expect_says "would be fetching ONNX Runtime 1.24.1"
+expect_says "would be fetching Apache Kafka"
+expect_idle
+[[ ! -e $work/build ]] || wrong "made the build folder"
+
+fresh "--tests asks Maven for Kafka once"
+stand_in java 'echo "openjdk version \"17.0.1\"" >&2'
+stand_in mosquitto
+# shellcheck disable=SC2016 # the stand-in expands it
+stand_in mvn 'for a in "$@"; do case $a in -DoutputDirectory=*) mkdir -p "${a#*=}"; touch "${a#*=}/kafka_2.13-0.jar";; esac; done'
+as_owner --tests
+expect_code 0
+expect_called "mvn -q -B -C -f"
+[[ -f $work/build/kafka/libs/kafka_2.13-0.jar ]] || wrong "no jars"
+: >"$work/calls"
+as_owner --tests
+expect_lines 1
+if grep -q '^mvn' "$work/calls"; then wrong "fetched Kafka again"; fi
+
+fresh "an OpenCV that is too old is refused"
+opencv_version 4 5
+as_owner
+expect_code 1
+expect_lines 1
+expect_says "OpenCV 4.6 or newer is needed"
+
+fresh "a prefix without OpenCV is refused"
+setup_with SIGHTLINE_ONNXRUNTIME="$work/own.so" SIGHTLINE_OPENCV_PREFIX=/nowhere --
+expect_code 1
+expect_says "SIGHTLINE_OPENCV_PREFIX is /nowhere"
+
+fresh "an ONNX Runtime that is not there is refused"
+setup_with SIGHTLINE_ONNXRUNTIME=/nowhere.so SIGHTLINE_OPENCV_PREFIX="$work/ocv" --
+expect_code 1
+expect_lines 1
+expect_says "SIGHTLINE_ONNXRUNTIME is /nowhere.so, which is no file"
+
+fresh "a Go that is too old is refused"
+rm "$work/bin/go"
+stand_in go 'case $* in "env GOVERSION") echo go1.19.8;; *) echo go version go1.19.8 linux/amd64;; esac'
+as_owner
+expect_code 1
+expect_lines 1
+expect_says "is go1.19.8: install Go 1.26 or newer from https://go.dev/dl"
+
+fresh "an unknown option is refused"
+as_owner --everything
+expect_code 1
+expect_says "there is no option --everything"
+
+if ((EUID == 0)); then
+  fresh "sudo's user owns what root made"
+  setup_with SUDO_UID=65534 SUDO_GID=65534 SIGHTLINE_ONNXRUNTIME="$work/own.so" SIGHTLINE_OPENCV_PREFIX="$work/ocv" --
+  [[ $(stat -c %u "$work/build/env.sh") == 65534 ]] || wrong "env.sh belongs to $(stat -c %u "$work/build/env.sh")"
+fi
+
+((failures == 0)) || { echo "setup_test: $failures failed"; exit 1; }
+echo "setup_test: ok"
