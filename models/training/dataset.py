@@ -44,8 +44,8 @@ def _grown(box: np.ndarray, margin: int, shape: tuple[int, int]) -> tuple[int, i
 class Crops(Dataset):
     """Endless, repeatable crops: sample i depends on seed and i alone, so a resumed run sees the same.
 
-    Half of the samples are one window that holds a defect; half are mosaics of four such windows at
-    native scale. Some windows come from templates, and some defects are painted over with template
+    A sample is one window, nearly always around a defect, or a mosaic of four such windows at native
+    scale. Some windows come from templates, and some defects are painted over with template
     pixels, so that the network sees the same place with and without its defect.
     """
 
@@ -57,7 +57,9 @@ class Crops(Dataset):
         seed: int,
         extra: list[Board] = (),
         extra_share: float = 0.25,
+        mosaic_share: float = 0.5,
     ):
+        self.mosaic_share = mosaic_share
         self.boards, self.extra, self.extra_share = boards, list(extra), extra_share
         self.count, self.size, self.seed = count, size, seed
 
@@ -68,7 +70,7 @@ class Crops(Dataset):
         rng = np.random.default_rng((self.seed, index))
         source = self.extra if self.extra and rng.random() < self.extra_share else self.boards
         size = self.size
-        if rng.random() < 0.5:
+        if rng.random() >= self.mosaic_share:
             image, boxes, labels = self._window(rng, source, size, size)
         else:
             image, boxes, labels = self._mosaic(rng, source)
@@ -98,7 +100,7 @@ class Crops(Dataset):
 def _place(rng: np.random.Generator, board: Board, width: int, height: int) -> tuple[int, int]:
     """Corner of a window that holds a defect of the board whole, or of any window of a clean board."""
     rows, columns = board.test.shape
-    if len(board.boxes) == 0 or rng.random() < 0.08:
+    if len(board.boxes) == 0 or rng.random() < 0.15:
         return int(rng.integers(columns - width + 1)), int(rng.integers(rows - height + 1))
     box = board.boxes[int(rng.integers(len(board.boxes)))]
     left = _corner(rng, box[0], box[2], width, columns)

@@ -66,7 +66,7 @@ def loader(args: argparse.Namespace, start: int) -> DataLoader:
     extra = []
     if args.sim:
         extra = load_boards(Path(args.sim), board_ids(Path(args.sim)))
-    crops = Crops(boards, args.steps * args.batch, args.size, args.seed, extra, args.sim_share)
+    crops = Crops(boards, args.steps * args.batch, args.size, args.seed, extra, args.sim_share, args.mosaic)
     batches = [range(k * args.batch, (k + 1) * args.batch) for k in range(start, args.steps)]
     return DataLoader(
         crops,
@@ -129,6 +129,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=8000, help="steps in all; may differ on resume")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--size", type=int, default=256, help="side of a crop, px")
+    parser.add_argument("--mosaic", type=float, default=0.5, help="share of crops that are mosaics")
     parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1, help="processes that make crops")

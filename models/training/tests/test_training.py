@@ -90,6 +90,7 @@ def arguments(folder, run, **changes):
         "data": str(folder),
         "sim": None,
         "sim_share": 0.25,
+        "mosaic": 0.5,
         "run": str(run),
         "resume": False,
         "steps": 4,
