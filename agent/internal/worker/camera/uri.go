@@ -56,13 +56,23 @@ func (s *spec) paced() bool { return s.live() || s.rate > 0 }
 
 func (s *spec) simulated() bool { return s.kind == kindSim }
 
-// parse reads a camera URI. Its errors are for the operator and final.
+// parse reads a camera URI. Its errors are for the operator and final. The URIs and their options:
+//
+//	v4l2:/dev/video0    width, height, fps (asked of the driver), fourcc (MJPG, YUYV, …)
+//	gst:<pipeline>      any that ends in appsink; drop=1 max-buffers=1 keep its own queue short
+//	rtsp://…, rtsps://… over TCP
+//	file:PATH           image (JPEG, PNG, BMP, TIFF) or video; rate, loop, max_mpx
+//	dir:PATH            the images of a folder by name; glob, rate, loop, max_mpx
+//	sim:                seed, defects, clean, width, height, rate; prerender boards are kept in memory
+//
+// rate is frames a second. Without it file, dir and sim are stepped: each request takes the next picture.
+// loop begins again at the end; max_mpx bounds what is decoded, in megapixels.
 func parse(uri string) (spec, error) {
 	if len(uri) > maxURI {
 		return spec{}, fmt.Errorf("camera URI: it has %d bytes; at most %d are read", len(uri), maxURI)
 	}
 	if strings.ContainsFunc(uri, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return spec{}, fmt.Errorf("camera URI %q: it has a control character; write it on one line", uri)
+		return spec{}, errors.New("camera URI: it has a control character; write it on one line")
 	}
 	scheme, rest, _ := strings.Cut(uri, ":")
 	s := spec{limits: defaultLimits(), shown: uri}
@@ -114,8 +124,8 @@ func (s *spec) parseGst(pipeline string) error {
 	last := strings.TrimSpace(pipeline[strings.LastIndex(pipeline, "!")+1:])
 	element, _, _ := strings.Cut(last, " ")
 	if element != "appsink" || !strings.Contains(pipeline, "!") {
-		return fmt.Errorf("the gst pipeline must end in appsink (… ! appsink drop=1 max-buffers=1); it "+
-			"ends in %q", last)
+		return fmt.Errorf("the gst pipeline must end in appsink (… ! appsink drop=1 max-buffers=1); "+
+			"it ends in %q", element)
 	}
 	first, _, _ := strings.Cut(pipeline, " ")
 	s.kind, s.target, s.shown = kindGst, pipeline, "gst:"+first // properties may hold a password

@@ -27,8 +27,9 @@ func TestURIs(t *testing.T) {
 			shown: "gst:rtspsrc", kind: kindGst, paced: true,
 		},
 		{
-			uri: "rtsp://admin:secret@10.0.0.1:554/s1?channel=1", target: "rtsp://admin:secret@10.0.0.1:554/s1?channel=1",
-			shown: "rtsp://admin:xxxxx@10.0.0.1:554/s1?channel=1", kind: kindRTSP, paced: true,
+			uri:    "rtsp://admin:secret@10.0.0.1:554/s1?channel=1",
+			target: "rtsp://admin:secret@10.0.0.1:554/s1?channel=1",
+			shown:  "rtsp://admin:xxxxx@10.0.0.1:554/s1?channel=1", kind: kindRTSP, paced: true,
 		},
 		{uri: "file:/data/board.png", target: "/data/board.png", kind: kindFile},
 		{uri: "file:///data/board.png", target: "/data/board.png", kind: kindFile},
@@ -116,6 +117,17 @@ func TestURIsThatCanNeverWork(t *testing.T) {
 	} {
 		_, err := Start(t.Context(), uri, Options{})
 		require.ErrorContains(t, err, want, uri)
+	}
+}
+
+func TestErrorsOfURIsKeepPasswords(t *testing.T) {
+	for _, uri := range []string{
+		"rtsp://admin:secret@:port/%zz", "rtsp://admin:secret@\n/", "gst:rtspsrc user-pw=secret",
+		"gst:a ! b pw=secret",
+	} {
+		_, err := parse(uri)
+		require.Error(t, err)
+		require.NotContains(t, err.Error(), "secret")
 	}
 }
 
