@@ -173,9 +173,9 @@ func (o Options) library(u *url.URL) (*mqtt.ClientOptions, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The library counts whole seconds and looks every quarter of its interval, or every 5 s when that is over
-	// 10 s. With half of our keepalive as its interval and half of that for the answer, silence is noticed after
-	// (1/2 + 1/8 + 1/4 + 1/8) of ours, or 3/4 of ours and 10 s: either is below one and a half.
+	// The library counts whole seconds and looks every quarter of its interval, or every 5 s when that is
+	// over 10 s. With half of our keepalive as its interval and half of that for the answer, silence is
+	// noticed after (1/2 + 1/8 + 1/4 + 1/8) of ours, or 3/4 of ours and 10 s: either is below one and a half.
 	interval := max(o.KeepAlive/2, time.Second)
 	l := mqtt.NewClientOptions().AddBroker(u.String()).SetClientID(o.ClientID).SetProtocolVersion(4).
 		SetUsername(o.Username).SetPassword(password).

@@ -7,6 +7,7 @@
 //	00000000000000000001.seg   records 1 … 8203
 //	00000000000000008204.seg   records 8204 … (the newest is written to)
 //	cursor                     the last acknowledged sequence number, appended, last valid entry counts
+//	reserve                    as large as a segment, given up when the disk is full
 //	lock                       held while a process has the outbox open
 //
 // A record, little endian:
@@ -69,7 +70,7 @@ type Entry struct {
 // Options have defaults that are right for a node; only Dir must be set.
 type Options struct {
 	Dir          string
-	MaxBytes     int64 // of all segments, default 1 GiB
+	MaxBytes     int64 // of all segments and the reserve, default 1 GiB
 	SegmentBytes int64 // default 8 MiB, at most a quarter of MaxBytes
 	QueueDepth   int   // entries in memory, default 1024
 	FS           fsutil.FS

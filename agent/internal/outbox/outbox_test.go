@@ -201,6 +201,7 @@ func makeSegment(tb testing.TB, payloads []string) (dir string, content []byte) 
 
 // Fault 2.
 func TestTornWriteAtEveryByteKeepsAllBefore(t *testing.T) {
+	t.Parallel()
 	want := numbers(4)
 	dir, content := makeSegment(t, want)
 	path := segmentFiles(t, dir)[0]
@@ -223,6 +224,7 @@ func TestTornWriteAtEveryByteKeepsAllBefore(t *testing.T) {
 
 // Fault 3.
 func TestBitFlipInEveryByteLosesOnlyThatRecordAndIsReported(t *testing.T) {
+	t.Parallel()
 	want := numbers(4)
 	dir, content := makeSegment(t, want)
 	size := len(content) / len(want)
@@ -258,8 +260,9 @@ func readFlipped(tb testing.TB, dir string, content []byte, newest bool) ([]stri
 
 // Fault 4: the bytes that the outbox may use are used up.
 func TestFullOutboxDropsPassedPartsFirstAndRejectsLast(t *testing.T) {
+	t.Parallel()
 	payload := strings.Repeat("x", 960) // 1,014 bytes as a record
-	box := open(t, outbox.Options{MaxBytes: 100 << 10, SegmentBytes: 10 << 10})
+	box := open(t, outbox.Options{MaxBytes: 110 << 10, SegmentBytes: 10 << 10})
 	for i := range 101 {
 		e := entry(outbox.Normal, payload)
 		if i%10 == 0 {
@@ -276,7 +279,7 @@ func TestFullOutboxDropsPassedPartsFirstAndRejectsLast(t *testing.T) {
 			require.ErrorIs(t, err, outbox.ErrFull)
 			break
 		}
-		require.LessOrEqual(t, box.Stats().Bytes, int64(100<<10))
+		require.LessOrEqual(t, box.Stats().Bytes, int64(100<<10)) // the rest is the reserve
 	}
 	require.Greater(t, rejects, 85) // every stored Normal made room
 	got := strings.Join(drain(t, box), "")
@@ -299,6 +302,32 @@ func TestDiskFullDropsPassedPartsFirstAndRecovers(t *testing.T) {
 	appendAll(t, box, "after")
 	require.Equal(t, []string{"before", "after"}, drain(t, box))
 	require.Zero(t, box.Stats().Corrupt)
+}
+
+// Fault 4: on a disk that is full, making room itself needs room.
+func TestDiskFullLetsRejectsDisplacePassedParts(t *testing.T) {
+	t.Parallel()
+	fs := &quotaFS{left: 600 << 10, size: map[string]int64{}}
+	box := open(t, outbox.Options{FS: fs, SegmentBytes: 64 << 10})
+	payload := strings.Repeat("x", 900)
+	stored := map[outbox.Priority]int{}
+	for i := range 2000 {
+		e := entry(outbox.Normal, payload)
+		if i%4 == 0 {
+			e = entry(outbox.High, "reject "+payload)
+		}
+		if err := box.Append(t.Context(), e); err == nil {
+			stored[e.Priority]++
+		} else {
+			require.ErrorIs(t, err, unix.ENOSPC)
+		}
+	}
+	got := drain(t, box)
+	rejects := strings.Count(strings.Join(got, ""), "reject")
+	require.Equal(t, stored[outbox.High], rejects)
+	require.Equal(t, 500-rejects, int(box.Stats().Dropped[outbox.High]))
+	require.Equal(t, 1500-(len(got)-rejects), int(box.Stats().Dropped[outbox.Normal]))
+	require.Greater(t, rejects, 480)
 }
 
 // Fault 5.
@@ -326,17 +355,18 @@ func TestFailedSyncIsNotAcknowledgedAndNotTriedAgainOnThatFile(t *testing.T) {
 
 // Faults 1 and 5 together: what is acknowledged was synced, and any torn rest is survived.
 func TestPowerCutLosesNothingAcknowledged(t *testing.T) {
-	for torn := range int64(160) {
+	t.Parallel()
+	for torn := int64(0); torn < 160; torn += 3 {
 		fs := newFaultFS()
 		dir := t.TempDir()
-		box, err := outbox.Open(outbox.Options{FS: fs, Dir: dir})
+		box, err := outbox.Open(outbox.Options{FS: fs, Dir: dir, SegmentBytes: 4 << 10})
 		require.NoError(t, err)
 		appendAll(t, box, numbers(3)...)
 		fs.set(func() error { return unix.EIO }, nil)
 		require.Error(t, box.Append(t.Context(), entry(outbox.High, "not acknowledged")))
 		require.NoError(t, box.Close())
 		require.NoError(t, fs.cutPower(torn))
-		box, err = outbox.Open(outbox.Options{Dir: dir})
+		box, err = outbox.Open(outbox.Options{Dir: dir, SegmentBytes: 4 << 10})
 		require.NoError(t, err)
 		require.Equal(t, numbers(3), drain(t, box)[:3])
 		require.NoError(t, box.Close())

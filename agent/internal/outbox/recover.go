@@ -15,6 +15,7 @@ import (
 
 const (
 	lockName     = "lock"
+	reserveName  = "reserve"
 	bootIDPath   = "/proc/sys/kernel/random/boot_id"
 	maxBootBytes = 64
 	// maxSegmentBytes bounds what is read into memory at Open: a full segment and one batch.
@@ -73,6 +74,9 @@ func (o *Outbox) recover() error {
 	o.kept, o.cursor = list, acked.value
 	o.disk = writer{cursor: acked, next: max(list.last(), acked.value) + 1}
 	o.place = place{sequence: acked.value}
+	if info, err := os.Stat(o.reservePath()); err == nil {
+		o.disk.reserved = info.Size() == o.options.SegmentBytes
+	}
 	o.forget()
 	return nil
 }

@@ -3,6 +3,7 @@ package outbox
 import (
 	"fmt"
 	"math"
+	"path/filepath"
 	"slices"
 
 	"github.com/sightline-edge/sightline/agent/internal/fsutil"
@@ -25,13 +26,16 @@ func (o *Outbox) admit(batch []pending) []pending {
 }
 
 func (o *Outbox) room(batch []pending) bool {
-	o.mu.Lock()
-	total := o.kept.bytes()
-	o.mu.Unlock()
+	reserve := o.options.SegmentBytes
+	return o.storedBytes()+reserve+batchBytes(batch) <= o.options.MaxBytes
+}
+
+func batchBytes(batch []pending) int64 {
+	var n int64
 	for _, p := range batch {
-		total += int64(recordBytes(p.entry))
+		n += int64(recordBytes(p.entry))
 	}
-	return total <= o.options.MaxBytes
+	return n
 }
 
 // refuse drops the entries of one priority and returns the others.
@@ -84,16 +88,69 @@ func (o *Outbox) squeeze(g *segment) error {
 	cursor := o.cursor
 	o.mu.Unlock()
 	var kept []byte
+	var dropped uint64
 	for _, r := range scan(b, math.MaxInt, true).records {
 		switch {
 		case r.Sequence <= cursor:
 		case r.Priority == Normal:
-			o.drop(Normal)
+			dropped++
 		default:
 			kept = appendRecord(kept, r)
 		}
 	}
-	return o.replaceSegment(g, kept)
+	if err := o.replaceSegment(g, kept); err != nil {
+		return err
+	}
+	o.dropped[Normal].Add(dropped)
+	return nil
+}
+
+// makeRoom is called when the disk itself is full. Squeezing a segment writes before it frees, so the reserve
+// is given up for it, and filled again from what was freed before the records get the rest.
+func (o *Outbox) makeRoom(need int64) {
+	if !o.squeezable() {
+		return
+	}
+	if o.disk.reserved {
+		o.disk.reserved = false
+		if err := o.options.FS.Remove(o.reservePath()); err != nil {
+			o.complain("giving up the reserve failed", err)
+		}
+	}
+	need += o.options.SegmentBytes
+	before := o.storedBytes()
+	for before-o.storedBytes() < need && o.squeezeOne() {
+		continue
+	}
+	o.fillReserve()
+}
+
+// squeezable says whether a segment may hold Normal records.
+func (o *Outbox) squeezable() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.ContainsFunc(o.kept, func(g *segment) bool { return g.normal })
+}
+
+// fillReserve keeps one segment's worth of the disk for makeRoom.
+func (o *Outbox) fillReserve() {
+	if o.disk.reserved {
+		return
+	}
+	err := fsutil.WriteFile(o.options.FS, o.reservePath(), make([]byte, o.options.SegmentBytes), 0o600)
+	if err != nil {
+		o.complain("no room for the reserve", err)
+		return
+	}
+	o.disk.reserved = true
+}
+
+func (o *Outbox) reservePath() string { return filepath.Join(o.options.Dir, reserveName) }
+
+func (o *Outbox) storedBytes() int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.kept.bytes()
 }
 
 // replaceSegment changes file and size together, so that the reader sees either.

@@ -34,6 +34,9 @@ type writer struct {
 	active *segment
 	buf    []byte
 
+	reserved       bool // the reserve is in place
+	reserveTriedAt time.Time
+
 	complainedAt time.Time
 }
 
@@ -41,6 +44,7 @@ type writer struct {
 func (o *Outbox) run() {
 	ticker := time.NewTicker(persistEvery)
 	defer ticker.Stop()
+	o.fillReserve()
 	for {
 		select {
 		case p := <-o.queue:
@@ -106,7 +110,7 @@ func (o *Outbox) commit(batch []pending) {
 		o.complain("writing to the outbox failed", err)
 		if diskFull(err) {
 			batch = o.refuse(batch, Normal, err)
-			o.squeezeOne()
+			o.makeRoom(batchBytes(batch))
 		}
 		err = o.write(batch)
 	}
@@ -222,6 +226,10 @@ func (o *Outbox) settle() {
 		return
 	}
 	o.forget()
+	if now := time.Now(); now.Sub(o.disk.reserveTriedAt) >= complaintEvery {
+		o.disk.reserveTriedAt = now
+		o.fillReserve()
+	}
 }
 
 // forget deletes the segments that are acknowledged as a whole.
