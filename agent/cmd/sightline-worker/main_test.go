@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asWorker) != "" {
 		main()
 	}
-	os.Exit(m.Run())
+	os.Exit(m.Run()) //nolint:forbidigo // a test's main
 }
 
 // launch starts a real worker process and returns the supervisor's end of its socket.
@@ -101,7 +101,8 @@ func TestSimulatedBoardsAreInspectedByTheReferenceModel(t *testing.T) {
 				found++
 			}
 		}
-		t.Log(in.GetSource(), in.GetPreprocessNs()/1000, in.GetInferenceNs()/1000, in.GetDecodeNs()/1000, len(in.GetDetections()))
+		t.Log(in.GetSource(), in.GetPreprocessNs(), in.GetInferenceNs(), in.GetDecodeNs(),
+			len(in.GetDetections()))
 		evidence := job == 0
 		require.NoError(t, conn.Send(wire.KindSettle, &wire.Settle{
 			Job: job, Evidence: evidence, Verdict: "FAIL", Defects: in.GetDetections(),

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -38,13 +39,13 @@ func connect(path string) (net.Conn, error) {
 	}
 	file := os.NewFile(inheritedSocket, "supervisor")
 	if file == nil {
-		return nil, fmt.Errorf("no socket: the agent starts this program; by hand, give --socket")
+		return nil, errors.New("no socket: the agent starts this program; by hand, give --socket")
 	}
 	defer func() { _ = file.Close() }()
 	conn, err := net.FileConn(file)
 	if err != nil {
-		return nil, fmt.Errorf("descriptor %d is no socket: the agent starts this program; by hand, give --socket: %w",
-			inheritedSocket, err)
+		return nil, fmt.Errorf("descriptor %d is no socket: the agent starts this program; "+
+			"by hand, give --socket: %w", inheritedSocket, err)
 	}
 	return conn, nil
 }

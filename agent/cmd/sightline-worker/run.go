@@ -17,8 +17,6 @@ import (
 )
 
 // version is set by the linker.
-//
-//nolint:gochecknoglobals // the linker's -X needs a variable
 var version = "dev"
 
 // Exit codes.
@@ -44,8 +42,8 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags.StringVar(&s.socket, "socket", "", "Unix socket to connect to; default: the inherited descriptor 3")
 	flags.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	flags.StringVar(&format, "log-format", "text", "text or json")
-	flags.Uint64Var(&s.memoryLimit, "memory-limit", 0, "address space in bytes for a bundle that nobody trusts yet; "+
-		"0: none")
+	flags.Uint64Var(&s.memoryLimit, "memory-limit", 0, "address space in bytes, for a bundle "+
+		"that nobody trusts yet; 0: none")
 	flags.BoolVar(&s.version, "version", false, "print the version and exit")
 	if err := flags.Parse(args); err != nil {
 		return s, err

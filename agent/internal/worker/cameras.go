@@ -12,8 +12,8 @@ import (
 	cameras "github.com/sightline-edge/sightline/agent/internal/worker/camera"
 )
 
-// frames is what a station holds at once: one in the capture loop's hand, one in each slot, those kept until settled,
-// those that wait to be drawn, and the one being drawn.
+// frames is what a station holds at once: one in the capture loop's hand, one in each slot, those kept until
+// settled, those that wait to be drawn, and the one being drawn.
 const frames = 1 + slots + maxKept + maxPictures + 1
 
 // camera is what a station needs of one.

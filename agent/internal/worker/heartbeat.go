@@ -46,7 +46,8 @@ func (w *worker) count(message *wire.Heartbeat) {
 		c.Inspected, c.EvidenceDropped = s.inspected.Load(), s.evidenceDropped.Load()
 		if s.ready.Load() {
 			n := s.camera.Counts()
-			c.Captured, c.Displaced, c.BadFrames, c.HungCaptures = n.Captured, n.Displaced, n.BadFrames, n.HungCaptures
+			c.Captured, c.Displaced = n.Captured, n.Displaced
+			c.BadFrames, c.HungCaptures = n.BadFrames, n.HungCaptures
 		}
 	}
 }
@@ -57,7 +58,8 @@ func (w *worker) stuck() error {
 			continue
 		}
 		if since := s.lane.busyNs.Load(); since != 0 && monotime.Since(since) > longestRun {
-			return fmt.Errorf("%w: the model of station %s has run for over %s", ErrHung, s.config.GetName(), longestRun)
+			return fmt.Errorf("%w: the model of station %s has run for over %s", ErrHung, s.config.GetName(),
+				longestRun)
 		}
 	}
 	return nil

@@ -9,8 +9,8 @@ import (
 
 const maxKept = 8
 
-// kept holds the frames of parts whose verdict is not settled yet, oldest out first, and the settlements that came
-// before their frame. Safe for concurrent use; the zero value is empty.
+// kept holds the frames of parts whose verdict is not settled yet, oldest out first, and the settlements
+// that came before their frame. Safe for concurrent use; the zero value is empty.
 type kept struct {
 	mu      sync.Mutex
 	entries [maxKept]entry
@@ -26,8 +26,8 @@ type entry struct {
 	wanted  *wire.Settle
 }
 
-// put stores a frame. It says whether the part was settled before: then the frame stays the caller's. The evicted
-// frame, if any, is the caller's, too.
+// put stores a frame. It says whether the part was settled before: then the frame stays the caller's. The
+// evicted frame, if any, is the caller's, too.
 func (k *kept) put(job uint64, f *frame.Frame) (evicted *frame.Frame, wanted *wire.Settle, settled bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

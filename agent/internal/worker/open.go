@@ -22,12 +22,14 @@ type opener struct {
 
 type laneKey struct{ digest, policy string }
 
-// open makes all stations ready or refused. A worker that was given no camera only checks its bundles, and is done.
+// open makes all stations ready or refused. A worker that was given no camera only checks its bundles, and
+// is done.
 func (w *worker) open(ctx context.Context, group *errgroup.Group, rt Runtime, noRuntime string) error {
 	o := opener{
 		worker: w, group: group, lanes: map[laneKey]*lane{},
 		loader: infer.Loader{
-			Runtime: rt, Threads: int(w.config.GetInferenceThreads()), Spinning: w.config.GetAllowSpinning(), Log: w.log,
+			Runtime: rt, Log: w.log,
+			Threads: int(w.config.GetInferenceThreads()), Spinning: w.config.GetAllowSpinning(),
 		},
 	}
 	cameras := 0
@@ -43,8 +45,8 @@ func (w *worker) open(ctx context.Context, group *errgroup.Group, rt Runtime, no
 			return err
 		}
 		if err != nil {
-			if err := s.reject(err); err != nil {
-				return err
+			if failed := s.reject(err); failed != nil {
+				return failed
 			}
 		}
 	}
@@ -62,7 +64,7 @@ func (o *opener) station(ctx context.Context, s *station) error {
 	if err != nil {
 		return err
 	}
-	if err := s.loaded(l.session); err != nil || s.config.GetCamera() == "" {
+	if err = s.loaded(l.session); err != nil || s.config.GetCamera() == "" {
 		return err
 	}
 	for range slots {
@@ -101,8 +103,8 @@ func (o *opener) lane(ctx context.Context, s *station) (*lane, error) {
 	return l, nil
 }
 
-// close ends the camera and gives the frames that wait for a settlement back. The canvases in the lane's hands are
-// left to the end of the process.
+// close ends the camera and gives the frames that wait for a settlement back. The canvases in the lane's
+// hands are left to the end of the process.
 func (s *station) close() {
 	if err := s.camera.Close(); err != nil {
 		s.log.Warn("close camera", "error", err)

@@ -58,7 +58,8 @@ func (p *pictures) run(ctx context.Context) error {
 	}
 }
 
-// draw sends the annotated frame and then the crops. Only a broken socket is an error: a part without picture is not.
+// draw sends the annotated frame and then the crops. Only a broken socket is an error: a part without
+// picture is not.
 func (p *pictures) draw(pen *evidence.Pen, pic picture) error {
 	s, w := pic.station, pic.wanted
 	quality := int(s.config.GetEvidenceQuality())
@@ -74,7 +75,10 @@ func (p *pictures) draw(pen *evidence.Pen, pic picture) error {
 			p.log.Warn("evidence not drawn", "station", s.config.GetName(), "job", w.GetJob(), "error", err)
 			return nil
 		}
-		message := &wire.Evidence{Station: s.index, Job: w.GetJob(), N: int32(n), Jpeg: jpeg, Last: n == crops}
+		message := &wire.Evidence{
+			Station: s.index, Job: w.GetJob(), N: int32(n), Jpeg: jpeg,
+			Last: n == crops,
+		}
 		if err := p.conn.Send(wire.KindEvidence, message); err != nil {
 			return closed(err)
 		}
@@ -82,9 +86,14 @@ func (p *pictures) draw(pen *evidence.Pen, pic picture) error {
 	return nil
 }
 
-func (p *pictures) picture(pen *evidence.Pen, pic picture, marks []evidence.Mark, n, quality int) ([]byte, error) {
+func (p *pictures) picture(pen *evidence.Pen, pic picture, marks []evidence.Mark, n, quality int) ([]byte,
+	error,
+) {
 	if n == 0 {
-		caption := evidence.Caption{Verdict: pic.wanted.GetVerdict(), Text: pic.station.config.GetName() + "  " + pic.frame.Source}
+		caption := evidence.Caption{
+			Verdict: pic.wanted.GetVerdict(),
+			Text:    pic.station.config.GetName() + "  " + pic.frame.Source,
+		}
 		return pen.Annotate(pic.frame, caption, marks, quality)
 	}
 	return pen.Crop(pic.frame, marks[n-1], quality)

@@ -74,7 +74,8 @@ func (w *worker) settle(payload []byte) error {
 
 func (w *worker) station(index uint32) (*station, error) {
 	if uint64(index) >= uint64(len(w.stations)) {
-		return nil, fmt.Errorf("%w: the supervisor speaks of station %d of %d", wire.ErrFrame, index, len(w.stations))
+		return nil, fmt.Errorf("%w: the supervisor speaks of station %d of %d", wire.ErrFrame, index,
+			len(w.stations))
 	}
 	return w.stations[index], nil
 }
@@ -96,7 +97,7 @@ func peekSettle(raw []byte) (station uint32, job uint64, evidence bool, err erro
 			return 0, 0, false, fmt.Errorf("%w: %w", wire.ErrFrame, protowire.ParseError(n))
 		}
 		raw = raw[n:]
-		switch number {
+		switch int32(number) {
 		case settleStation:
 			station = uint32(value)
 		case settleJob:

@@ -12,7 +12,8 @@ import (
 // What peekSettle reads is what a full decoder reads.
 func FuzzPeekSettle(f *testing.F) {
 	for _, m := range []*wire.Settle{
-		{}, {Station: 3, Job: 1 << 60, Verdict: "PASS"},
+		{},
+		{Station: 3, Job: 1 << 60, Verdict: "PASS"},
 		{Job: 1, Evidence: true, Defects: []*wire.Detection{{Class: 1, Score: 0.5}}},
 	} {
 		raw, err := proto.Marshal(m)

@@ -58,10 +58,14 @@ type station struct {
 
 func newStation(index uint32, c *wire.StationConfig, w *worker) *station {
 	s := &station{
-		index: index, config: c, conn: w.conn, log: w.log.With("station", c.GetName()), pictures: w.pictures, die: w.die,
+		index: index, config: c, conn: w.conn, log: w.log.With("station",
+			c.GetName()), pictures: w.pictures, die: w.die,
 		orders: make(chan order, maxOrders), free: make(chan *slot, slots),
 	}
-	s.state.message = &wire.StationState{Station: index, Phase: wire.Phase_PHASE_OPENING, Reason: "loading the bundle"}
+	s.state.message = &wire.StationState{
+		Station: index, Phase: wire.Phase_PHASE_OPENING,
+		Reason: "loading the bundle",
+	}
 	return s
 }
 
@@ -74,7 +78,8 @@ func (s *station) order(o order) error {
 	case s.orders <- o:
 		return nil
 	default:
-		return s.refuse(o, wire.Fault_FAULT_NOT_READY, "more parts wait for their frame than the station can hold")
+		return s.refuse(o, wire.Fault_FAULT_NOT_READY,
+			"more parts wait for their frame than the station can hold")
 	}
 }
 
@@ -95,10 +100,10 @@ func (s *station) capture(ctx context.Context) error {
 
 func (s *station) expose(ctx context.Context, o order, exposed *wire.Exposed) error {
 	f, err := s.camera.Next(ctx, o.triggerNs, o.deadlineNs)
-	if ctx.Err() != nil {
-		return nil // nobody listens any more
-	}
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		return errDone // nobody listens any more
+	case err != nil:
 		return s.refuse(o, cameraFault(err), err.Error())
 	}
 	exposed.Job, exposed.Frame, exposed.ExposedNs = o.job, f.Seq, f.ExposedNs

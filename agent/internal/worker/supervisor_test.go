@@ -37,16 +37,16 @@ type supervisor struct {
 }
 
 // pair returns both ends of a Unix socket, as the agent makes them.
-func pair(t testing.TB) (net.Conn, net.Conn) {
-	t.Helper()
+func pair(tb testing.TB) (net.Conn, net.Conn) {
+	tb.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	var ends [2]net.Conn
 	for i, fd := range fds {
 		file := os.NewFile(uintptr(fd), "socket")
 		ends[i], err = net.FileConn(file)
-		require.NoError(t, err)
-		require.NoError(t, file.Close())
+		require.NoError(tb, err)
+		require.NoError(tb, file.Close())
 	}
 	return ends[0], ends[1]
 }
@@ -57,13 +57,15 @@ func start(t *testing.T, runtime func(string) (Runtime, error), stations ...*wir
 	s := &supervisor{T: t, conn: wire.NewConn(ours), ended: make(chan error, 1)}
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	go func() {
-		s.ended <- Run(context.WithoutCancel(t.Context()), theirs, Options{Version: "test", Runtime: runtime, Log: log})
+		s.ended <- Run(context.WithoutCancel(t.Context()), theirs,
+			Options{Version: "test", Runtime: runtime, Log: log})
 	}()
 	require.NoError(t, s.conn.Send(wire.KindConfigure, &wire.Configure{Stations: stations}))
 	t.Cleanup(func() {
 		require.NoError(t, s.conn.Close())
 		select {
-		case <-s.ended:
+		case err := <-s.ended:
+			t.Log("the worker ended", err)
 		case <-time.After(patience):
 			t.Error("the worker did not end with its supervisor")
 		}
@@ -90,12 +92,12 @@ func expect[M proto.Message](s *supervisor, kind wire.Kind, m M) M {
 	}
 }
 
-// phase reads states until one of the phase comes.
-func (s *supervisor) phase(phase wire.Phase) *wire.StationState {
+// ready reads states until a station is ready.
+func (s *supervisor) ready() *wire.StationState {
 	s.Helper()
 	for {
 		m := expect(s, wire.KindStationState, &wire.StationState{})
-		if m.GetPhase() == phase {
+		if m.GetPhase() == wire.Phase_PHASE_READY {
 			return m
 		}
 		require.NotEqual(s, wire.Phase_PHASE_REFUSED, m.GetPhase(), m.GetReason())
@@ -121,7 +123,10 @@ func (s *supervisor) exposed() *wire.Exposed {
 	return expect(s, wire.KindExposed, &wire.Exposed{})
 }
 
-func simStation(t testing.TB) *wire.StationConfig {
-	t.Helper()
-	return &wire.StationConfig{Name: "line1/aoi-1", Camera: "sim:?seed=1", BundleDir: onnxtest.Bundle(t), MaxCrops: 2}
+func simStation(tb testing.TB) *wire.StationConfig {
+	tb.Helper()
+	return &wire.StationConfig{
+		Name: "line1/aoi-1", Camera: "sim:?seed=1", BundleDir: onnxtest.Bundle(tb),
+		MaxCrops: 2,
+	}
 }

@@ -1,5 +1,6 @@
-// Package worker is the process that may die: cameras and inference behind one socket to the supervisor. It answers
-// each Inspect with exactly one Inspected, keeps frames until their part is settled, and never outlives its supervisor.
+// Package worker is the process that may die: cameras and inference behind one socket to the supervisor. It
+// answers each Inspect with exactly one Inspected, keeps frames until their part is settled, and never
+// outlives its supervisor.
 package worker
 
 import (
@@ -51,13 +52,12 @@ type worker struct {
 	log      *slog.Logger
 	config   *wire.Configure
 	stations []*station
-	lanes    []*lane
 	pictures *pictures
 	fatal    chan error // from callbacks of cameras; the first is kept
 }
 
-// Run serves the supervisor at the other end of conn until it closes the socket or asks to end: then it returns nil.
-// An error says why this process must be replaced.
+// Run serves the supervisor at the other end of conn until it closes the socket or asks to end: then it
+// returns nil. An error says why this process must be replaced.
 func Run(ctx context.Context, conn net.Conn, opts Options) error {
 	w := &worker{conn: wire.NewConn(conn), opts: opts, log: opts.Log, fatal: make(chan error, 1)}
 	defer func() { _ = w.conn.Close() }()
@@ -163,7 +163,8 @@ func (w *worker) die(err error) {
 
 // closed makes the end of the socket the orderly end of the worker.
 func closed(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe) || broken(err) {
+	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err,
+		io.ErrClosedPipe) || broken(err) {
 		return errDone
 	}
 	return err

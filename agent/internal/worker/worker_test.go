@@ -23,7 +23,7 @@ func TestEachInspectIsAnsweredOnce(t *testing.T) {
 	s := start(t, scripted(twoDetections), simStation(t))
 	hello := expect(s, wire.KindHello, &wire.Hello{})
 	require.Equal(t, "fake", hello.GetOnnxruntimeVersion())
-	state := s.phase(wire.Phase_PHASE_READY)
+	state := s.ready()
 	require.True(t, state.GetSimulated())
 	require.Equal(t, "tiny", state.GetModel().GetName())
 	for job := range uint64(5) {
@@ -49,7 +49,7 @@ func TestTheNextFrameIsTakenDuringARun(t *testing.T) {
 		<-gate
 		return twoDetections(spec, stop)
 	}), simStation(t))
-	s.phase(wire.Phase_PHASE_READY)
+	s.ready()
 	for job := range uint64(3) {
 		s.inspect(job, 0)
 		require.Equal(t, job, s.exposed().GetJob())
@@ -66,27 +66,37 @@ func TestFaultsReachTheSupervisor(t *testing.T) {
 		fault  wire.Fault
 		says   string
 	}{
-		"late": {fault: wire.Fault_FAULT_CANCELLED, says: "deadline", script: func(_ infer.Spec, stop <-chan struct{}) error {
-			<-stop
-			return fake.ErrTerminated
-		}},
-		"failing": {fault: wire.Fault_FAULT_MODEL, says: "CUDA error 700", script: func(infer.Spec, <-chan struct{}) error {
-			return errors.New("CUDA error 700")
-		}},
-		"NaN": {fault: wire.Fault_FAULT_BAD_OUTPUT, says: "NaN", script: func(spec infer.Spec, _ <-chan struct{}) error {
-			spec.Output[0] = float32(math.NaN())
-			return nil
-		}},
+		"late": {
+			fault: wire.Fault_FAULT_CANCELLED, says: "deadline",
+			script: func(_ infer.Spec, stop <-chan struct{}) error {
+				<-stop
+				return fake.ErrTerminated
+			},
+		},
+		"failing": {
+			fault: wire.Fault_FAULT_MODEL, says: "CUDA error 700",
+			script: func(infer.Spec, <-chan struct{}) error {
+				return errors.New("CUDA error 700")
+			},
+		},
+		"NaN": {
+			fault: wire.Fault_FAULT_BAD_OUTPUT, says: "NaN",
+			script: func(spec infer.Spec, _ <-chan struct{}) error {
+				spec.Output[0] = float32(math.NaN())
+				return nil
+			},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			runs := 0
 			s := start(t, scripted(func(spec infer.Spec, stop <-chan struct{}) error {
-				if runs++; runs == 2 { // the first is the blank frame at load
+				runs++
+				if runs == 2 { // the first is the blank frame at load
 					return c.script(spec, stop)
 				}
 				return twoDetections(spec, stop)
 			}), simStation(t))
-			s.phase(wire.Phase_PHASE_READY)
+			s.ready()
 			s.inspect(1, 300*time.Millisecond)
 			s.exposed()
 			got := s.inspected()
@@ -95,7 +105,8 @@ func TestFaultsReachTheSupervisor(t *testing.T) {
 			require.Empty(t, got.GetDetections())
 			s.inspect(2, 0)
 			s.exposed()
-			require.Equal(t, wire.Fault_FAULT_NONE, s.inspected().GetFault(), "the next part is inspected again")
+			require.Equal(t, wire.Fault_FAULT_NONE, s.inspected().GetFault(),
+				"the next part is inspected again")
 		})
 	}
 }
@@ -107,9 +118,10 @@ func TestEvidenceIsDrawnForSettledParts(t *testing.T) {
 		<-gate
 		return twoDetections(spec, stop)
 	}), simStation(t))
-	s.phase(wire.Phase_PHASE_READY)
+	s.ready()
 	settle := &wire.Settle{Verdict: "FAIL", Evidence: true, Defects: []*wire.Detection{
-		{Class: 0, Score: 0.9, X1: 110, Y1: 270, X2: 210, Y2: 370}, {Class: 1, Score: 0.8, X1: -5, Y1: 0, X2: 20, Y2: 20},
+		{Class: 0, Score: 0.9, X1: 110, Y1: 270, X2: 210, Y2: 370},
+		{Class: 1, Score: 0.8, X1: -5, Y1: 0, X2: 20, Y2: 20},
 		{Class: 99, Score: 1, X2: 1, Y2: 1},
 	}}
 	for job, settledFirst := range []bool{false, true} {
@@ -150,7 +162,7 @@ func TestEvidenceIsDrawnForSettledParts(t *testing.T) {
 // More parts than frames, none settled: the oldest go.
 func TestPartsThatAreNeverSettledHoldNothingUp(t *testing.T) {
 	s := start(t, scripted(twoDetections), simStation(t))
-	s.phase(wire.Phase_PHASE_READY)
+	s.ready()
 	for job := range uint64(50) {
 		s.inspect(job, 0)
 		s.exposed()
@@ -181,14 +193,15 @@ func TestStationsThatCannotWorkAreRefusedAndTheOthersRun(t *testing.T) {
 	got := s.inspected()
 	require.Equal(t, wire.Fault_FAULT_NOT_READY, got.GetFault())
 	require.Contains(t, got.GetFaultText(), "open bundle folder")
-	s.phase(wire.Phase_PHASE_READY)
+	s.ready()
 	require.NoError(t, s.conn.Send(wire.KindInspect, &wire.Inspect{Station: 2, Job: 8}))
 	s.exposed()
 	require.Equal(t, wire.Fault_FAULT_NONE, s.inspected().GetFault())
 }
 
 func TestMissingRuntimeIsToldToEachStation(t *testing.T) {
-	s := start(t, func(string) (Runtime, error) { return nil, errors.New("libonnxruntime.so is missing") }, simStation(t))
+	s := start(t, func(string) (Runtime, error) { return nil, errors.New("libonnxruntime.so is missing") },
+		simStation(t))
 	require.Empty(t, expect(s, wire.KindHello, &wire.Hello{}).GetOnnxruntimeVersion())
 	for {
 		m := expect(s, wire.KindStationState, &wire.StationState{})
@@ -206,7 +219,7 @@ func TestStationsWithOneBundleShareItsSession(t *testing.T) {
 	s := start(t, func(string) (Runtime, error) { return fakeRuntime{runtime}, nil }, a, b)
 	ready := map[uint32]bool{}
 	for len(ready) < 2 {
-		ready[s.phase(wire.Phase_PHASE_READY).GetStation()] = true
+		ready[s.ready().GetStation()] = true
 	}
 	for job := range uint64(6) {
 		require.NoError(t, s.conn.Send(wire.KindInspect, &wire.Inspect{Station: uint32(job % 2), Job: job}))
@@ -223,7 +236,7 @@ func TestCheckOfABundleEndsByItself(t *testing.T) {
 	station := simStation(t)
 	station.Camera = ""
 	s := start(t, scripted(twoDetections), station)
-	require.Equal(t, "tiny", s.phase(wire.Phase_PHASE_READY).GetModel().GetName())
+	require.Equal(t, "tiny", s.ready().GetModel().GetName())
 	require.NoError(t, <-s.ended)
 	s.ended <- nil
 }
@@ -236,7 +249,7 @@ func TestFolderOfImages(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "2.png"), good[:len(good)/2], 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "3.png"), good, 0o600))
 	s := start(t, scripted(twoDetections), station)
-	s.phase(wire.Phase_PHASE_READY)
+	s.ready()
 	for job, want := range []wire.Fault{
 		wire.Fault_FAULT_NONE, wire.Fault_FAULT_BAD_FRAME, wire.Fault_FAULT_NONE, wire.Fault_FAULT_END,
 	} {
@@ -280,7 +293,7 @@ func TestShutdownAndBrokenSupervisors(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, scripted(twoDetections), simStation(t))
-			s.phase(wire.Phase_PHASE_READY)
+			s.ready()
 			require.NoError(t, s.conn.Send(c.kind, &wire.Inspect{Station: c.station, Job: 1}))
 			err := <-s.ended
 			s.ended <- err
@@ -295,7 +308,7 @@ func TestShutdownAndBrokenSupervisors(t *testing.T) {
 
 func TestHeartbeatsCount(t *testing.T) {
 	s := start(t, scripted(twoDetections), simStation(t))
-	s.phase(wire.Phase_PHASE_READY)
+	s.ready()
 	for job := range uint64(3) {
 		s.inspect(job, 0)
 		s.exposed()

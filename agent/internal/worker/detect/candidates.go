@@ -60,6 +60,7 @@ func sink(heap []candidate, i int) {
 // order puts the best first.
 func order(candidates []candidate) {
 	slices.SortFunc(candidates, func(a, b candidate) int {
-		return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(a.class, b.class), cmp.Compare(a.cell, b.cell))
+		return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(a.class, b.class),
+			cmp.Compare(a.cell, b.cell))
 	})
 }

@@ -1,5 +1,5 @@
-// Package detect turns a model's output into detections: decoding, non-maximum suppression, and back to frame pixels.
-// The steady state allocates nothing.
+// Package detect turns a model's output into detections: decoding, non-maximum suppression, and back to frame
+// pixels. The steady state allocates nothing.
 package detect
 
 import (
@@ -13,7 +13,7 @@ import (
 const (
 	boxRows       = 4
 	maxCandidates = 1000
-	// absurdSide: a box larger than so many inputs, or a centre so far away, is no detection but a broken model.
+	// absurdSide: a box larger than so many inputs, or a centre so far away, comes from a broken model.
 	absurdSide = 4
 	// scoreSlack is what rounding may add to a sigmoid.
 	scoreSlack = 1e-3
@@ -29,8 +29,8 @@ type Detection struct {
 	Box   [4]float32
 }
 
-// Decoder is the yolov8 family: an output of [1, 4+classes, N], centre, width and height in input pixels, scores
-// after the sigmoid. Each class of a cell is a candidate of its own. Not safe for concurrent use.
+// Decoder is the yolov8 family: an output of [1, 4+classes, N], centre, width and height in input pixels,
+// scores after the sigmoid. Each class of a cell is a candidate of its own. Not safe for concurrent use.
 type Decoder struct {
 	classes, cells int
 	floor, overlap float32
@@ -52,8 +52,8 @@ func NewDecoder(m *bundle.Manifest, cells int) *Decoder {
 	}
 }
 
-// Decode returns the detections in frame pixels, descending score, valid until the next call. Anything not finite,
-// scores outside of 0 to 1, absurd boxes and absurd numbers of them are errors.
+// Decode returns the detections in frame pixels, descending score, valid until the next call. Anything not
+// finite, scores outside of 0 to 1, absurd boxes and absurd numbers of them are errors.
 func (d *Decoder) Decode(output []float32, g tensor.Geometry) ([]Detection, error) {
 	if want := (boxRows + d.classes) * d.cells; len(output) != want {
 		return nil, fmt.Errorf("%w: %d values instead of %d", ErrOutput, len(output), want)
@@ -102,8 +102,9 @@ func (d *Decoder) collect(scores []float32) error {
 			if !(score >= -scoreSlack && score <= 1+scoreSlack) { // NaN comes here, too
 				return fmt.Errorf("%w: a score of %g", ErrOutput, score)
 			}
-			if found++; found > most {
-				return fmt.Errorf("%w: over %d candidates in %d cells: more than a scene can hold", ErrOutput, most, d.cells)
+			found++
+			if found > most {
+				return fmt.Errorf("%w: over %d candidates in %d cells", ErrOutput, most, d.cells)
 			}
 			d.offer(candidate{class: int32(class), cell: int32(cell), score: min(score, 1)})
 		}

@@ -22,7 +22,7 @@ func (*encoder) jpeg(picture *image.RGBA, quality int) ([]byte, error) {
 	defer func() { _ = rgba.Close() }()
 	bgr := gocv.NewMat()
 	defer func() { _ = bgr.Close() }()
-	if err := gocv.CvtColor(rgba, &bgr, gocv.ColorRGBAToBGR); err != nil {
+	if err = gocv.CvtColor(rgba, &bgr, gocv.ColorRGBAToBGR); err != nil {
 		return nil, fmt.Errorf("convert picture: %w", err)
 	}
 	buffer, err := gocv.IMEncodeWithParams(gocv.JPEGFileExt, bgr, []int{gocv.IMWriteJpegQuality, quality})

@@ -17,8 +17,12 @@ func ink() color.RGBA   { return color.RGBA{17, 24, 39, 255} }
 // colour of a class: hues apart, all dark enough for white text.
 func colour(class int) color.RGBA {
 	palette := [...]color.RGBA{
-		{213, 94, 0, 255}, {0, 114, 178, 255}, {0, 158, 115, 255},
-		{176, 66, 134, 255}, {150, 102, 0, 255}, {91, 74, 190, 255},
+		{213, 94, 0, 255},
+		{0, 114, 178, 255},
+		{0, 158, 115, 255},
+		{176, 66, 134, 255},
+		{150, 102, 0, 255},
+		{91, 74, 190, 255},
 	}
 	return palette[class%len(palette)]
 }
@@ -58,7 +62,7 @@ func (p *Pen) mark(m Mark, f *frame.Frame, banner int) {
 	p.text(x+gap, y+height/2, white(), label)
 }
 
-// frame draws around the box, so that its pixels stay visible, with a white edge that shows on dark and light.
+// frame draws around the box, so that its pixels stay visible, with a white edge that shows on dark.
 func (p *Pen) frame(box image.Rectangle, c color.RGBA) {
 	p.ring(box.Inset(-p.stroke-1), 1, white())
 	p.ring(box.Inset(-p.stroke), p.stroke, c)

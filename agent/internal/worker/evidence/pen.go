@@ -7,6 +7,7 @@ import (
 	"image"
 	"image/color"
 	"image/draw"
+	"slices"
 
 	"golang.org/x/image/font"
 	"golang.org/x/image/font/gofont/gobold"
@@ -74,8 +75,8 @@ func (p *Pen) Annotate(f *frame.Frame, caption Caption, marks []Mark, quality in
 	banner := 2 * p.size
 	p.blank(f.Width, f.Height+banner)
 	p.paste(f, image.Rect(0, 0, f.Width, f.Height), image.Pt(0, banner))
-	for i := len(marks) - 1; i >= 0; i-- { // the most certain on top
-		p.mark(marks[i], f, banner)
+	for _, m := range slices.Backward(marks) { // the most certain on top
+		p.mark(m, f, banner)
 	}
 	p.caption(caption, len(marks), f.Width, banner)
 	return p.encoder.jpeg(p.canvas, quality)
@@ -152,13 +153,12 @@ func (p *Pen) fill(r image.Rectangle, c color.RGBA) {
 	draw.Draw(p.canvas, r, image.NewUniform(c), image.Point{}, draw.Src)
 }
 
-// text writes with its middle line at y, and returns where it ends.
-func (p *Pen) text(x, y int, c color.RGBA, s string) int {
+// text writes with its middle line at y.
+func (p *Pen) text(x, y int, c color.RGBA, s string) {
 	m := p.face.Metrics()
 	d := font.Drawer{
 		Dst: p.canvas, Src: image.NewUniform(c), Face: p.face,
 		Dot: fixed.Point26_6{X: fixed.I(x), Y: fixed.I(y) + m.CapHeight/2},
 	}
 	d.DrawString(s)
-	return d.Dot.X.Ceil()
 }

@@ -10,8 +10,8 @@ import (
 // forever is a timer's rest position: it is made once and only ever reset, so that arming allocates nothing.
 const forever = 1 << 62
 
-// fuse terminates a run at its deadline. A firing that comes late finds armed false, or a later deadline, and does
-// nothing.
+// fuse terminates a run at its deadline. A firing that comes late finds armed false, or a later deadline, and
+// does nothing.
 type fuse struct {
 	runner Runner
 	timer  *time.Timer

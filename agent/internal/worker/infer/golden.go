@@ -62,7 +62,7 @@ func (s *Session) proveSample(canvas *tensor.Canvas, root *os.Root, sample bundl
 		return fmt.Errorf("%w: %w", ErrGolden, err)
 	}
 	defer picture.Release()
-	if err := canvas.Fit(picture); err != nil {
+	if err = canvas.Fit(picture); err != nil {
 		return err
 	}
 	result, err := s.Infer(canvas, 0)
@@ -78,8 +78,8 @@ func (s *Session) proveSample(canvas *tensor.Canvas, root *os.Root, sample bundl
 	return nil
 }
 
-// compare pairs what was found with what was expected and tells the first difference, or nothing. A detection whose
-// score is within the tolerance of its threshold may be there or not.
+// compare pairs what was found with what was expected and tells the first difference, or nothing. A detection
+// whose score is within the tolerance of its threshold may be there or not.
 func (s *Session) compare(found []detect.Detection, expected []bundle.Detection) string {
 	m := &s.Bundle.Manifest
 	slack := float32(m.Golden.ScoreTolerance)
@@ -97,7 +97,8 @@ func (s *Session) compare(found []detect.Detection, expected []bundle.Detection)
 			return fmt.Sprintf("%s at %.1f is found at %.1f", want.Class, want.Box, found[best].Box)
 		}
 		if math.Abs(float64(found[best].Score-want.Score)) > m.Golden.ScoreTolerance {
-			return fmt.Sprintf("%s at %.0f scores %.3f instead of %.3f", want.Class, want.Box, found[best].Score, want.Score)
+			return fmt.Sprintf("%s at %.0f scores %.3f instead of %.3f",
+				want.Class, want.Box, found[best].Score, want.Score)
 		}
 	}
 	for i, d := range found {

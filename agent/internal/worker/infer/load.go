@@ -26,8 +26,8 @@ type Loader struct {
 	Log      *slog.Logger
 }
 
-// Load opens a bundle on the first execution provider of its order that runs it, and checks the golden samples on
-// it. Policy overrides the bundle's own unless it is empty.
+// Load opens a bundle on the first execution provider of its order that runs it, and checks the golden
+// samples on it. Policy overrides the bundle's own unless it is empty.
 func (l *Loader) Load(b *bundle.Bundle, policy string) (*Session, error) {
 	raw, err := readModel(b)
 	if err != nil {
@@ -45,13 +45,21 @@ func (l *Loader) Load(b *bundle.Bundle, policy string) (*Session, error) {
 	if policy == "" {
 		policy = b.Manifest.Providers.Policy
 	}
-	return l.firstThatRuns(b, plan, c, raw, policy)
+	return l.firstThatRuns(&candidate{b, plan, c, raw}, policy)
 }
 
-func (l *Loader) firstThatRuns(b *bundle.Bundle, plan *tensor.Plan, c contract, raw []byte, policy string) (*Session, error) {
+// candidate is a bundle whose model and manifest agree.
+type candidate struct {
+	*bundle.Bundle
+	plan  *tensor.Plan
+	ports contract
+	raw   []byte
+}
+
+func (l *Loader) firstThatRuns(c *candidate, policy string) (*Session, error) {
 	var reasons []string
-	for i, provider := range b.Manifest.Providers.Order {
-		s, err := l.open(b, plan, c, raw, provider)
+	for i, provider := range c.Manifest.Providers.Order {
+		s, err := l.open(c, provider)
 		if err == nil {
 			s.FellBack, s.FallbackReason = i > 0, strings.Join(reasons, "; ")
 			return s, nil
@@ -59,29 +67,29 @@ func (l *Loader) firstThatRuns(b *bundle.Bundle, plan *tensor.Plan, c contract, 
 		if errors.Is(err, ErrGolden) { // it runs, and is wrong: no policy allows that
 			return nil, err
 		}
-		l.Log.Warn("execution provider does not run the bundle", "provider", provider.Name, "bundle", b.Manifest.Name,
-			"error", err)
+		l.Log.Warn("execution provider does not run the bundle", "provider", provider.Name,
+			"bundle", c.Manifest.Name, "error", err)
 		reasons = append(reasons, provider.Name+": "+firstLine(err))
 		if policy == bundle.PolicyRequire {
-			return nil, fmt.Errorf("%w: bundle %s requires %s; allow others with provider: fallback, or repair: %s",
-				ErrProvider, b.Manifest.Name, provider.Name, reasons[0])
+			return nil, fmt.Errorf("%w: bundle %s requires %s; allow others with provider: fallback, "+
+				"or repair: %s", ErrProvider, c.Manifest.Name, provider.Name, reasons[0])
 		}
 	}
-	return nil, fmt.Errorf("%w runs bundle %s: %s", ErrProvider, b.Manifest.Name, strings.Join(reasons, "; "))
+	return nil, fmt.Errorf("%w runs bundle %s: %s", ErrProvider, c.Manifest.Name, strings.Join(reasons, "; "))
 }
 
-// open makes a session on one provider and runs the golden samples, or a blank frame where there are none: some
-// providers fail only at their first run, or build their engine then.
-func (l *Loader) open(b *bundle.Bundle, plan *tensor.Plan, c contract, raw []byte, p bundle.Provider) (*Session, error) {
+// open makes a session on one provider and runs the golden samples, or a blank frame where there are none:
+// some providers fail only at their first run, or build their engine then.
+func (l *Loader) open(c *candidate, p bundle.Provider) (*Session, error) {
 	s := &Session{
-		Bundle: b, Plan: plan, Provider: p.Name, input: tensor.NewInput(plan),
-		output:  make([]float32, int(c.outputShape[1])*c.cells),
-		decoder: detect.NewDecoder(&b.Manifest, c.cells),
+		Bundle: c.Bundle, Plan: c.plan, Provider: p.Name, input: tensor.NewInput(c.plan),
+		output:  make([]float32, int(c.ports.outputShape[1])*c.ports.cells),
+		decoder: detect.NewDecoder(&c.Manifest, c.ports.cells),
 	}
 	runner, err := l.Runtime.Open(Spec{
-		Model: raw, Provider: p, Threads: l.Threads, Spinning: l.Spinning,
-		InputName: c.input, InputShape: c.inputShape, Input: s.input,
-		OutputName: c.output, OutputShape: c.outputShape, Output: s.output,
+		Model: c.raw, Provider: p, Threads: l.Threads, Spinning: l.Spinning,
+		InputName: c.ports.input, InputShape: c.ports.inputShape, Input: s.input,
+		OutputName: c.ports.output, OutputShape: c.ports.outputShape, Output: s.output,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open model: %w", err)

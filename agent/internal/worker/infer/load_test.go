@@ -54,12 +54,24 @@ func TestProviderPolicyIsObeyedAndNeverSilent(t *testing.T) {
 		provider string
 		says     string
 	}{
-		"first is there":          {runtime: &fake.Runtime{}, provider: "tensorrt"},
-		"falls back and says why": {runtime: &fake.Runtime{Absent: noGPU}, provider: "cpu", says: "tensorrt: open model: libcuda.so.1 is missing; cuda: open"},
-		"fails at its first run":  {runtime: &fake.Runtime{Script: failsToRun}, provider: "cuda", says: "engine build failed"},
-		"required and absent":     {runtime: &fake.Runtime{Absent: noGPU}, policy: bundle.PolicyRequire, says: "requires tensorrt"},
-		"required and failing":    {runtime: &fake.Runtime{Script: failsToRun}, policy: bundle.PolicyRequire, says: "engine build failed"},
-		"nothing is there":        {runtime: &fake.Runtime{Absent: none}, says: "no execution provider"},
+		"first is there": {runtime: &fake.Runtime{}, provider: "tensorrt"},
+		"falls back and says why": {
+			runtime: &fake.Runtime{Absent: noGPU}, provider: "cpu",
+			says: "tensorrt: open model: libcuda.so.1 is missing; cuda: open",
+		},
+		"fails at its first run": {
+			runtime: &fake.Runtime{Script: failsToRun}, provider: "cuda",
+			says: "engine build failed",
+		},
+		"required and absent": {
+			runtime: &fake.Runtime{Absent: noGPU}, policy: bundle.PolicyRequire,
+			says: "requires tensorrt",
+		},
+		"required and failing": {
+			runtime: &fake.Runtime{Script: failsToRun}, policy: bundle.PolicyRequire,
+			says: "engine build failed",
+		},
+		"nothing is there": {runtime: &fake.Runtime{Absent: none}, says: "no execution provider"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := load(t, c.runtime, c.policy, onnxtest.Bundle(t))
@@ -79,7 +91,8 @@ func TestProviderPolicyIsObeyedAndNeverSilent(t *testing.T) {
 // golden writes a bundle whose sample expects what findsOne finds: an open of 0.9 at 22,27 to 42,37.
 func golden(t *testing.T, expect string) string {
 	t.Helper()
-	dir := onnxtest.Bundle(t, `golden: {box_tolerance: 2, score_tolerance: 0.05, samples: [{image: g.png, expect: g.json}]}`)
+	dir := onnxtest.Bundle(t,
+		`golden: {box_tolerance: 2, score_tolerance: 0.05, samples: [{image: g.png, expect: g.json}]}`)
 	picture := image.NewGray(image.Rect(0, 0, onnxtest.Side, onnxtest.Side))
 	picture.SetGray(5, 6, color.Gray{Y: 200})
 	f, err := os.Create(filepath.Join(dir, "g.png"))
@@ -104,18 +117,27 @@ func findsOne(s infer.Spec, _ <-chan struct{}) error {
 
 func TestGoldenSamplesDecide(t *testing.T) {
 	const there = `{"class": "open", "score": 0.88, "box": [23, 26, 42, 38]}`
+	copper := func(score string) string {
+		return `[` + there + `, {"class": "copper", "score": ` + score + `, "box": [1, 1, 9, 9]}]`
+	}
 	for name, c := range map[string]struct {
 		expect string
 		says   string
 		script func(infer.Spec, <-chan struct{}) error
 	}{
 		"within tolerance":   {expect: `[` + there + `]`},
-		"near the threshold": {expect: `[` + there + `, {"class": "copper", "score": 0.53, "box": [1, 1, 9, 9]}]`},
-		"not found":          {expect: `[` + there + `, {"class": "copper", "score": 0.7, "box": [1, 1, 9, 9]}]`, says: "copper 0.70 at [1 1 9 9] is not found"},
+		"near the threshold": {expect: copper("0.53")},
+		"not found":          {expect: copper("0.7"), says: "copper 0.70 at [1 1 9 9] is not found"},
 		"not expected":       {expect: `[]`, says: "open 0.90 at [22 27 42 37] is found and not expected"},
-		"moved":              {expect: `[{"class": "open", "score": 0.88, "box": [26, 26, 42, 38]}]`, says: "is found at"},
-		"other score":        {expect: `[{"class": "open", "score": 0.8, "box": [23, 26, 42, 38]}]`, says: "scores 0.900 instead of 0.800"},
-		"broken list":        {expect: `{`, says: "read expected detections"},
+		"moved": {
+			expect: `[{"class": "open", "score": 0.88, "box": [26, 26, 42, 38]}]`,
+			says:   "is found at",
+		},
+		"other score": {
+			expect: `[{"class": "open", "score": 0.8, "box": [23, 26, 42, 38]}]`,
+			says:   "scores 0.900 instead of 0.800",
+		},
+		"broken list": {expect: `{`, says: "read expected detections"},
 		"NaN": {expect: `[]`, says: "bad model output", script: func(s infer.Spec, _ <-chan struct{}) error {
 			zero := float32(0)
 			s.Output[0] = zero / zero
@@ -166,21 +188,20 @@ func TestARunEndsAtItsDeadlineAndTheNextIsGood(t *testing.T) {
 }
 
 func TestFailuresAreTold(t *testing.T) {
-	var script func(infer.Spec) error
+	var failure error
+	var score float32
 	s, err := load(t, &fake.Runtime{Script: func(s infer.Spec, _ <-chan struct{}) error {
 		clear(s.Output)
-		if script != nil {
-			return script(s)
-		}
-		return nil
+		s.Output[5*onnxtest.Cells] = score
+		return failure
 	}}, "", onnxtest.Bundle(t))
 	require.NoError(t, err)
 	canvas := blank(t, s)
-	script = func(infer.Spec) error { return errors.New("CUDA error 700") }
+	failure = errors.New("CUDA error 700")
 	_, err = s.Infer(canvas, 0)
 	require.ErrorIs(t, err, infer.ErrRun)
 	require.ErrorContains(t, err, "tensorrt: CUDA error 700")
-	script = func(s infer.Spec) error { s.Output[5*onnxtest.Cells] = 7; return nil }
+	failure, score = nil, 7
 	_, err = s.Infer(canvas, 0)
 	require.ErrorIs(t, err, detect.ErrOutput)
 }

@@ -45,17 +45,19 @@ type signature struct {
 	initializers    map[string]bool
 }
 
-// inspect walks an ONNX file before ONNX Runtime sees it: it must parse, nest only so deep, and keep all data inside.
+// inspect walks an ONNX file before ONNX Runtime sees it: it must parse, nest only so deep, and keep all data
+// inside.
 func inspect(model []byte) (*signature, error) {
 	s := &signature{initializers: map[string]bool{}}
 	graphs := 0
 	err := fields(model, func(number protowire.Number, value []byte, _ uint64) error {
-		switch number {
+		switch int32(number) {
 		case modelGraph:
 			graphs++
 			return s.graph(value, 0)
 		case modelTraining:
-			return within(value, func(v []byte) error { return (&signature{}).graph(v, 1) }, trainingInit, trainingAlgorithm)
+			training := func(v []byte) error { return (&signature{}).graph(v, 1) }
+			return within(value, training, trainingInit, trainingAlgorithm)
 		case modelFunctions:
 			return s.function(value)
 		}
@@ -75,7 +77,7 @@ func (s *signature) graph(raw []byte, depth int) error {
 		return fmt.Errorf("%w: graphs are nested over %d deep", ErrModel, maxDepth)
 	}
 	return fields(raw, func(number protowire.Number, value []byte, _ uint64) error {
-		switch number {
+		switch int32(number) {
 		case graphNode:
 			return within(value, func(v []byte) error { return s.attribute(v, depth) }, nodeAttribute)
 		case graphInitializer:
@@ -97,7 +99,7 @@ func (s *signature) graph(raw []byte, depth int) error {
 
 func (s *signature) function(raw []byte) error {
 	return fields(raw, func(number protowire.Number, value []byte, _ uint64) error {
-		switch number {
+		switch int32(number) {
 		case functionNode:
 			return within(value, func(v []byte) error { return s.attribute(v, 0) }, nodeAttribute)
 		case functionAttribute:
@@ -109,7 +111,7 @@ func (s *signature) function(raw []byte) error {
 
 func (s *signature) attribute(raw []byte, depth int) error {
 	return fields(raw, func(number protowire.Number, value []byte, _ uint64) error {
-		switch number {
+		switch int32(number) {
 		case attrTensor, attrTensors:
 			_, err := weights(value)
 			return err
@@ -129,14 +131,16 @@ func sparse(raw []byte) error {
 	}, sparseValues, sparseIndices)
 }
 
-// weights refuses one whose data is in another file: absolute, "..", linked and hard-linked paths have all been holes.
+// weights refuses a tensor whose data is in another file: absolute, "..", linked and hard-linked paths have
+// all been holes.
 func weights(raw []byte) (name string, err error) {
 	err = fields(raw, func(number protowire.Number, value []byte, varint uint64) error {
 		if number == tensorName {
 			name = string(value)
 		}
 		if number == tensorExternal || number == tensorLocation && varint != 0 {
-			return fmt.Errorf("%w: it keeps weights in another file; save it as one file, without external data", ErrModel)
+			return fmt.Errorf("%w: weights are in another file; save it as one file, without external data",
+				ErrModel)
 		}
 		return nil
 	})
@@ -149,7 +153,7 @@ func (s *signature) add(ports *[]port, raw []byte, depth int) error {
 	}
 	var p port
 	err := fields(raw, func(number protowire.Number, value []byte, _ uint64) error {
-		switch number {
+		switch int32(number) {
 		case valueName:
 			p.name = string(value)
 		case valueType:
@@ -163,7 +167,7 @@ func (s *signature) add(ports *[]port, raw []byte, depth int) error {
 
 func (p *port) describe(raw []byte) error {
 	return fields(raw, func(number protowire.Number, value []byte, varint uint64) error {
-		switch number {
+		switch int32(number) {
 		case tensorElem:
 			p.elem = varint
 		case tensorShape:

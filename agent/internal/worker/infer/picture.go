@@ -16,8 +16,8 @@ const (
 	maxPNGSide  = 8192
 )
 
-// readPNG decodes a golden sample: gray pictures have one channel, all others become BGR. Its size is checked before
-// its pixels get memory.
+// readPNG decodes a golden sample: gray pictures have one channel, all others become BGR. Its size is
+// checked before its pixels get memory.
 func readPNG(root *os.Root, name string) (*frame.Frame, error) {
 	f, err := root.Open(name)
 	if err != nil {
@@ -31,7 +31,7 @@ func readPNG(root *os.Root, name string) (*frame.Frame, error) {
 	if config.Width > maxPNGSide || config.Height > maxPNGSide {
 		return nil, fmt.Errorf("%s is %d×%d, over %d", name, config.Width, config.Height, maxPNGSide)
 	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
+	if _, err = f.Seek(0, io.SeekStart); err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
 	picture, err := png.Decode(io.LimitReader(f, maxPNGBytes))
@@ -58,7 +58,8 @@ func toFrame(picture image.Image) (*frame.Frame, error) {
 			continue
 		}
 		for x := range size.X {
-			c, _ := color.NRGBAModel.Convert(picture.At(picture.Bounds().Min.X+x, picture.Bounds().Min.Y+y)).(color.NRGBA)
+			c, _ := color.NRGBAModel.Convert(picture.At(picture.Bounds().Min.X+x,
+				picture.Bounds().Min.Y+y)).(color.NRGBA)
 			row[3*x], row[3*x+1], row[3*x+2] = c.B, c.G, c.R
 		}
 	}

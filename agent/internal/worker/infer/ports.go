@@ -40,14 +40,15 @@ func agree(s *signature, m *bundle.Manifest, plan *tensor.Plan) (contract, error
 		return contract{}, err
 	}
 	if len(realInputs(s)) != 1 {
-		return contract{}, fmt.Errorf("%w: it has %d inputs (%s): one image is all that a detection bundle gives",
+		return contract{}, fmt.Errorf("%w: it has %d inputs (%s): a detection bundle gives one image",
 			ErrModel, len(realInputs(s)), names(realInputs(s)))
 	}
 	c := contract{input: in.name, output: out.name, inputShape: plan.Shape()}
-	if err := agreeInput(in, plan); err != nil {
+	if err = agreeInput(in, plan); err != nil {
 		return c, err
 	}
-	return c, c.agreeOutput(out, m)
+	err = c.agreeOutput(out, m)
+	return c, err
 }
 
 func agreeInput(in port, plan *tensor.Plan) error {
@@ -56,10 +57,11 @@ func agreeInput(in port, plan *tensor.Plan) error {
 		wanted = elemUint8
 	}
 	if in.elem != wanted {
-		return fmt.Errorf("%w: input %q is %s, bundle.yaml says %s", ErrModel, in.name, elem(in.elem), elem(wanted))
+		return fmt.Errorf("%w: input %q is %s, bundle.yaml says %s", ErrModel, in.name, elem(in.elem),
+			elem(wanted))
 	}
 	if !fits(in.dims, plan.Shape()) {
-		return fmt.Errorf("%w: input %q is %s, bundle.yaml makes %s of the frame: correct input in bundle.yaml or "+
+		return fmt.Errorf("%w: input %q is %s, bundle.yaml makes %s of the frame: correct input there or "+
 			"export the model anew", ErrModel, in.name, shape(in.dims), shape(plan.Shape()))
 	}
 	return nil
@@ -69,14 +71,17 @@ func (c *contract) agreeOutput(out port, m *bundle.Manifest) error {
 	rows := int64(boxRows + len(m.Classes))
 	switch {
 	case out.elem != elemFloat:
-		return fmt.Errorf("%w: output %q is %s, the decoder reads float32", ErrModel, out.name, elem(out.elem))
+		return fmt.Errorf("%w: output %q is %s, the decoder reads float32", ErrModel, out.name,
+			elem(out.elem))
 	case len(out.dims) != 3 || out.dims[batchOnly] > 1:
 		return fmt.Errorf("%w: output %q is %s, the decoder %s reads [1 %d N]",
 			ErrModel, out.name, shape(out.dims), m.Decoder.Family, rows)
 	case out.dims[1] == dynamic || out.dims[2] == dynamic:
-		return fmt.Errorf("%w: output %q is %s: export the model with fixed sizes", ErrModel, out.name, shape(out.dims))
+		return fmt.Errorf("%w: output %q is %s: export the model with fixed sizes", ErrModel, out.name,
+			shape(out.dims))
 	case out.dims[1] != rows:
-		return fmt.Errorf("%w: output %q is %s, which means %d classes; bundle.yaml names %d", ErrModel, out.name,
+		return fmt.Errorf("%w: output %q is %s, which means %d classes; bundle.yaml names %d", ErrModel,
+			out.name,
 			shape(out.dims), out.dims[1]-boxRows, len(m.Classes))
 	case out.dims[2] > maxCells:
 		return fmt.Errorf("%w: output %q has %d cells, over %d", ErrModel, out.name, out.dims[2], maxCells)
@@ -101,7 +106,8 @@ func choose(what string, ports []port, name string) (port, error) {
 		}
 	}
 	if name == "" {
-		return port{}, fmt.Errorf("%w: it has %d %ss (%s): name one in bundle.yaml", ErrModel, len(ports), what, names(ports))
+		return port{}, fmt.Errorf("%w: it has %d %ss (%s): name one in bundle.yaml", ErrModel, len(ports),
+			what, names(ports))
 	}
 	return port{}, fmt.Errorf("%w: it has no %s %q, only %s", ErrModel, what, name, names(ports))
 }

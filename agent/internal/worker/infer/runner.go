@@ -6,8 +6,8 @@ import (
 	"github.com/sightline-edge/sightline/models/bundle"
 )
 
-// Spec is all that a runtime needs to open a model. Input and Output are the memory of each run: C keeps pointers to
-// it until Close, so it stays referenced and pinned.
+// Spec is all that a runtime needs to open a model. Input and Output are the memory of each run: C keeps
+// pointers to it until Close, so it stays referenced and pinned.
 type Spec struct {
 	Model       []byte
 	Provider    bundle.Provider

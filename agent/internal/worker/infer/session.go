@@ -37,8 +37,8 @@ type Result struct {
 	FillNs, InferenceNs, DecodeNs int64
 }
 
-// Infer runs the model on what the canvas holds. With a deadline (CLOCK_MONOTONIC, 0: none) the run is broken off
-// when it passes.
+// Infer runs the model on what the canvas holds. With a deadline (CLOCK_MONOTONIC, 0: none) the run is
+// broken off when it passes.
 func (s *Session) Infer(c *tensor.Canvas, deadlineNs int64) (Result, error) {
 	start := monotime.Now()
 	c.Fill(s.input)

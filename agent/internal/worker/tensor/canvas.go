@@ -4,15 +4,16 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/frame"
 )
 
-// scaler resizes pictures as cv2.resize with INTER_LINEAR does, within one grey level. The result is its own memory,
-// rows packed, until the next call.
+// scaler resizes pictures as cv2.resize with INTER_LINEAR does, within one grey level. The result is its
+// own memory, rows packed, until the next call.
 type scaler interface {
 	scale(f *frame.Frame, width, height int) ([]byte, error)
 	close()
 }
 
-// Canvas holds one frame in the model's size, 8 bits a sample, between preprocessing and inference. It refers to the
-// frame itself when that needs no scaling, so the frame is not released before Fill. Not safe for concurrent use.
+// Canvas holds one frame in the model's size, 8 bits a sample, between preprocessing and inference. It
+// refers to the frame itself when that needs no scaling, so the frame is not released before Fill. Not safe
+// for concurrent use.
 type Canvas struct {
 	plan     *Plan
 	scaler   scaler

@@ -28,7 +28,7 @@ func fill[T float32 | uint8](c *Canvas, dst []T, tables [bgr]*[256]T, border boo
 		case p.interleaved:
 			lookUpPacked(dst[at*colours:(at+g.Width)*colours], src, tables, c.channels, p.source)
 		default:
-			r0, r1, r2 := dst[at:at+g.Width], dst[plane+at:plane+at+g.Width], dst[2*plane+at:2*plane+at+g.Width]
+			r0, r1, r2 := dst[at:at+g.Width], dst[plane+at:], dst[2*plane+at:]
 			lookUpPlanes(r0, r1, r2, src, tables, c.channels, p.source)
 		}
 	}
@@ -68,7 +68,10 @@ func lookUpGray[T float32 | uint8](dst []T, src []byte, table *[256]T) {
 	}
 }
 
-func lookUpPlanes[T float32 | uint8](r0, r1, r2 []T, src []byte, tables [bgr]*[256]T, channels int, from [bgr]int) {
+func lookUpPlanes[T float32 | uint8](r0, r1, r2 []T, src []byte, tables [bgr]*[256]T, channels int,
+	from [bgr]int,
+) {
+	r1, r2 = r1[:len(r0)], r2[:len(r0)]
 	if channels == gray {
 		lookUp(r0, src, tables[0])
 		lookUp(r1, src, tables[1])

@@ -1,5 +1,5 @@
-// Package tensor turns a frame into a model's input: scaled into the model's size (letterbox or stretch), then
-// colour order, scale, mean and standard deviation in one pass. The steady state allocates nothing.
+// Package tensor turns a frame into a model's input: scaled into the model's size (letterbox or stretch),
+// then colour order, scale, mean and standard deviation in one pass. The steady state allocates nothing.
 package tensor
 
 import "math"
@@ -10,7 +10,8 @@ type Geometry struct {
 	Left, Top, Width, Height int // the part of the input that the frame covers
 }
 
-// edge is what YOLO's own letterbox takes off before it rounds, so that an odd border is the smaller one left and top.
+// edge is what YOLO's own letterbox takes off before it rounds, so that an odd border is the smaller one
+// left and top.
 const edge = 0.1
 
 // letterbox scales evenly and centres. It rounds as Python's round and cv2.copyMakeBorder's usual callers do.

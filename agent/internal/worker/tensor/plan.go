@@ -79,7 +79,8 @@ func check(f *frame.Frame) error {
 	case f.Channels != gray && f.Channels != bgr:
 		return fmt.Errorf("%w: %d channels", ErrFrame, f.Channels)
 	case f.Stride < row || len(f.Pix) < (f.Height-1)*f.Stride+row:
-		return fmt.Errorf("%w: %d bytes are too few for %d×%d×%d", ErrFrame, len(f.Pix), f.Width, f.Height, f.Channels)
+		return fmt.Errorf("%w: %d bytes are too few for %d×%d×%d", ErrFrame, len(f.Pix), f.Width, f.Height,
+			f.Channels)
 	}
 	return nil
 }

@@ -18,14 +18,17 @@ func newPlan(in bundle.Input, color string, scale float64, mean, std []float64) 
 }
 
 func unit(width, height, channels int) bundle.Input {
-	return bundle.Input{Width: width, Height: height, Channels: channels, Layout: bundle.LayoutNCHW, Type: bundle.TypeFloat32}
+	return bundle.Input{
+		Width: width, Height: height, Channels: channels, Layout: bundle.LayoutNCHW,
+		Type: bundle.TypeFloat32,
+	}
 }
 
-func noise(t testing.TB, width, height, channels int) *frame.Frame {
-	t.Helper()
+func noise(tb testing.TB, width, height, channels int) *frame.Frame {
+	tb.Helper()
 	f := &frame.Frame{}
-	require.NoError(t, f.Shape(width, height, channels))
-	t.Cleanup(f.Release)
+	require.NoError(tb, f.Shape(width, height, channels))
+	tb.Cleanup(f.Release)
 	r := rand.New(rand.NewPCG(1, uint64(width*height)))
 	for i := range f.Pix {
 		f.Pix[i] = uint8(r.Uint32())
@@ -70,7 +73,8 @@ func TestPointsComeBackToTheFrameAndStayInIt(t *testing.T) {
 
 // Each value is (pixel × scale − mean) / std at its place in its plane, the border the pad's.
 func TestFillPutsEachValueInItsPlace(t *testing.T) {
-	f := &frame.Frame{Width: 2, Height: 1, Channels: 3, Stride: 6, Pix: []byte{10, 20, 30, 40, 50, 60}} // B G R
+	// B G R
+	f := &frame.Frame{Width: 2, Height: 1, Channels: 3, Stride: 6, Pix: []byte{10, 20, 30, 40, 50, 60}}
 	pad := []float32{114 - 1, (114 - 2) / 2., (114 - 3) / 4.}
 	value := func(plane int, level float32) float32 {
 		return (level - float32(plane+1)) / float32(int(1)<<plane)
@@ -80,9 +84,21 @@ func TestFillPutsEachValueInItsPlace(t *testing.T) {
 		at            func(plane, x, y int) int
 		channel       [3]int
 	}{
-		"rgb planes":      {bundle.LayoutNCHW, bundle.ColorRGB, func(p, x, y int) int { return p*4 + y*2 + x }, [3]int{2, 1, 0}},
-		"bgr planes":      {bundle.LayoutNCHW, bundle.ColorBGR, func(p, x, y int) int { return p*4 + y*2 + x }, [3]int{0, 1, 2}},
-		"rgb interleaved": {bundle.LayoutNHWC, bundle.ColorRGB, func(p, x, y int) int { return (y*2+x)*3 + p }, [3]int{2, 1, 0}},
+		"rgb planes": {
+			bundle.LayoutNCHW, bundle.ColorRGB,
+			func(p, x, y int) int { return p*4 + y*2 + x },
+			[3]int{2, 1, 0},
+		},
+		"bgr planes": {
+			bundle.LayoutNCHW, bundle.ColorBGR,
+			func(p, x, y int) int { return p*4 + y*2 + x },
+			[3]int{0, 1, 2},
+		},
+		"rgb interleaved": {
+			bundle.LayoutNHWC, bundle.ColorRGB,
+			func(p, x, y int) int { return (y*2+x)*3 + p },
+			[3]int{2, 1, 0},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := unit(2, 2, 3)
@@ -112,16 +128,16 @@ func TestFillGrayFromColourAndColourFromGray(t *testing.T) {
 	defer canvas.Close()
 	require.NoError(t, canvas.Fit(colour))
 	canvas.Fill(input)
-	require.Equal(t, []float32{29, 150, 76, 255}, input.Floats) // cv2.cvtColor(COLOR_BGR2GRAY)
+	require.Equal(t, []float32{29, 150, 76, 255}, input.Floats, "what OpenCV makes of them")
 
 	gray := &frame.Frame{Width: 2, Height: 2, Channels: 1, Stride: 2, Pix: []byte{1, 2, 3, 4}}
 	in := unit(2, 2, 3)
 	in.Type = bundle.TypeUint8
 	plan = newPlan(in, bundle.ColorRGB, 1, []float64{0, 0, 0}, []float64{1, 1, 1})
-	canvas2, input := NewCanvas(plan), NewInput(plan)
-	defer canvas2.Close()
-	require.NoError(t, canvas2.Fit(gray))
-	canvas2.Fill(input)
+	other, input := NewCanvas(plan), NewInput(plan)
+	defer other.Close()
+	require.NoError(t, other.Fit(gray))
+	other.Fill(input)
 	require.Equal(t, []uint8{1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3, 4}, input.Bytes)
 }
 
@@ -141,8 +157,15 @@ func TestBorderIsRewrittenWhenAnotherFrameSizeComes(t *testing.T) {
 // The pure-Go scaler and this build's own agree within one grey level, whatever the sizes.
 func TestScalersAgree(t *testing.T) {
 	for _, c := range []struct{ fromW, fromH, toW, toH, channels int }{
-		{1920, 1080, 640, 360, 3}, {1920, 1080, 640, 360, 1}, {640, 480, 320, 240, 3}, {100, 75, 640, 480, 3},
-		{33, 7, 640, 136, 1}, {1, 1, 32, 32, 3}, {640, 640, 639, 641, 1}, {2592, 1944, 640, 480, 1}, {5, 2000, 2, 640, 3},
+		{1920, 1080, 640, 360, 3},
+		{1920, 1080, 640, 360, 1},
+		{640, 480, 320, 240, 3},
+		{100, 75, 640, 480, 3},
+		{33, 7, 640, 136, 1},
+		{1, 1, 32, 32, 3},
+		{640, 640, 639, 641, 1},
+		{2592, 1944, 640, 480, 1},
+		{5, 2000, 2, 640, 3},
 	} {
 		f := noise(t, c.fromW, c.fromH, c.channels)
 		own, twin := newScaler(), &goScaler{}

@@ -13,7 +13,7 @@ var ErrTerminated = errors.New("fake run terminated")
 
 // Runtime opens runners that call Script. Absent names providers that it pretends not to have.
 type Runtime struct {
-	// Script fills s.Output. It returns ErrTerminated when stop closes before it is done. nil: all zero, no detection.
+	// Script fills s.Output, and returns ErrTerminated when stop closes before it is done. nil: no detection.
 	Script func(s infer.Spec, stop <-chan struct{}) error
 	Absent map[string]error
 	Opened atomic.Int64 // runners opened so far

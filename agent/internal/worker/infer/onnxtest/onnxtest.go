@@ -1,4 +1,5 @@
-// Package onnxtest writes small bundles for tests: their ONNX files have ports and weights, but compute nothing.
+// Package onnxtest writes small bundles for tests: their ONNX files have ports and weights, but compute
+// nothing.
 package onnxtest
 
 import (
@@ -63,11 +64,15 @@ const Cells = 16
 // Side of the input of Bundle's model, in pixels.
 const Side = 64
 
-// Bundle writes a bundle of a 64×64 gray model with six classes and 16 cells. Lines are added to its manifest.
+// Bundle writes a bundle of a 64×64 gray model with six classes and 16 cells. Lines are added to its
+// manifest.
 func Bundle(tb testing.TB, lines ...string) string {
 	tb.Helper()
-	model := Model(Graph([]Port{{"images", 1, []int64{1, 1, Side, Side}}}, []Port{{"output0", 1, []int64{1, 10, Cells}}}))
-	return Write(tb, model, lines...)
+	inputs, outputs := []Port{{"images", 1, []int64{1, 1, Side, Side}}}, []Port{{
+		"output0", 1,
+		[]int64{1, 10, Cells},
+	}}
+	return Write(tb, Model(Graph(inputs, outputs)), lines...)
 }
 
 // Write writes a bundle around a model.
@@ -89,7 +94,8 @@ classes:
 %s
 `, Side, Side, strings.Join(lines, "\n"))
 	for name, content := range map[string][]byte{"bundle.yaml": []byte(manifest), "model.onnx": model} {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, content, 0o600); err != nil { //nolint:forbidigo // of a test
 			tb.Fatal(err)
 		}
 	}

@@ -14,7 +14,8 @@ import (
 
 const spinningKey = "session.intra_op.allow_spinning"
 
-// sessionOptions says where and with how many threads a model runs. An error means that the provider is absent.
+// sessionOptions says where and with how many threads a model runs. An error means that the provider is
+// absent.
 func sessionOptions(s infer.Spec) (*onnx.SessionOptions, error) {
 	options, err := onnx.NewSessionOptions()
 	if err != nil {

@@ -30,9 +30,10 @@ type Runtime struct{ version string }
 func Load(path string) (*Runtime, error) {
 	path = firstSet(path, os.Getenv(Environment), defaultLibrary)
 	if strings.ContainsRune(path, '/') {
+		//nolint:gosec // the path is the operator's own configuration
 		if info, err := os.Stat(path); err != nil || info.IsDir() {
-			return nil, fmt.Errorf("%w: there is no file %s: run scripts/setup, or set worker.onnxruntime or $%s to "+
-				"libonnxruntime.so", ErrLibrary, path, Environment)
+			return nil, fmt.Errorf("%w: there is no file %s: run scripts/setup, or set worker.onnxruntime "+
+				"or $%s to libonnxruntime.so", ErrLibrary, path, Environment)
 		}
 	}
 	onnx.SetSharedLibraryPath(path)

@@ -63,11 +63,17 @@ func TestWrongLibraries(t *testing.T) {
 		static const base b = { get, version };
 		const base *OrtGetApiBase(void) { return &b; }`)
 	for name, c := range map[string]struct{ path, says string }{
-		"absent":          {"/nonexistent/libonnxruntime.so", "there is no file /nonexistent/libonnxruntime.so"},
-		"folder":          {t.TempDir(), "there is no file"},
-		"text":            {text, "it cannot be loaded"},
-		"another library": {compile(t, `int answer(void) { return 42; }`), "it is a library, but not ONNX Runtime"},
-		"too old":         {old, "it is older than " + ort.Needed},
+		"absent": {
+			"/nonexistent/libonnxruntime.so",
+			"there is no file /nonexistent/libonnxruntime.so",
+		},
+		"folder": {t.TempDir(), "there is no file"},
+		"text":   {text, "it cannot be loaded"},
+		"another library": {
+			compile(t, `int answer(void) { return 42; }`),
+			"it is a library, but not ONNX Runtime",
+		},
+		"too old": {old, "it is older than " + ort.Needed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := ort.Load(c.path)

@@ -49,7 +49,8 @@ func (r *runner) open(s infer.Spec, options *onnx.SessionOptions) error {
 	if r.options, err = onnx.NewRunOptions(); err != nil {
 		return fmt.Errorf("make run options: %w", err)
 	}
-	r.session, err = onnx.NewAdvancedSessionWithONNXData(s.Model, []string{s.InputName}, []string{s.OutputName},
+	r.session, err = onnx.NewAdvancedSessionWithONNXData(s.Model, []string{s.InputName},
+		[]string{s.OutputName},
 		[]onnx.Value{input}, []onnx.Value{output}, options)
 	if err != nil {
 		return fmt.Errorf("load model: %w", err)
