@@ -1,0 +1,112 @@
+//go:build cgo
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sightline-edge/sightline/agent/internal/wire"
+	"github.com/sightline-edge/sightline/agent/internal/worker/infer/onnxtest"
+)
+
+const memoryLimit = "4294967296"
+
+// checked runs a worker that only checks one bundle, and returns what it says of it.
+func checked(t *testing.T, model string) (*wire.StationState, error) {
+	t.Helper()
+	raw, err := os.ReadFile("testdata/" + model)
+	require.NoError(t, err)
+	command, conn := launch(t, &wire.Configure{Stations: []*wire.StationConfig{{
+		Name: "check", BundleDir: onnxtest.Write(t, raw),
+	}}}, "--memory-limit", memoryLimit)
+	for {
+		kind, payload, err := conn.Receive()
+		if err != nil {
+			return nil, errors.Join(err, command.Wait())
+		}
+		if kind != wire.KindStationState {
+			continue
+		}
+		state := &wire.StationState{}
+		require.NoError(t, conn.Decode(payload, state))
+		if state.GetPhase() != wire.Phase_PHASE_OPENING {
+			require.NoError(t, command.Wait())
+			return state, nil
+		}
+	}
+}
+
+func TestCheckInALimitedProcessTakesAGoodModel(t *testing.T) {
+	state, err := checked(t, "mean.onnx")
+	require.NoError(t, err)
+	require.Equal(t, wire.Phase_PHASE_READY, state.GetPhase(), state.GetReason())
+	require.Equal(t, "tiny", state.GetModel().GetName())
+}
+
+// Fault 20: a model that wants 128 GiB is refused, or takes only its limited process with it.
+func TestHostileModelDiesInALimitedProcess(t *testing.T) {
+	state, err := checked(t, "huge.onnx")
+	if err != nil {
+		t.Log("the process ended:", err)
+		return
+	}
+	require.Equal(t, wire.Phase_PHASE_REFUSED, state.GetPhase())
+	t.Log(state.GetReason())
+}
+
+// Faults 17 and 16 beside a wrong library: each station says it, and the process lives on.
+func TestWrongLibraryIsToldAndInspectsAreAnswered(t *testing.T) {
+	_, conn := launch(t, &wire.Configure{
+		OnnxruntimeLibrary: "/nonexistent/libonnxruntime.so",
+		Stations:           []*wire.StationConfig{{Name: "a", Camera: "sim:", BundleDir: reference(t)}},
+	})
+	state := settledState(t, conn)
+	require.Equal(t, wire.Phase_PHASE_REFUSED, state.GetPhase())
+	require.Contains(t, state.GetReason(), "there is no file /nonexistent/libonnxruntime.so")
+	require.NoError(t, conn.Send(wire.KindInspect, &wire.Inspect{Job: 3}))
+	in := expect(t, conn, wire.KindInspected, &wire.Inspected{})
+	require.Equal(t, wire.Fault_FAULT_NOT_READY, in.GetFault())
+}
+
+func TestTheWorkerNeverOutlivesItsSupervisor(t *testing.T) {
+	command, conn := launch(t, &wire.Configure{Stations: []*wire.StationConfig{{
+		Name: "a", Camera: "sim:?rate=30", BundleDir: reference(t),
+	}}})
+	settledState(t, conn)
+	require.NoError(t, conn.Close())
+	ended := make(chan error, 1)
+	go func() { ended <- command.Wait() }()
+	select {
+	case err := <-ended:
+		require.NoError(t, err)
+	case <-time.After(5 * time.Second):
+		t.Fatal("it still runs")
+	}
+}
+
+func TestCommandLine(t *testing.T) {
+	var out bytes.Buffer
+	require.Equal(t, exitDone, run([]string{"--version"}, &out, io.Discard))
+	require.Contains(t, out.String(), "sightline-worker dev")
+	require.Equal(t, exitDone, run([]string{"--help"}, io.Discard, io.Discard))
+	for _, wrong := range [][]string{{"--nonsense"}, {"extra"}, {"--log-level", "loud"}, {"--log-format", "xml"}} {
+		require.Equal(t, exitUsage, run(wrong, io.Discard, io.Discard), wrong)
+	}
+	require.Equal(t, exitFailed, run([]string{"--socket", "/nonexistent"}, io.Discard, io.Discard))
+}
+
+func TestStartedByHandItSaysWhatItWants(t *testing.T) {
+	command := exec.CommandContext(t.Context(), os.Args[0])
+	command.Env = append(os.Environ(), asWorker+"=1")
+	out, err := command.CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(out), "by hand, give --socket")
+}
