@@ -89,7 +89,8 @@ func TestBadMessagesAreDeadLettersAndTheRestGoesOn(t *testing.T) {
 	jpeg := []byte{0xff, 0xd8, 0xff, 0xe0, 1, 0xff, 0xd9}
 	node.publish(station(1).EvidenceTopic("result", 1), jpeg)
 	node.publish(at, inspection(t, 1, 0, 0))
-	follow(t, server.Addr(), record.Inspections, func(m kafka.Message) bool { return head(m, "ce_id") == "1-0" })
+	follow(t, server.Addr(), record.Inspections,
+		func(m kafka.Message) bool { return head(m, "ce_id") == "1-0" })
 	reasons := map[string]int{}
 	count := 0
 	follow(t, server.Addr(), record.DeadLetters, func(m kafka.Message) bool {
@@ -100,7 +101,8 @@ func TestBadMessagesAreDeadLettersAndTheRestGoesOn(t *testing.T) {
 		return count == 8
 	})
 	require.Equal(t, map[string]int{
-		"bad_json": 1, "bad_event": 1, "station_mismatch": 1, "type_mismatch": 1, "too_large": 2, "bad_topic": 1,
+		"bad_json": 1, "bad_event": 1, "station_mismatch": 1, "type_mismatch": 1, "too_large": 2,
+		"bad_topic":   1,
 		"bad_picture": 1,
 	}, reasons)
 	got, err := os.ReadFile(filepath.Join(dir, station(1).Path(), "result", "1.jpg"))
@@ -114,7 +116,8 @@ func TestACutConnectionCostsDuplicatesOfOneIDAtMost(t *testing.T) {
 	broker := servers.StartMosquitto(t, servers.MosquittoOptions{})
 	server := servers.NewKafka(t)
 	between := startProxy(t, broker.Addr())
-	bridge := startBridge(t, "--mqtt", "tcp://"+between.addr(), "--kafka", server.Addr(), "--evidence-dir", t.TempDir())
+	bridge := startBridge(t, "--mqtt", "tcp://"+between.addr(), "--kafka", server.Addr(), "--evidence-dir",
+		t.TempDir())
 	bridge.ready(t)
 	node := newNode(t, broker.URL())
 	const total, cuts = 20_000, 6
@@ -154,7 +157,8 @@ func TestAPausedKafkaLeavesTheBridgesMemoryBounded(t *testing.T) {
 	require.GreaterOrEqual(t, bridge.metric(t, "unacknowledged_messages"), 1000.0)
 	memory := bridge.resident(t)
 	require.Less(t, memory, 128<<20)
-	require.InDelta(t, 1, bridge.metric(t, "mqtt_connections_total"), 0, "the connection lives through the pause")
+	require.InDelta(t, 1, bridge.metric(t, "mqtt_connections_total"), 0,
+		"the connection lives through the pause")
 	server.Resume()
 	seen := newLedger(t)
 	follow(t, server.Addr(), record.Inspections, func(m kafka.Message) bool {

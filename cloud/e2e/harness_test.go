@@ -26,7 +26,10 @@ import (
 	"github.com/sightline-edge/sightline/cloud/internal/watch"
 )
 
-const patience = 90 * time.Second
+const (
+	patience   = 90 * time.Second
+	stopGently = syscall.SIGTERM
+)
 
 func realServers(t *testing.T) {
 	t.Helper()
@@ -43,37 +46,38 @@ type process struct {
 }
 
 // startBridge returns when health listens; wait for ready separately.
-func startBridge(t *testing.T, flags ...string) *process {
-	t.Helper()
+func startBridge(tb testing.TB, flags ...string) *process {
+	tb.Helper()
 	p := &process{log: &tail{}}
-	p.cmd = exec.Command(program, append([]string{"bridge", "--health", "127.0.0.1:0", "-o", "json"}, flags...)...)
+	p.cmd = exec.Command(program,
+		append([]string{"bridge", "--health", "127.0.0.1:0", "-o", "json"}, flags...)...)
 	p.cmd.Stderr = p.log
 	p.cmd.WaitDelay = time.Second
 	out, err := p.cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, p.cmd.Start())
-	t.Cleanup(func() { p.end(t, syscall.SIGTERM) })
+	require.NoError(tb, err)
+	require.NoError(tb, p.cmd.Start())
+	tb.Cleanup(func() { p.end(tb, syscall.SIGTERM) })
 	line, err := bufio.NewReader(out).ReadBytes('\n')
-	require.NoError(t, err, p.log)
+	require.NoError(tb, err, p.log)
 	var at struct{ Health string }
-	require.NoError(t, json.Unmarshal(line, &at))
+	require.NoError(tb, json.Unmarshal(line, &at))
 	p.health = "http://" + at.Health
 	return p
 }
 
 // end stops the bridge once; a graceful stop must succeed.
-func (p *process) end(t *testing.T, with syscall.Signal) {
-	t.Helper()
+func (p *process) end(tb testing.TB, with syscall.Signal) {
+	tb.Helper()
 	if p.cmd.ProcessState != nil {
 		return
 	}
-	require.NoError(t, p.cmd.Process.Signal(with))
+	require.NoError(tb, p.cmd.Process.Signal(with))
 	err := p.cmd.Wait()
-	if t.Failed() {
-		t.Log("log of the bridge:\n" + p.log.String())
+	if tb.Failed() {
+		tb.Log("log of the bridge:\n" + p.log.String())
 	}
 	if with == syscall.SIGTERM {
-		require.NoError(t, err, p.log)
+		require.NoError(tb, err, p.log)
 	}
 }
 
@@ -91,17 +95,17 @@ func (p *process) get(path string) (int, string) {
 	return answer.StatusCode, string(body)
 }
 
-func (p *process) ready(t *testing.T) {
-	t.Helper()
-	require.Eventually(t, func() bool {
+func (p *process) ready(tb testing.TB) {
+	tb.Helper()
+	require.Eventually(tb, func() bool {
 		code, _ := p.get("/readyz")
 		return code == http.StatusOK
 	}, patience, 20*time.Millisecond, "bridge is not ready: %s", p.log)
 }
 
 // metric sums a counter or gauge over its labels.
-func (p *process) metric(t *testing.T, name string) float64 {
-	t.Helper()
+func (p *process) metric(tb testing.TB, name string) float64 {
+	tb.Helper()
 	_, body := p.get("/metrics")
 	total := 0.0
 	for line := range strings.SplitSeq(body, "\n") {
@@ -109,20 +113,35 @@ func (p *process) metric(t *testing.T, name string) float64 {
 			continue
 		}
 		v, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64)
-		require.NoError(t, err)
+		require.NoError(tb, err)
 		total += v
 	}
 	return total
 }
 
 // resident is the process's memory in bytes.
-func (p *process) resident(t *testing.T) int {
-	t.Helper()
+func (p *process) resident(tb testing.TB) int {
+	tb.Helper()
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.cmd.Process.Pid))
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	pages, err := strconv.Atoi(strings.Fields(string(raw))[1])
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return pages * os.Getpagesize()
+}
+
+// cpu is the processor time that the process has used.
+func (p *process) cpu(tb testing.TB) time.Duration {
+	tb.Helper()
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	require.NoError(tb, err)
+	fields := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:]))
+	var ticks int64
+	for _, field := range fields[11:13] { // utime and stime
+		n, err := strconv.ParseInt(field, 10, 64)
+		require.NoError(tb, err)
+		ticks += n
+	}
+	return time.Duration(ticks) * (time.Second / 100) // USER_HZ is 100 on Linux
 }
 
 // tail keeps the last of a log.
@@ -148,16 +167,16 @@ func (l *tail) String() string {
 
 // node publishes as an agent does: QoS 1, in order, again until acknowledged.
 type node struct {
-	t       *testing.T
+	t       testing.TB
 	options *mqtt.ClientOptions
 	client  mqtt.Client
 }
 
-func newNode(t *testing.T, url string) *node {
-	t.Helper()
-	n := &node{t: t, options: mqtt.NewClientOptions().AddBroker(url).SetClientID("node").
+func newNode(tb testing.TB, url string) *node {
+	tb.Helper()
+	n := &node{t: tb, options: mqtt.NewClientOptions().AddBroker(url).SetClientID("node").
 		SetAutoReconnect(false).SetConnectTimeout(time.Second)}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if n.client != nil {
 			n.client.Disconnect(100)
 		}
@@ -212,8 +231,8 @@ func station(n int) topic.Station {
 }
 
 // inspection is an event of station n, its i-th; every tenth fails. Padding makes it the given size.
-func inspection(t *testing.T, n, i, size int) []byte {
-	t.Helper()
+func inspection(tb testing.TB, n, i, size int) []byte {
+	tb.Helper()
 	id := fmt.Sprintf("%d-%d", n, i)
 	verdict := event.Pass
 	if i%10 == 0 {
@@ -223,14 +242,14 @@ func inspection(t *testing.T, n, i, size int) []byte {
 		ResultID: id, JobID: "job", PartID: "part", Verdict: verdict, Accept: verdict.Accept(),
 		Detail: strings.Repeat("x", size),
 	})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return b
 }
 
 // follow reads a Kafka topic from its start until enough says so.
-func follow(t *testing.T, addr, name string, enough func(kafka.Message) bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+func follow(tb testing.TB, addr, name string, enough func(kafka.Message) bool) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), patience)
 	defer cancel()
 	done := false
 	err := watch.Follow(ctx, watch.Options{Brokers: []string{addr}, Topic: name, FromStart: true},
@@ -238,8 +257,8 @@ func follow(t *testing.T, addr, name string, enough func(kafka.Message) bool) {
 			done = enough(m)
 			return !done
 		})
-	require.NoError(t, err)
-	require.True(t, done, "kafka topic %s does not hold what it should", name)
+	require.NoError(tb, err)
+	require.True(tb, done, "kafka topic %s does not hold what it should", name)
 }
 
 func head(m kafka.Message, key string) string {
@@ -253,15 +272,15 @@ func head(m kafka.Message, key string) string {
 
 // ledger checks a stream of inspections: each once or again with the same bytes, first sights in order.
 type ledger struct {
-	t          *testing.T
+	t          testing.TB
 	next       map[string]int
 	value      map[string]string
 	duplicates int
 }
 
-func newLedger(t *testing.T) *ledger {
-	t.Helper()
-	return &ledger{t: t, next: map[string]int{}, value: map[string]string{}}
+func newLedger(tb testing.TB) *ledger {
+	tb.Helper()
+	return &ledger{t: tb, next: map[string]int{}, value: map[string]string{}}
 }
 
 func (l *ledger) see(m kafka.Message) {

@@ -14,7 +14,7 @@ var program string // sightline-cloud, built for this run
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(run(m))
+	os.Exit(run(m)) //nolint:forbidigo // the main of a test binary
 }
 
 func run(m *testing.M) int {

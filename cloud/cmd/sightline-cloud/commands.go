@@ -16,7 +16,8 @@ const asJSON = "json"
 
 func root() *cobra.Command {
 	c := &cobra.Command{
-		Use: "sightline-cloud", Short: "the cloud's side of Sightline", SilenceUsage: true, SilenceErrors: true,
+		Use: "sightline-cloud", Short: "the cloud's side of Sightline",
+		SilenceUsage: true, SilenceErrors: true,
 	}
 	c.AddCommand(bridgeCommand(), allCommand(), watchCommand(), versionCommand())
 	return c
@@ -27,7 +28,7 @@ func bridgeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bridge",
 		Short: "carry the nodes' uplink from MQTT into Kafka",
-		Example: "  sightline-cloud bridge --mqtt ssl://mqtt.example.com:8883 --kafka kafka-1:9092,kafka-2:9092 " +
+		Example: "  sightline-cloud bridge --mqtt ssl://mqtt.example.com:8883 --kafka kafka-1:9092 " +
 			"--evidence-dir /var/lib/sightline/evidence\n  sightline-cloud bridge --config cloud.yaml",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -60,11 +61,14 @@ func allCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return app.RunAll(c.Context(), config, d, log, func(at app.Addresses) { s.announce(c.OutOrStdout(), at) })
+			return app.RunAll(c.Context(), config, d, log,
+				func(at app.Addresses) { s.announce(c.OutOrStdout(), at) })
 		},
 	}
-	c.Flags().StringVar(&d.MQTTListen, "mqtt-listen", "127.0.0.1:1883", "address of the embedded broker; port 0: a free one")
-	c.Flags().StringVar(&d.KafkaListen, "kafka-listen", "127.0.0.1:9092", "address of the embedded Kafka server; port 0: a free one")
+	c.Flags().StringVar(&d.MQTTListen, "mqtt-listen", "127.0.0.1:1883",
+		"address of the embedded broker; port 0: a free one")
+	c.Flags().StringVar(&d.KafkaListen, "kafka-listen", "127.0.0.1:9092",
+		"address of the embedded Kafka server; port 0: a free one")
 	s.commonFlags(c)
 	return c
 }
@@ -74,7 +78,7 @@ func watchCommand() *cobra.Command {
 	var w app.Watch
 	c := &cobra.Command{
 		Use:   "watch [topic]",
-		Short: "print what arrives in Kafka: inspections, anomalies, states, updates, metrics or dead-letters",
+		Short: "print what arrives in Kafka: inspections, anomalies, states, updates, metrics, dead-letters",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			config, _, err := s.load(c)

@@ -1,4 +1,5 @@
-// Command sightline-cloud is the cloud's side: the bridge from MQTT to Kafka, a watcher, and a demonstration of both.
+// Command sightline-cloud is the cloud's side: the bridge from MQTT to Kafka, a watcher, and a demonstration
+// of both.
 package main
 
 import (
@@ -9,7 +10,7 @@ import (
 	"syscall"
 )
 
-var version = "unknown" //nolint:gochecknoglobals // set by the linker
+var version = "unknown" // set by the linker
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)

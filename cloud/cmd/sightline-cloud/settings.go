@@ -43,7 +43,8 @@ func (s *settings) load(c *cobra.Command) (app.Config, *slog.Logger, error) {
 
 // flag declares one flag; pick returns the place of its value in a configuration.
 func flag[T any](
-	s *settings, declare func(p *T, name string, value T, usage string), name, usage string, pick func(c *app.Config) *T,
+	s *settings, declare func(p *T, name string, value T,
+		usage string), name, usage string, pick func(c *app.Config) *T,
 ) {
 	at := pick(&s.flags)
 	declare(at, name, *at, usage)
@@ -98,11 +99,20 @@ func (s *settings) identityFlags(f *pflag.FlagSet, of string, pick func(c *app.C
 		usage string
 		pick  func(i *app.Identity) *string
 	}{
-		"username":      {"user name", func(i *app.Identity) *string { return &i.Username }},
-		"password-file": {"file that holds the password", func(i *app.Identity) *string { return &i.PasswordFile }},
-		"ca-file":       {"PEM file of the authorities to trust", func(i *app.Identity) *string { return &i.CAFile }},
-		"cert-file":     {"PEM file of our certificate", func(i *app.Identity) *string { return &i.CertFile }},
-		"key-file":      {"PEM file of its key", func(i *app.Identity) *string { return &i.KeyFile }},
+		"username": {"user name", func(i *app.Identity) *string { return &i.Username }},
+		"password-file": {
+			"file that holds the password",
+			func(i *app.Identity) *string { return &i.PasswordFile },
+		},
+		"ca-file": {
+			"PEM file of the authorities to trust",
+			func(i *app.Identity) *string { return &i.CAFile },
+		},
+		"cert-file": {
+			"PEM file of our certificate",
+			func(i *app.Identity) *string { return &i.CertFile },
+		},
+		"key-file": {"PEM file of its key", func(i *app.Identity) *string { return &i.KeyFile }},
 	} {
 		flag(s, f.StringVar, of+"-"+name, at.usage, func(c *app.Config) *string { return at.pick(pick(c)) })
 	}

@@ -41,7 +41,7 @@ type Kafka struct {
 	Brokers     []string `yaml:"brokers"`     // host:port
 	Partitions  int      `yaml:"partitions"`  // of topics that are missing, default 6
 	Replication int      `yaml:"replication"` // of topics that are missing, default 1
-	TLS         bool     `yaml:"tls"`         // with the system's authorities; implied by ca_file and cert_file
+	TLS         bool     `yaml:"tls"`         // implied by ca_file and cert_file
 	Mechanism   string   `yaml:"mechanism"`   // plain (default), scram-sha-256, scram-sha-512; with username
 	Identity    Identity `yaml:",inline"`
 }
@@ -177,7 +177,8 @@ func (k *Kafka) target() (bridge.Kafka, error) {
 		return bridge.Kafka{}, fmt.Errorf("kafka: %w", err)
 	}
 	return bridge.Kafka{
-		Brokers: k.Brokers, TLS: secret, SASL: mechanism, Partitions: k.Partitions, Replication: k.Replication,
+		Brokers: k.Brokers, TLS: secret, SASL: mechanism,
+		Partitions: k.Partitions, Replication: k.Replication,
 	}, nil
 }
 

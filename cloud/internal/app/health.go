@@ -33,7 +33,8 @@ func openHealth(listen string, from prometheus.Gatherer, ready func() error) (*h
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(from, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /healthz",
+		func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if err := ready(); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
@@ -42,7 +43,8 @@ func openHealth(listen string, from prometheus.Gatherer, ready func() error) (*h
 		_, _ = w.Write([]byte("ready\n"))
 	})
 	return &health{listener: listener, server: &http.Server{
-		Handler: mux, ReadHeaderTimeout: healthTimeout, ReadTimeout: healthTimeout, WriteTimeout: healthTimeout,
+		Handler: mux, ReadHeaderTimeout: healthTimeout,
+		ReadTimeout: healthTimeout, WriteTimeout: healthTimeout,
 	}}, nil
 }
 

@@ -18,7 +18,8 @@ import (
 
 const readyEvery = 20 * time.Millisecond
 
-// Addresses are where a running program can be reached. It is printed as one line of JSON for a parent process.
+// Addresses are where a running program can be reached. It is printed as one line of JSON for a parent
+// process.
 type Addresses struct {
 	MQTT   string `json:"mqtt"`             // URL
 	Kafka  string `json:"kafka"`            // host:port, comma between several
@@ -92,10 +93,10 @@ type Demo struct {
 	MQTTListen, KafkaListen string
 }
 
-// RunAll runs the bridge between an embedded broker and an embedded Kafka-protocol server. Nothing that they hold
-// outlives the process. up is called once, when messages pass.
+// RunAll runs the bridge between an embedded broker and an embedded Kafka-protocol server. Nothing that they
+// hold outlives the process. up is called once, when messages pass.
 func RunAll(ctx context.Context, c Config, d Demo, log *slog.Logger, up func(Addresses)) (err error) {
-	log.Warn("embedded mqtt broker and kafka server: for demonstration, not durable")
+	log.WarnContext(ctx, "embedded mqtt broker and kafka server: for demonstration, not durable")
 	broker, err := demo.StartBroker(d.MQTTListen, log)
 	if err != nil {
 		return err //nolint:wrapcheck // names its step

@@ -51,8 +51,8 @@ func (d *delivery) isLost() bool {
 	}
 }
 
-// collect waits for a first message and takes what comes within the next five milliseconds, up to the bounds of one
-// write. All of a batch came by the same connection.
+// collect waits for a first message and takes what comes within the next five milliseconds, up to the bounds
+// of one write. All of a batch came by the same connection.
 func (b *Bridge) collect(ctx context.Context) ([]delivery, error) {
 	first, err := b.take(ctx)
 	if err != nil {
@@ -92,8 +92,8 @@ func (b *Bridge) take(ctx context.Context) (delivery, error) {
 	}
 }
 
-// settle makes a batch durable and acknowledges it in order of receipt. A batch whose connection is lost is given up:
-// the broker will deliver it again.
+// settle makes a batch durable and acknowledges it in order of receipt. A batch whose connection is lost is
+// given up: the broker will deliver it again.
 func (b *Bridge) settle(ctx context.Context, batch []delivery) {
 	b.metrics.batch.Observe(float64(len(batch)))
 	b.metrics.oldest.Store(batch[0].in.Received.UnixNano())
@@ -145,8 +145,8 @@ func (b *Bridge) storePictures(ctx context.Context, batch []delivery) error {
 	return writers.Wait() //nolint:wrapcheck // names its step
 }
 
-// storePicture tries a few times only: a full disk must not hold back the verdicts behind it. The node keeps its own
-// copy of the picture.
+// storePicture tries a few times only: a full disk must not hold back the verdicts behind it. The node keeps
+// its own copy of the picture.
 func (b *Bridge) storePicture(ctx context.Context, d *delivery) error {
 	err := errors.New("no evidence folder is configured")
 	for try := 0; b.options.Pictures != nil && try < pictureTries; try++ {
@@ -154,14 +154,14 @@ func (b *Bridge) storePicture(ctx context.Context, d *delivery) error {
 			b.metrics.pictures.Inc()
 			return nil
 		}
-		if err := pause(ctx, d.lost, firstBackoff<<try); err != nil {
-			return err
+		if ended := pause(ctx, d.lost, firstBackoff<<try); ended != nil {
+			return ended
 		}
 	}
 	bare := d.in
 	bare.Payload = nil // a picture is no Kafka record
 	dead := record.DeadLetter(bare, record.PictureNotStored, err.Error())
 	d.out = record.Output{Records: []kafka.Message{dead}, Rejected: record.PictureNotStored}
-	b.log.Error("picture not stored", "err", err, "topic", d.in.Topic)
+	b.log.ErrorContext(ctx, "picture not stored", "err", err, "topic", d.in.Topic)
 	return nil
 }

@@ -70,13 +70,13 @@ func (b *Bridge) Ready() error {
 	return nil
 }
 
-// Run carries messages until ctx ends; then it finishes the batch in work and says goodbye to the broker, which keeps
-// the session. An error means that an operator has to act.
+// Run carries messages until ctx ends; then it finishes the batch in work and says goodbye to the broker,
+// which keeps the session. An error means that an operator has to act.
 func (b *Bridge) Run(ctx context.Context) error {
 	defer b.stop()
 	session, hangUp := context.WithCancel(context.WithoutCancel(ctx))
 	var listening sync.WaitGroup
-	listening.Go(func() { b.listen(session) }) // before Kafka is there: from now on the broker keeps messages for us
+	listening.Go(func() { b.listen(session) }) // before Kafka is there: from now on the broker keeps all
 	err := b.forward(ctx)
 	hangUp()
 	listening.Wait()

@@ -35,18 +35,18 @@ type plant struct {
 	kafka  *demo.Kafka
 }
 
-func startPlant(t testing.TB) *plant {
-	t.Helper()
+func startPlant(tb testing.TB) *plant {
+	tb.Helper()
 	broker, err := demo.StartBroker("127.0.0.1:0", quiet())
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, broker.Close()) })
+	require.NoError(tb, err)
+	tb.Cleanup(func() { require.NoError(tb, broker.Close()) })
 	server, err := demo.StartKafka("127.0.0.1:0")
-	require.NoError(t, err)
-	t.Cleanup(server.Close)
+	require.NoError(tb, err)
+	tb.Cleanup(server.Close)
 	return &plant{broker, server}
 }
 
-func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func (p *plant) options() bridge.Options {
 	return bridge.Options{
@@ -63,13 +63,13 @@ type running struct {
 	stop    func() error
 }
 
-func start(t testing.TB, o bridge.Options) *running {
-	t.Helper()
+func start(tb testing.TB, o bridge.Options) *running {
+	tb.Helper()
 	registry := prometheus.NewRegistry()
 	o.Metrics = bridge.NewMetrics(registry)
 	b, err := bridge.New(o, registry)
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(context.Background())
+	require.NoError(tb, err)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(tb.Context()))
 	done := make(chan error, 1)
 	go func() { done <- b.Run(ctx) }()
 	var stopped bool
@@ -81,19 +81,19 @@ func start(t testing.TB, o bridge.Options) *running {
 		cancel()
 		return <-done
 	}}
-	t.Cleanup(func() { require.NoError(t, r.stop()) })
+	tb.Cleanup(func() { require.NoError(tb, r.stop()) })
 	return r
 }
 
-func (r *running) ready(t testing.TB) {
-	t.Helper()
-	require.Eventually(t, func() bool { return r.bridge.Ready() == nil }, patience, 5*time.Millisecond)
+func (r *running) ready(tb testing.TB) {
+	tb.Helper()
+	require.Eventually(tb, func() bool { return r.bridge.Ready() == nil }, patience, 5*time.Millisecond)
 }
 
-func (r *running) value(t testing.TB, name string) float64 {
-	t.Helper()
+func (r *running) value(tb testing.TB, name string) float64 {
+	tb.Helper()
 	families, err := r.metrics.Gather()
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	total := 0.0
 	for _, f := range families {
 		if f.GetName() != "sightline_bridge_"+name {
@@ -106,67 +106,73 @@ func (r *running) value(t testing.TB, name string) float64 {
 	return total
 }
 
-func (p *plant) publisher(t testing.TB, id string) mqtt.Client {
-	t.Helper()
-	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(p.broker.URL()).SetClientID(id).SetAutoReconnect(false))
+func (p *plant) publisher(tb testing.TB) mqtt.Client {
+	tb.Helper()
+	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(p.broker.URL()).
+		SetClientID("agent").SetAutoReconnect(false))
 	token := c.Connect()
-	require.True(t, token.WaitTimeout(patience))
-	require.NoError(t, token.Error())
-	t.Cleanup(func() { c.Disconnect(100) })
+	require.True(tb, token.WaitTimeout(patience))
+	require.NoError(tb, token.Error())
+	tb.Cleanup(func() { c.Disconnect(100) })
 	return c
 }
 
-func publish(t testing.TB, c mqtt.Client, name string, payload []byte) {
-	t.Helper()
+func publish(tb testing.TB, c mqtt.Client, name string, payload []byte) {
+	tb.Helper()
 	token := c.Publish(name, 1, false, payload)
-	require.True(t, token.WaitTimeout(patience))
-	require.NoError(t, token.Error())
+	require.True(tb, token.WaitTimeout(patience))
+	require.NoError(tb, token.Error())
 }
 
 func place(n int) topic.Station {
-	return topic.Station{Enterprise: "acme", Site: "dongguan", Area: "smt", Line: "line3", Name: "aoi-" + strconv.Itoa(n)}
+	return topic.Station{
+		Enterprise: "acme", Site: "dongguan", Area: "smt", Line: "line3",
+		Name: "aoi-" + strconv.Itoa(n),
+	}
 }
 
-func inspection(t testing.TB, at topic.Station, id string, verdict event.Verdict) []byte {
-	t.Helper()
+func inspection(tb testing.TB, at topic.Station, id string, verdict event.Verdict) []byte {
+	tb.Helper()
 	b, err := event.Encode(id, event.TypeInspection, at, "part", time.Now(), event.Inspection{
 		ResultID: id, JobID: "job", PartID: "part", Verdict: verdict, Accept: verdict.Accept(),
 	})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return b
 }
 
 // read returns the records of a Kafka topic in the order of each partition, as soon as there are n or more.
-func (p *plant) read(t testing.TB, name string, n int) []kafka.Message {
-	t.Helper()
+func (p *plant) read(tb testing.TB, name string, n int) []kafka.Message {
+	tb.Helper()
 	var all []kafka.Message
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(tb.Context(), patience)
 	defer cancel()
 	for partition := range bridge.DefaultPartitions {
-		all = append(all, p.readPartition(t, ctx, name, partition)...)
+		all = append(all, p.readPartition(ctx, tb, name, partition)...)
 	}
 	for len(all) < n && ctx.Err() == nil {
 		all = nil
 		for partition := range bridge.DefaultPartitions {
-			all = append(all, p.readPartition(t, ctx, name, partition)...)
+			all = append(all, p.readPartition(ctx, tb, name, partition)...)
 		}
 	}
-	require.GreaterOrEqual(t, len(all), n, name)
+	require.GreaterOrEqual(tb, len(all), n, name)
 	return all
 }
 
-func (p *plant) readPartition(t testing.TB, ctx context.Context, name string, partition int) []kafka.Message { //nolint:revive // t first
-	t.Helper()
+func (p *plant) readPartition(
+	ctx context.Context, tb testing.TB, name string, partition int,
+) []kafka.Message {
+	tb.Helper()
 	c, err := kafka.DialLeader(ctx, "tcp", p.kafka.Address(), name, partition)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	defer func() { _ = c.Close() }()
 	last, err := c.ReadLastOffset()
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	var all []kafka.Message
-	require.NoError(t, c.SetDeadline(time.Now().Add(patience)))
+	require.NoError(tb, c.SetDeadline(time.Now().Add(patience)))
 	for int64(len(all)) < last {
 		m, err := c.ReadMessage(10 << 20)
-		require.NoError(t, err)
+		require.NoError(tb, err)
 		all = append(all, m)
 	}
 	return all
@@ -185,12 +191,13 @@ func TestEachEventReachesKafkaOnceAndInOrder(t *testing.T) {
 	p := startPlant(t)
 	r := start(t, p.options())
 	r.ready(t)
-	c := p.publisher(t, "agent")
+	c := p.publisher(t)
 	const stations, each = 4, 50
 	for i := range each {
 		for s := range stations {
 			at := place(s)
-			publish(t, c, at.Topic(topic.Inspection), inspection(t, at, fmt.Sprintf("%d-%d", s, i), event.Pass))
+			publish(t, c, at.Topic(topic.Inspection),
+				inspection(t, at, fmt.Sprintf("%d-%d", s, i), event.Pass))
 		}
 	}
 	next := map[string]int{}
@@ -203,7 +210,8 @@ func TestEachEventReachesKafkaOnceAndInOrder(t *testing.T) {
 		next[string(m.Key)]++
 	}
 	require.Len(t, next, stations)
-	require.Eventually(t, func() bool { return r.value(t, "unacknowledged_messages") == 0 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return r.value(t, "unacknowledged_messages") == 0 }, patience,
+		time.Millisecond)
 	require.InDelta(t, stations*each, r.value(t, "received_total"), 0)
 	require.InDelta(t, stations*each, r.value(t, "produced_total"), 0)
 }
@@ -213,7 +221,7 @@ func TestWhatWasSentWhileTheBridgeWasAwayIsCarriedLater(t *testing.T) {
 	first := start(t, p.options())
 	first.ready(t)
 	require.NoError(t, first.stop())
-	c := p.publisher(t, "agent")
+	c := p.publisher(t)
 	for i := range 100 {
 		publish(t, c, place(1).Topic(topic.Inspection), inspection(t, place(1), strconv.Itoa(i), event.Fail))
 	}
@@ -231,7 +239,7 @@ func TestAPoisonMessageIsADeadLetterAndTheStreamGoesOn(t *testing.T) {
 	p := startPlant(t)
 	r := start(t, p.options())
 	r.ready(t)
-	c := p.publisher(t, "agent")
+	c := p.publisher(t)
 	at := place(1)
 	publish(t, c, at.Topic(topic.Inspection), []byte("poison"))
 	publish(t, c, at.Topic(topic.Inspection), inspection(t, place(2), "stranger", event.Pass))
@@ -244,7 +252,8 @@ func TestAPoisonMessageIsADeadLetterAndTheStreamGoesOn(t *testing.T) {
 	require.Equal(t, "station_mismatch", head(dead[1], "reason"))
 	require.Equal(t, "too_large", head(dead[2], "reason"))
 	require.Equal(t, "true", head(dead[2], "truncated"))
-	require.Eventually(t, func() bool { return r.value(t, "dead_letters_total") == 3 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return r.value(t, "dead_letters_total") == 3 }, patience,
+		time.Millisecond)
 }
 
 func TestAPictureIsOnDiskBeforeItIsAcknowledged(t *testing.T) {
@@ -257,12 +266,13 @@ func TestAPictureIsOnDiskBeforeItIsAcknowledged(t *testing.T) {
 	o.Pictures = folder
 	r := start(t, o)
 	r.ready(t)
-	c := p.publisher(t, "agent")
+	c := p.publisher(t)
 	jpeg := []byte{0xff, 0xd8, 0xff, 0xe0, 7, 0xff, 0xd9}
 	publish(t, c, place(1).EvidenceTopic("result", 3), jpeg)
 	publish(t, c, place(1).EvidenceTopic("result", 4), []byte("no picture"))
 	path := dir + "/" + place(1).Path() + "/result/3.jpg"
-	require.Eventually(t, func() bool { return r.value(t, "pictures_total") == 1 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return r.value(t, "pictures_total") == 1 }, patience,
+		time.Millisecond)
 	require.FileExists(t, path)
 	require.Equal(t, "bad_picture", head(p.read(t, record.DeadLetters, 1)[0], "reason"))
 }
@@ -276,7 +286,7 @@ func TestAFullPictureStoreDoesNotHoldBackVerdicts(t *testing.T) {
 	o := p.options()
 	o.Pictures = brokenStore{}
 	start(t, o).ready(t)
-	c := p.publisher(t, "agent")
+	c := p.publisher(t)
 	publish(t, c, place(1).EvidenceTopic("result", 3), []byte{0xff, 0xd8, 0xff, 0xe0, 7, 0xff, 0xd9})
 	publish(t, c, place(1).Topic(topic.Inspection), inspection(t, place(1), "behind", event.Pass))
 	require.Equal(t, "behind", head(p.read(t, record.Inspections, 1)[0], "ce_id"))

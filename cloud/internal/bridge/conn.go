@@ -23,11 +23,13 @@ var errFraming = errors.New("the broker sent what is not MQTT")
 
 // conn stands between the MQTT client and its socket and sees packet by packet:
 //
-//   - While the gate is closed no further message is read. TCP then holds the broker back, which keeps the messages in
-//     the session. The client would take the silence for a dead connection, since its ping is answered behind those
-//     messages, so conn answers that ping itself and swallows the true answer when it comes.
-//   - A message over maxMessage is cut to that length before the client allocates for it. It is then known by its
-//     length, rejected and acknowledged: one enormous message neither fills the memory nor stops the stream.
+//   - While the gate is closed no further message is read. TCP then holds the broker back, which keeps the
+//     messages in the session. The client would take the silence for a dead connection, since its ping is
+//     answered behind those messages, so conn answers that ping itself and swallows the true answer when it
+//     comes.
+//   - A message over maxMessage is cut to that length before the client allocates for it. It is then known by
+//     its length, rejected and acknowledged: one enormous message neither fills the memory nor stops the
+//     stream.
 //
 // One goroutine reads; Write and Close are safe for concurrent use.
 type conn struct {
@@ -105,8 +107,8 @@ func (c *conn) next() error {
 	}
 	kind := first[0] >> 4
 	if kind == typePublish {
-		if answered, err := c.pass(); err != nil || answered {
-			return err
+		if answered, failed := c.pass(); failed != nil || answered {
+			return failed
 		}
 	}
 	header, length, err := c.readHeader()

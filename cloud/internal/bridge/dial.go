@@ -18,8 +18,8 @@ func knownScheme(scheme string) bool {
 	return slices.Contains([]string{"tcp", "mqtt", "ssl", "tls", "mqtts", "ws", "wss"}, scheme)
 }
 
-// dial opens the socket below MQTT. TCP's own probes notice a peer that is gone while the gate is closed, when
-// MQTT's ping cannot.
+// dial opens the socket below MQTT. TCP's own probes notice a peer that is gone while the gate is closed,
+// when MQTT's ping cannot.
 func dial(ctx context.Context, at *url.URL, secret *tls.Config) (net.Conn, error) {
 	dialer := &net.Dialer{Timeout: dialTimeout, KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3,
@@ -29,7 +29,8 @@ func dial(ctx context.Context, at *url.URL, secret *tls.Config) (net.Conn, error
 		c, err := mqtt.NewWebsocket(at.String(), secret, dialTimeout, nil, nil)
 		return c, wrapDial(at, err)
 	case "ssl", "tls", "mqtts":
-		c, err := (&tls.Dialer{NetDialer: dialer, Config: secret}).DialContext(ctx, "tcp", withPort(at, "8883"))
+		c, err := (&tls.Dialer{NetDialer: dialer, Config: secret}).DialContext(ctx, "tcp",
+			withPort(at, "8883"))
 		return c, wrapDial(at, err)
 	default:
 		c, err := dialer.DialContext(ctx, "tcp", withPort(at, "1883"))

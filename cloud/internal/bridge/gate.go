@@ -2,8 +2,9 @@ package bridge
 
 import "sync"
 
-// gate bounds what the bridge holds unacknowledged, in messages and in bytes. It is closed while either bound is
-// reached; the connection then reads no further message, and the broker keeps them. Safe for concurrent use.
+// gate bounds what the bridge holds unacknowledged, in messages and in bytes. It is closed while either bound
+// is reached; the connection then reads no further message, and the broker keeps them. Safe for concurrent
+// use.
 type gate struct {
 	maxCount, maxBytes int
 

@@ -35,7 +35,8 @@ func NewMetrics(to prometheus.Registerer) *Metrics {
 		return c
 	}
 	vector := func(name, help, label string) *prometheus.CounterVec {
-		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sightline_bridge_" + name, Help: help}, []string{label})
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sightline_bridge_" + name, Help: help},
+			[]string{label})
 		to.MustRegister(c)
 		return c
 	}
@@ -47,16 +48,21 @@ func NewMetrics(to prometheus.Registerer) *Metrics {
 		return h
 	}
 	m := &Metrics{
-		received:    vector("received_total", "MQTT messages received, redeliveries included.", "leaf"),
-		produced:    vector("produced_total", "Records that Kafka acknowledged, dead letters included.", "topic"),
+		received: vector("received_total", "MQTT messages received, redeliveries included.", "leaf"),
+		produced: vector("produced_total", "Records that Kafka acknowledged, dead letters included.",
+			"topic"),
 		deadLetters: vector("dead_letters_total", "Messages that became dead letters.", "reason"),
 		pictures:    counter("pictures_total", "Evidence pictures stored."),
-		abandoned:   counter("abandoned_total", "Messages left to redelivery because their connection was lost."),
-		lost:        counter("lost_total", "Messages that Kafka took not even as a dead letter."),
-		retries:     counter("retries_total", "Writes to Kafka that were tried again."),
-		sessions:    counter("mqtt_connections_total", "Connections to the MQTT broker that were established."),
-		batch:       histogram("batch_messages", "Messages of one batch.", prometheus.ExponentialBuckets(1, 4, 6)),
-		write:       histogram("write_seconds", "Time of one write to Kafka.", prometheus.ExponentialBuckets(0.001, 2, 14)),
+		abandoned: counter("abandoned_total",
+			"Messages left to redelivery because their connection was lost."),
+		lost:    counter("lost_total", "Messages that Kafka took not even as a dead letter."),
+		retries: counter("retries_total", "Writes to Kafka that were tried again."),
+		sessions: counter("mqtt_connections_total",
+			"Connections to the MQTT broker that were established."),
+		batch: histogram("batch_messages", "Messages of one batch.",
+			prometheus.ExponentialBuckets(1, 4, 6)),
+		write: histogram("write_seconds", "Time of one write to Kafka.",
+			prometheus.ExponentialBuckets(0.001, 2, 14)),
 	}
 	for _, reason := range record.Reasons() {
 		m.deadLetters.WithLabelValues(string(reason))
@@ -71,8 +77,10 @@ func (m *Metrics) gauges(to prometheus.Registerer) {
 			prometheus.GaugeOpts{Name: "sightline_bridge_" + name, Help: help}, value))
 	}
 	gauge("mqtt_subscribed", "1 while subscribed.", func() float64 { return number(m.subscribed.Load()) })
-	gauge("kafka_up", "1 when the last write to Kafka succeeded.", func() float64 { return number(m.kafkaUp.Load()) })
-	gauge("lag_seconds", "Age of the oldest message that is not yet acknowledged.", func() float64 { return m.lag().Seconds() })
+	gauge("kafka_up", "1 when the last write to Kafka succeeded.",
+		func() float64 { return number(m.kafkaUp.Load()) })
+	gauge("lag_seconds", "Age of the oldest message that is not yet acknowledged.",
+		func() float64 { return m.lag().Seconds() })
 }
 
 // watch shows what the gate holds. Called once, by the bridge.

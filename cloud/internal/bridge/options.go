@@ -1,7 +1,8 @@
-// Package bridge carries the uplink's MQTT messages into Kafka. A message is acknowledged to the broker only after
-// Kafka's acks=all (a picture: after it is on disk), in order of receipt, so that nothing is lost between the two; a
-// message that came twice carries the same ce_id twice. What cannot be taken becomes a dead letter and the stream goes
-// on. While Kafka is away the bridge holds a bounded number of messages and leaves the rest to the broker's session.
+// Package bridge carries the uplink's MQTT messages into Kafka. A message is acknowledged to the broker only
+// after Kafka's acks=all (a picture: after it is on disk), in order of receipt, so that nothing is lost
+// between the two; a message that came twice carries the same ce_id twice. What cannot be taken becomes a
+// dead letter and the stream goes on. While Kafka is away the bridge holds a bounded number of messages and
+// leaves the rest to the broker's session.
 package bridge
 
 import (
@@ -67,9 +68,9 @@ func (o *Options) complete() error {
 	case err != nil, !knownScheme(u.Scheme), u.Host == "":
 		return errors.New("mqtt address is none: write one such as tcp://127.0.0.1:1883 or ssl://host:8883")
 	case u.User != nil:
-		return errors.New("mqtt address holds a user name or password: give them as username and password file")
+		return errors.New("mqtt address holds a secret: give username and password file instead")
 	case o.MQTT.ClientID == "":
-		return errors.New("mqtt client id is missing: without a stable one the broker keeps nothing while the bridge is away")
+		return errors.New("mqtt client id is missing: without a stable one the broker keeps nothing for us")
 	case len(o.Kafka.Brokers) == 0:
 		return errors.New("no kafka broker is named: write at least one host:port")
 	case o.Metrics == nil || o.Log == nil:

@@ -41,8 +41,8 @@ func filters() map[string]byte {
 	return all
 }
 
-// listen keeps a session until ctx ends. Each connection has an MQTT client of its own, so that an acknowledgement can
-// never reach another connection than the one its message came by.
+// listen keeps a session until ctx ends. Each connection has an MQTT client of its own, so that an
+// acknowledgement can never reach another connection than the one its message came by.
 func (b *Bridge) listen(ctx context.Context) {
 	wait, takeovers := firstBackoff, 0
 	for ctx.Err() == nil {
@@ -55,15 +55,18 @@ func (b *Bridge) listen(ctx context.Context) {
 		limit := lastReconnect
 		switch {
 		case subscribed && time.Since(begin) < shortLife:
-			if takeovers++; takeovers > 2 {
+			takeovers++
+			if takeovers > 2 {
 				limit = lastTakeover
-				b.log.Error("the mqtt connection is lost again and again; is another bridge using this client id?",
+				b.log.ErrorContext(ctx,
+					"the mqtt connection is lost again and again; does another bridge use this client id?",
 					"client_id", b.options.MQTT.ClientID, "times", takeovers)
 			}
 		case subscribed:
 			wait, takeovers = firstBackoff, 0
 		}
-		b.log.Warn("mqtt session ended; connecting again", "err", err, "wait_ms", wait.Milliseconds())
+		b.log.WarnContext(ctx, "mqtt session ended; connecting again",
+			"err", err, "wait_ms", wait.Milliseconds())
 		if pause(ctx, nil, wait) != nil {
 			return
 		}
@@ -88,13 +91,15 @@ func (b *Bridge) session(ctx context.Context) (subscribed bool, err error) {
 	if err := await(ctx, subscribe, line, 0); err != nil {
 		return false, fmt.Errorf("subscribe: %w", err)
 	}
-	for filter, granted := range subscribe.(*mqtt.SubscribeToken).Result() { //nolint:errcheck // its documented type
+	answer, _ := subscribe.(*mqtt.SubscribeToken) // its documented type
+	for filter, granted := range answer.Result() {
 		if granted == refusedQoS {
-			return false, fmt.Errorf("%w to %s: allow this user to read it in the broker's access list", errSubscribe, filter)
+			return false, fmt.Errorf("%w to %s: allow it in the broker's access list",
+				errSubscribe, filter)
 		}
 	}
 	b.metrics.subscribed.Store(true)
-	b.log.Info("subscribed at the mqtt broker", "client_id", b.options.MQTT.ClientID)
+	b.log.InfoContext(ctx, "subscribed at the mqtt broker", "client_id", b.options.MQTT.ClientID)
 	select {
 	case err := <-line.failed:
 		return true, err
@@ -103,8 +108,9 @@ func (b *Bridge) session(ctx context.Context) (subscribed bool, err error) {
 	}
 }
 
-// await waits for a token that may hang (paho #613): the line's own end and a deadline end it, too. Without a limit it
-// waits for as long as the line lives, because the answer may stand behind messages at a closed gate.
+// await waits for a token that may hang (paho #613): the line's own end and a deadline end it, too. Without a
+// limit it waits for as long as the line lives, because the answer may stand behind messages at a closed
+// gate.
 func await(ctx context.Context, token mqtt.Token, line *line, limit time.Duration) error {
 	var timeout <-chan time.Time
 	if limit > 0 {
@@ -184,8 +190,8 @@ func (l *line) hangUp() {
 	}
 }
 
-// receive is called by the client's only reading goroutine. It never blocks: the queue has room for everything that
-// the gate lets in.
+// receive is called by the client's only reading goroutine. It never blocks: the queue has room for
+// everything that the gate lets in.
 func (b *Bridge) receive(from *line, m mqtt.Message) {
 	d := delivery{
 		in:   record.Input{Topic: m.Topic(), Payload: m.Payload(), Received: time.Now()},
@@ -217,8 +223,8 @@ func leafName(name string) string {
 	}
 }
 
-// forgetful is the client's store of unfinished messages: the bridge publishes nothing, and what it has received is
-// the broker's to keep.
+// forgetful is the client's store of unfinished messages: the bridge publishes nothing, and what it has
+// received is the broker's to keep.
 type forgetful struct{}
 
 func (forgetful) Open()                             {}

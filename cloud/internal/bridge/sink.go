@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -12,9 +13,9 @@ import (
 )
 
 const (
-	// maxBatchBytes bounds the records of one write. It stays under Kafka's default message.max.bytes (1,048,588), so
-	// that what one write sends to one partition is always one request: with two, the first could fail and the second
-	// succeed, and a retry would turn their order.
+	// maxBatchBytes bounds the records of one write. It stays under Kafka's default message.max.bytes
+	// (1,048,588), so that what one write sends to one partition is always one request: with two, the first
+	// could fail and the second succeed, and a retry would turn their order.
 	maxBatchBytes = 1_000_000
 	maxBatch      = 1000 // messages of one write
 	firstBackoff  = 100 * time.Millisecond
@@ -30,8 +31,8 @@ type writer interface {
 	WriteMessages(ctx context.Context, records ...kafka.Message) error
 }
 
-// sink writes records to Kafka until they are acknowledged by all replicas, in order for each key. One goroutine
-// writes at a time: that is what keeps the order and bounds the memory.
+// sink writes records to Kafka until they are acknowledged by all replicas, in order for each key. One
+// goroutine writes at a time: that is what keeps the order and bounds the memory.
 type sink struct {
 	to      writer
 	metrics *Metrics
@@ -52,8 +53,8 @@ func newWriter(to Kafka, transport kafka.RoundTripper) *kafka.Writer {
 	}
 }
 
-// write returns nil when each record, or its dead letter, is acknowledged. It tries for as long as it takes: until ctx
-// ends or abandoned is closed.
+// write returns nil when each record, or its dead letter, is acknowledged. It tries for as long as it takes:
+// until ctx ends or abandoned is closed.
 func (s *sink) write(ctx context.Context, abandoned <-chan struct{}, records []kafka.Message) error {
 	for wait := firstBackoff; ; wait = min(2*wait, lastBackoff) {
 		failed := s.attempt(ctx, records)
@@ -65,7 +66,7 @@ func (s *sink) write(ctx context.Context, abandoned <-chan struct{}, records []k
 		}
 		s.metrics.kafkaUp.Store(false)
 		s.metrics.retries.Inc()
-		s.complain(failed, wait)
+		s.complain(ctx, failed, wait)
 		if err := pause(ctx, abandoned, wait); err != nil {
 			return err
 		}
@@ -111,8 +112,8 @@ func (s *sink) attempt(ctx context.Context, records []kafka.Message) failure {
 	return failed
 }
 
-// isolate finds the records that Kafka refuses among those of a refused request, which fail together: each half is
-// written by itself, in order, down to the single record, which becomes a dead letter.
+// isolate finds the records that Kafka refuses among those of a refused request, which fail together: each
+// half is written by itself, in order, down to the single record, which becomes a dead letter.
 func (s *sink) isolate(
 	ctx context.Context, abandoned <-chan struct{}, records []kafka.Message, reason record.Reason,
 ) error {
@@ -129,9 +130,11 @@ func (s *sink) isolate(
 	}
 }
 
-// bury writes the dead letter of a record that Kafka refused. A dead letter that is itself refused is tried once more
-// without its bytes; what remains then is a count and a line in the log.
-func (s *sink) bury(ctx context.Context, abandoned <-chan struct{}, r *kafka.Message, reason record.Reason) error {
+// bury writes the dead letter of a record that Kafka refused. A dead letter that is itself refused is tried
+// once more without its bytes; what remains then is a count and a line in the log.
+func (s *sink) bury(ctx context.Context, abandoned <-chan struct{}, r *kafka.Message,
+	reason record.Reason,
+) error {
 	switch {
 	case r.Topic != record.DeadLetters:
 		s.metrics.deadLetters.WithLabelValues(string(reason)).Inc()
@@ -140,29 +143,30 @@ func (s *sink) bury(ctx context.Context, abandoned <-chan struct{}, r *kafka.Mes
 	case len(r.Value) > 0:
 		bare := *r
 		bare.Value = nil
-		bare.Headers = append(bare.Headers[:len(bare.Headers):len(bare.Headers)],
+		bare.Headers = append(slices.Clip(bare.Headers),
 			kafka.Header{Key: "body_refused", Value: []byte(reason)})
 		return s.write(ctx, abandoned, []kafka.Message{bare})
 	default:
 		s.metrics.lost.Inc()
-		s.log.Error("kafka refuses even the dead letter; check max.message.bytes of its topic",
+		s.log.ErrorContext(ctx, "kafka refuses even the dead letter; check max.message.bytes of its topic",
 			"topic", r.Topic, "key", string(r.Key), "reason", reason)
 		return nil
 	}
 }
 
 // complain says that Kafka fails, at once and then every ten seconds.
-func (s *sink) complain(failed failure, wait time.Duration) {
+func (s *sink) complain(ctx context.Context, failed failure, wait time.Duration) {
 	if time.Since(s.logged) < logEvery {
 		return
 	}
 	s.logged = time.Now()
-	s.log.Warn("kafka does not take records; trying again for as long as it takes",
+	s.log.WarnContext(ctx, "kafka does not take records; trying again for as long as it takes",
 		"err", failed.err, "records", len(failed.forNow), "wait_ms", wait.Milliseconds())
 }
 
-// permanent returns why Kafka will never take a record, or "" when trying again can help. Missing rights, missing
-// topics and missing replicas are repaired by operators, and so is what cannot be reached: they are tried again.
+// permanent returns why Kafka will never take a record, or "" when trying again can help. Missing rights,
+// missing topics and missing replicas are repaired by operators, and so is what cannot be reached: they are
+// tried again.
 func permanent(err error) record.Reason {
 	switch {
 	case errors.Is(err, kafka.MessageSizeTooLarge), errors.Is(err, kafka.RecordListTooLarge):

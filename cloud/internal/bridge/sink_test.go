@@ -28,9 +28,9 @@ type broker struct {
 func (b *broker) WriteMessages(_ context.Context, records ...kafka.Message) error {
 	b.calls++
 	errs := make(kafka.WriteErrors, len(records))
-	for i, m := range records {
-		if errs[i] = b.answer(b.calls, m); errs[i] == nil {
-			b.taken = append(b.taken, m)
+	for i := range records {
+		if errs[i] = b.answer(b.calls, records[i]); errs[i] == nil {
+			b.taken = append(b.taken, records[i])
 		}
 	}
 	if errs.Count() == 0 {
@@ -41,7 +41,7 @@ func (b *broker) WriteMessages(_ context.Context, records ...kafka.Message) erro
 
 func newSink(to writer) *sink {
 	return &sink{
-		to: to, metrics: NewMetrics(prometheus.NewRegistry()), log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		to: to, metrics: NewMetrics(prometheus.NewRegistry()), log: slog.New(slog.DiscardHandler),
 	}
 }
 
@@ -55,9 +55,9 @@ func records(n int) []kafka.Message {
 
 func values(of string, all []kafka.Message) []string {
 	var v []string
-	for _, m := range all {
-		if m.Topic == of {
-			v = append(v, string(m.Value))
+	for i := range all {
+		if all[i].Topic == of {
+			v = append(v, string(all[i].Value))
 		}
 	}
 	return v
@@ -107,7 +107,8 @@ func TestARecordThatKafkaRefusesIsFoundAmongThoseOfItsRequest(t *testing.T) {
 		for _, m := range b.taken {
 			if m.Topic == record.DeadLetters {
 				require.Contains(t, m.Headers, kafka.Header{Key: "reason", Value: []byte(reason)})
-				require.Contains(t, m.Headers, kafka.Header{Key: "kafka_topic", Value: []byte(record.Inspections)})
+				require.Contains(t, m.Headers,
+					kafka.Header{Key: "kafka_topic", Value: []byte(record.Inspections)})
 			}
 		}
 	}
@@ -148,7 +149,8 @@ func TestWritingEndsWhenItsConnectionIsLost(t *testing.T) {
 
 func TestWhatKafkaRefusesToCreateIsToldFromWhatTimeMends(t *testing.T) {
 	for err, permanent := range map[error]bool{
-		kafka.InvalidReplicationFactor: true, kafka.ClusterAuthorizationFailed: true, kafka.PolicyViolation: true,
+		kafka.InvalidReplicationFactor: true, kafka.ClusterAuthorizationFailed: true,
+		kafka.PolicyViolation: true,
 		kafka.RequestTimedOut: false, kafka.NotController: false, io.EOF: false,
 	} {
 		require.Equal(t, permanent, errors.Is(refusal("t", err), errRefused), err)

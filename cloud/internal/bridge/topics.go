@@ -34,7 +34,9 @@ func (t *topics) ensure(ctx context.Context) error {
 		}
 		if ctx.Err() == nil && time.Since(logged) >= logEvery {
 			logged = time.Now()
-			t.log.Warn("kafka cannot be reached; messages wait in the mqtt session", "brokers", t.to.Brokers, "err", err)
+			t.log.WarnContext(ctx, "kafka cannot be reached; messages wait in the mqtt session",
+				"brokers", t.to.Brokers,
+				"err", err)
 		}
 		if err := pause(ctx, nil, wait); err != nil {
 			return err
@@ -57,12 +59,13 @@ func (t *topics) create(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("create topics: %w", err)
 	}
-	for name, err := range answer.Errors {
-		if err := refusal(name, err); err != nil {
+	for name, cause := range answer.Errors {
+		if err = refusal(name, cause); err != nil {
 			return err
 		}
 	}
-	t.log.Info("topics created", "topics", missing, "partitions", t.to.Partitions, "replication", t.to.Replication)
+	t.log.InfoContext(ctx, "topics created", "topics", missing, "partitions", t.to.Partitions, "replication",
+		t.to.Replication)
 	return nil
 }
 
@@ -91,7 +94,7 @@ func refusal(name string, err error) error {
 	case errors.Is(err, kafka.InvalidReplicationFactor):
 		return fmt.Errorf("%w: %s: %w: lower kafka.replication or start more brokers", errRefused, name, err)
 	case errors.Is(err, kafka.TopicAuthorizationFailed), errors.Is(err, kafka.ClusterAuthorizationFailed):
-		return fmt.Errorf("%w: %s: %w: create the topics beforehand, or allow this user to describe, create and write",
+		return fmt.Errorf("%w: %s: %w: create them beforehand, or allow this user to do it",
 			errRefused, name, err)
 	case errors.Is(err, kafka.PolicyViolation), errors.Is(err, kafka.InvalidPartitionNumber),
 		errors.Is(err, kafka.InvalidConfiguration):

@@ -1,10 +1,9 @@
-// Package demo runs an MQTT broker and a Kafka-protocol server inside the process, so that the whole chain can be
-// tried with nothing installed. Both keep everything in memory: what they have acknowledged is gone when the process
-// ends. They are for demonstration and unit tests, never for a plant.
+// Package demo runs an MQTT broker and a Kafka-protocol server inside the process, so that the whole chain
+// can be tried with nothing installed. Both keep everything in memory: what they have acknowledged is gone
+// when the process ends. They are for demonstration and unit tests, never for a plant.
 package demo
 
 import (
-	"bytes"
 	"fmt"
 	"log/slog"
 	"math"
@@ -52,7 +51,7 @@ type everybody struct{ mqtt.HookBase }
 func (*everybody) ID() string { return "everybody" }
 
 func (*everybody) Provides(b byte) bool {
-	return bytes.Contains([]byte{mqtt.OnConnectAuthenticate, mqtt.OnACLCheck}, []byte{b})
+	return b == mqtt.OnConnectAuthenticate || b == mqtt.OnACLCheck
 }
 
 func (*everybody) OnConnectAuthenticate(*mqtt.Client, packets.Packet) bool { return true }
@@ -99,7 +98,8 @@ func (k *Kafka) Close() { k.cluster.Close() }
 func listen(addr string) (net.Listener, error) {
 	listener, err := net.Listen("tcp", addr) //nolint:noctx // returns at once
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w: choose another address, or port 0 for a free one", addr, err)
+		return nil, fmt.Errorf("listen on %s: %w: choose another address, or port 0 for a free one", addr,
+			err)
 	}
 	return listener, nil
 }

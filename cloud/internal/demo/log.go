@@ -5,14 +5,17 @@ import (
 	"log/slog"
 )
 
-// warnings lets through what the embedded broker warns of, less its nameless line for each client that leaves.
+// warnings lets through what the embedded broker warns of, less its nameless line for each client that
+// leaves.
 type warnings struct{ to slog.Handler }
 
 func (w warnings) Enabled(ctx context.Context, level slog.Level) bool {
 	return level >= slog.LevelWarn && w.to.Enabled(ctx, level)
 }
 
-func (w warnings) Handle(ctx context.Context, r slog.Record) error { //nolint:gocritic // slog.Handler's signature
+func (w warnings) Handle(ctx context.Context,
+	r slog.Record,
+) error {
 	if r.Message == "" {
 		return nil
 	}

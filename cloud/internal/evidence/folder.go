@@ -1,5 +1,5 @@
-// Package evidence keeps the pictures of what was not PASS in a folder, or, with an object store behind the same
-// method, elsewhere.
+// Package evidence keeps the pictures of what was not PASS in a folder, or, with an object store behind the
+// same method, elsewhere.
 package evidence
 
 import (
@@ -48,7 +48,8 @@ func (f *Folder) Close() error {
 	return nil
 }
 
-// Put returns when the picture and its folders are on disk. Putting the same picture again replaces it in one step.
+// Put returns when the picture and its folders are on disk. Putting the same picture again replaces it in one
+// step.
 func (f *Folder) Put(ctx context.Context, p *record.Picture) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("store picture: %w", err)

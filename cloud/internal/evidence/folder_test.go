@@ -15,7 +15,10 @@ import (
 
 func picture(jpeg string) *record.Picture {
 	return &record.Picture{
-		Station:  topic.Station{Enterprise: "acme", Site: "dongguan", Area: "smt", Line: "line3", Name: "aoi-1"},
+		Station: topic.Station{
+			Enterprise: "acme", Site: "dongguan", Area: "smt", Line: "line3",
+			Name: "aoi-1",
+		},
 		ResultID: "result-1", N: 2, JPEG: []byte(jpeg),
 	}
 }
@@ -33,7 +36,7 @@ func TestAPictureStandsUnderItsStationAndResult(t *testing.T) {
 	f := open(t, dir)
 	require.NoError(t, f.Put(t.Context(), picture("first")))
 	require.NoError(t, f.Put(t.Context(), picture("again")))
-	at := filepath.Join(dir, "acme/dongguan/smt/line3/aoi-1/result-1")
+	at := filepath.Join(dir, picture("").Station.Path(), "result-1")
 	got, err := os.ReadFile(filepath.Join(at, "2.jpg"))
 	require.NoError(t, err)
 	require.Equal(t, "again", string(got))
@@ -50,7 +53,7 @@ func TestTheSamePictureFromTwoDeliveriesAtOnce(t *testing.T) {
 		both.Go(func() error { return f.Put(t.Context(), picture("same")) })
 	}
 	require.NoError(t, both.Wait())
-	got, err := os.ReadFile(filepath.Join(dir, "acme/dongguan/smt/line3/aoi-1/result-1/2.jpg"))
+	got, err := os.ReadFile(filepath.Join(dir, picture("").Station.Path(), "result-1", "2.jpg"))
 	require.NoError(t, err)
 	require.Equal(t, "same", string(got))
 }

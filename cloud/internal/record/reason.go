@@ -82,7 +82,20 @@ func DeadLetter(in Input, reason Reason, detail string) kafka.Message {
 	if len(body) < len(in.Payload) {
 		headers = append(headers, header("truncated", "true"))
 	}
-	return kafka.Message{Topic: DeadLetters, Key: deadKey(in.Topic), Value: body, Headers: headers, Time: in.Received}
+	return kafka.Message{
+		Topic: DeadLetters, Key: deadKey(in.Topic), Value: body, Headers: headers,
+		Time: in.Received,
+	}
+}
+
+// Refused is the dead letter of a record that Kafka will never take.
+func Refused(r *kafka.Message, reason Reason) kafka.Message {
+	dead := DeadLetter(Input{Payload: r.Value, Received: r.Time}, reason,
+		"kafka refuses this record for "+r.Topic)
+	dead.Key = r.Key
+	dead.Headers = append(dead.Headers, header("kafka_topic", r.Topic))
+	dead.Headers = append(dead.Headers, r.Headers...) // its ce_ headers tell which event it was
+	return dead
 }
 
 // deadKey is the station where the topic names one, so that its dead letters stay in order.
@@ -98,7 +111,8 @@ func decode(payload []byte) (event.Event, error) {
 	case len(bytes.TrimSpace(payload)) == 0:
 		return event.Event{}, refused(Empty, "no payload")
 	case len(payload) > event.MaxBytes:
-		return event.Event{}, refused(TooLarge, fmt.Sprintf("%d bytes or more are over %d", len(payload), event.MaxBytes))
+		return event.Event{}, refused(TooLarge,
+			fmt.Sprintf("%d bytes or more are over %d", len(payload), event.MaxBytes))
 	}
 	e, err := event.Decode(payload)
 	if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) {

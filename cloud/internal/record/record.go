@@ -1,5 +1,6 @@
-// Package record turns one MQTT message of the uplink into what Kafka and the evidence store take: CloudEvents in
-// binary mode, keyed by station, or a dead letter that says why. It does no I/O and keeps no state.
+// Package record turns one MQTT message of the uplink into what Kafka and the evidence store take:
+// CloudEvents in binary mode, keyed by station, or a dead letter that says why. It does no I/O and keeps no
+// state.
 package record
 
 import (
@@ -53,9 +54,9 @@ func Convert(in Input) Output {
 		return reject(in, refused(BadTopic, err.Error()))
 	}
 	if at.Leaf == topic.Evidence {
-		picture, err := readPicture(at, in.Payload)
-		if err != nil {
-			return reject(in, err)
+		picture, bad := readPicture(at, in.Payload)
+		if bad != nil {
+			return reject(in, bad)
 		}
 		return Output{Picture: picture}
 	}
@@ -97,7 +98,8 @@ func readEvent(at topic.Address, in Input) ([]kafka.Message, error) {
 			fmt.Sprintf("an event of %s came on a topic of %s", e.PartitionKey, at.Station.Path()))
 	}
 	if e.Type != to.kind {
-		return nil, refused(TypeMismatch, fmt.Sprintf("type %q on leaf %q, which carries %q", e.Type, at.Leaf, to.kind))
+		return nil, refused(TypeMismatch,
+			fmt.Sprintf("type %q on leaf %q, which carries %q", e.Type, at.Leaf, to.kind))
 	}
 	message := binaryMode(to.topic, e, in.Received)
 	if at.Leaf != topic.Inspection {
@@ -123,8 +125,8 @@ func inspections(message kafka.Message, e event.Event) ([]kafka.Message, error) 
 	return []kafka.Message{message, anomaly}, nil
 }
 
-// binaryMode is the Kafka protocol binding of CloudEvents 1.0. The record's time is the bridge's own clock: a node
-// whose clock is a year off must neither expire a record at once nor have it refused.
+// binaryMode is the Kafka protocol binding of CloudEvents 1.0. The record's time is the bridge's own clock: a
+// node whose clock is a year off must neither expire a record at once nor have it refused.
 func binaryMode(to string, e event.Event, received time.Time) kafka.Message {
 	headers := make([]kafka.Header, 0, 9)
 	add := func(key, value string) {
@@ -143,7 +145,10 @@ func binaryMode(to string, e event.Event, received time.Time) kafka.Message {
 		add("ce_historical", "true")
 	}
 	add("content-type", jsonContent)
-	return kafka.Message{Topic: to, Key: []byte(e.PartitionKey), Value: e.Data, Headers: headers, Time: received}
+	return kafka.Message{
+		Topic: to, Key: []byte(e.PartitionKey), Value: e.Data, Headers: headers,
+		Time: received,
+	}
 }
 
 const (
@@ -157,7 +162,8 @@ func checkAttributes(e event.Event) error {
 	case len(e.Subject) > maxSubject:
 		return refused(BadEvent, fmt.Sprintf("subject of %d bytes is over %d", len(e.Subject), maxSubject))
 	case e.DataContentType != "" && e.DataContentType != jsonContent:
-		return refused(BadEvent, fmt.Sprintf("datacontenttype %q is not %s", clip(e.DataContentType), jsonContent))
+		return refused(BadEvent,
+			fmt.Sprintf("datacontenttype %q is not %s", clip(e.DataContentType), jsonContent))
 	case e.Time.IsZero():
 		return refused(BadEvent, "time is missing")
 	}

@@ -21,19 +21,19 @@ var (
 	received = time.Date(2026, 11, 21, 9, 0, 1, 0, time.UTC)
 )
 
-func inspection(t testing.TB, verdict event.Verdict) []byte {
-	t.Helper()
+func inspection(tb testing.TB, verdict event.Verdict) []byte {
+	tb.Helper()
 	b, err := event.Encode("id-1", event.TypeInspection, station, "part-7", created, event.Inspection{
 		ResultID: "id-1", JobID: "job-1", PartID: "part-7", Verdict: verdict, Accept: verdict.Accept(),
 	})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return b
 }
 
-func encode(t testing.TB, kind string, data any) []byte {
-	t.Helper()
+func encode(tb testing.TB, kind string, data any) []byte {
+	tb.Helper()
 	b, err := event.Encode("id-1", kind, station, "", created, data)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return b
 }
 
@@ -58,9 +58,11 @@ func TestAnInspectionBecomesABinaryModeCloudEvent(t *testing.T) {
 	require.Equal(t, station.Path(), string(got.Key))
 	require.Equal(t, received, got.Time)
 	require.Equal(t, map[string]string{
-		"ce_specversion": "1.0", "ce_id": "id-1", "ce_source": "/" + station.Path(), "ce_type": event.TypeInspection,
-		"ce_subject": "part-7", "ce_time": "2026-11-21T09:00:00.123456789Z", "ce_partitionkey": station.Path(),
-		"content-type": "application/json",
+		"ce_specversion": "1.0", "ce_id": "id-1", "ce_source": "/" + station.Path(),
+		"ce_type":    event.TypeInspection,
+		"ce_subject": "part-7", "ce_time": "2026-11-21T09:00:00.123456789Z",
+		"ce_partitionkey": station.Path(),
+		"content-type":    "application/json",
 	}, headers(got))
 	whole, err := event.Decode(raw)
 	require.NoError(t, err)
@@ -99,13 +101,13 @@ func TestALateEventSaysSo(t *testing.T) {
 	require.Equal(t, "id-1", headers(out.Records[0])["ce_id"])
 }
 
-func edit(t testing.TB, raw []byte, key string, value any) []byte {
-	t.Helper()
+func edit(tb testing.TB, raw []byte, key string, value any) []byte {
+	tb.Helper()
 	var all map[string]any
-	require.NoError(t, json.Unmarshal(raw, &all))
+	require.NoError(tb, json.Unmarshal(raw, &all))
 	all[key] = value
 	b, err := json.Marshal(all)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return b
 }
 
@@ -135,14 +137,28 @@ func TestBadMessagesBecomeDeadLettersWithTheirReason(t *testing.T) {
 		"data of another type": {at, edit(t, pass, "datacontenttype", "text/xml"), record.BadEvent},
 		"another station":      {other, pass, record.StationMismatch},
 		"another type":         {at, encode(t, event.TypeState, event.StateData{}), record.TypeMismatch},
-		"verdict of no kind":   {at, encode(t, event.TypeInspection, map[string]string{"verdict": "GOOD"}), record.BadData},
+		"verdict of no kind": {
+			at, encode(t, event.TypeInspection, map[string]string{"verdict": "GOOD"}),
+			record.BadData,
+		},
 		"id is not resultId":   {at, edit(t, pass, "id", "id-2"), record.BadData},
 		"over the event bound": {at, make([]byte, event.MaxBytes+1), record.TooLarge},
 		"picture empty":        {station.EvidenceTopic("r", 0), nil, record.Empty},
 		"picture no JPEG":      {station.EvidenceTopic("r", 0), []byte("GIF89a"), record.BadPicture},
-		"picture cut":          {station.EvidenceTopic("r", 0), []byte{0xff, 0xd8, 0xff, 0xe0}, record.BadPicture},
-		"picture enormous":     {station.EvidenceTopic("r", 0), make([]byte, record.MaxPicture+1), record.TooLarge},
-		"picture escapes":      {station.Topic(topic.Evidence) + "/../1", []byte{0xff, 0xd8, 0xff}, record.BadTopic},
+		"picture cut": {
+			station.EvidenceTopic("r", 0),
+			[]byte{0xff, 0xd8, 0xff, 0xe0},
+			record.BadPicture,
+		},
+		"picture enormous": {
+			station.EvidenceTopic("r", 0), make([]byte, record.MaxPicture+1),
+			record.TooLarge,
+		},
+		"picture escapes": {
+			station.Topic(topic.Evidence) + "/../1",
+			[]byte{0xff, 0xd8, 0xff},
+			record.BadTopic,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out := record.Convert(record.Input{Topic: c.topic, Payload: c.payload, Received: received})
@@ -167,7 +183,10 @@ func TestBadMessagesBecomeDeadLettersWithTheirReason(t *testing.T) {
 
 func TestAPictureKeepsItsAddress(t *testing.T) {
 	jpeg := []byte{0xff, 0xd8, 0xff, 0xe0, 1, 2, 3, 0xff, 0xd9}
-	out := record.Convert(record.Input{Topic: station.EvidenceTopic("id-1", 2), Payload: jpeg, Received: received})
+	out := record.Convert(record.Input{
+		Topic: station.EvidenceTopic("id-1", 2), Payload: jpeg,
+		Received: received,
+	})
 	require.Equal(t, record.Output{
 		Picture: &record.Picture{Station: station, ResultID: "id-1", N: 2, JPEG: jpeg},
 	}, out)
@@ -189,7 +208,8 @@ func FuzzConvert(f *testing.F) {
 			return
 		}
 		require.NotEmpty(t, out.Records)
-		for _, m := range out.Records {
+		for i := range out.Records {
+			m := out.Records[i]
 			require.Contains(t, record.Topics(), m.Topic)
 			require.NotEmpty(t, m.Key)
 			require.Equal(t, out.Rejected != "", m.Topic == record.DeadLetters)

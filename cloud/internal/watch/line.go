@@ -48,7 +48,8 @@ func Line(m kafka.Message) string {
 		at = r.Time.UTC().Format(time.RFC3339)
 	}
 	if reason := r.Headers["reason"]; reason != "" {
-		return clean(fmt.Sprintf("%s  %-16s %s  %s", at, reason, r.Headers["mqtt_topic"], r.Headers["detail"]))
+		return clean(fmt.Sprintf("%s  %-16s %s  %s", at, reason, r.Headers["mqtt_topic"],
+			r.Headers["detail"]))
 	}
 	in, err := event.DecodeInspection(r.Data)
 	if r.Headers["ce_type"] != event.TypeInspection || err != nil {

@@ -1,5 +1,5 @@
-// Package watch follows one of the bridge's Kafka topics from outside any consumer group, so that looking changes
-// nothing for anybody.
+// Package watch follows one of the bridge's Kafka topics from outside any consumer group, so that looking
+// changes nothing for anybody.
 package watch
 
 import (
@@ -24,8 +24,8 @@ type Options struct {
 // errStop ends a watch from within.
 var errStop = errors.New("stop")
 
-// Follow calls see for each record, one at a time, in the order of each partition, until ctx ends or see returns
-// false. It fails when the topic is missing or no broker answers.
+// Follow calls see for each record, one at a time, in the order of each partition, until ctx ends or see
+// returns false. It fails when the topic is missing or no broker answers.
 func Follow(ctx context.Context, o Options, see func(kafka.Message) (more bool)) error {
 	partitions, err := lookup(ctx, o)
 	if err != nil {
@@ -33,8 +33,8 @@ func Follow(ctx context.Context, o Options, see func(kafka.Message) (more bool))
 	}
 	all, ctx := errgroup.WithContext(ctx)
 	records := make(chan kafka.Message)
-	for _, p := range partitions {
-		all.Go(func() error { return follow(ctx, o, p.ID, records) })
+	for i := range partitions {
+		all.Go(func() error { return follow(ctx, o, partitions[i].ID, records) })
 	}
 	all.Go(func() error {
 		for {
