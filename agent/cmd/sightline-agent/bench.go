@@ -31,7 +31,7 @@ func benchCommand(l *logging) *cobra.Command {
 	t.flags(c)
 	f := c.Flags()
 	f.StringVar(&dir, "bundle", "models/pcb-defects", "folder of the bundle")
-	f.StringVar(&o.Camera, "camera", "sim:?width=1920&height=1080&prerender=8&seed=7", "source URI of the frames")
+	f.StringVar(&o.Camera, "camera", "sim:?width=1920&height=1080&prerender=8&seed=7&color=true", "source URI of the frames")
 	f.StringVar(&o.Broker, "broker", "", "MQTT broker; default: a mosquitto of its own on loopback")
 	f.IntVar(&o.Parts, "parts", 300, "to measure latency with, and in each round of throughput")
 	f.IntVar(&o.Rounds, "rounds", 5, "of throughput, bare loop and agent in turn; 0: latency only")

@@ -14,6 +14,8 @@ const maxPrerenderBytes = 1 << 30
 // last.
 type boards struct {
 	opt      sim.Options
+	color    bool
+	gray     []byte // one board before it is spread over three channels
 	renderer *sim.Renderer
 	truth    []sim.Truth
 	kept     []board
@@ -31,10 +33,13 @@ func openBoards(s spec) (source, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &boards{opt: s.board, renderer: r}
+	b := &boards{opt: s.board, renderer: r, color: s.color}
+	if b.color {
+		b.gray = make([]byte, s.board.Width*s.board.Height)
+	}
 	for i := range s.prerender {
-		kept := board{pix: make([]byte, s.board.Width*s.board.Height), source: strconv.Itoa(i)}
-		b.truth = r.Render(uint64(i), kept.pix, b.truth[:0])
+		kept := board{pix: make([]byte, s.board.Width*s.board.Height*b.channels()), source: strconv.Itoa(i)}
+		b.draw(uint64(i), kept.pix)
 		kept.truth = appendTruth(nil, b.truth)
 		b.kept = append(b.kept, kept)
 	}
@@ -43,7 +48,7 @@ func openBoards(s spec) (source, error) {
 
 // Read draws the next board, or copies the next of those kept.
 func (b *boards) Read(f *frame.Frame) error {
-	if err := f.Shape(b.opt.Width, b.opt.Height, 1); err != nil {
+	if err := f.Shape(b.opt.Width, b.opt.Height, b.channels()); err != nil {
 		return err
 	}
 	if n := uint64(len(b.kept)); n > 0 {
@@ -51,11 +56,31 @@ func (b *boards) Read(f *frame.Frame) error {
 		copy(f.Pix, k.pix)
 		f.Truth, f.Source = append(f.Truth[:0], k.truth...), k.source
 	} else {
-		b.truth = b.renderer.Render(b.index, f.Pix, b.truth[:0])
+		b.draw(b.index, f.Pix)
 		f.Truth, f.Source = appendTruth(f.Truth[:0], b.truth), strconv.FormatUint(b.index, 10)
 	}
 	b.index++
 	return nil
+}
+
+// channels of a frame: as of a gray camera, or of a colour camera.
+func (b *boards) channels() int {
+	if b.color {
+		return 3
+	}
+	return 1
+}
+
+// draw renders a board into pix and its truth into b.truth.
+func (b *boards) draw(index uint64, pix []byte) {
+	if !b.color {
+		b.truth = b.renderer.Render(index, pix, b.truth[:0])
+		return
+	}
+	b.truth = b.renderer.Render(index, b.gray, b.truth[:0])
+	for i, v := range b.gray {
+		pix[3*i], pix[3*i+1], pix[3*i+2] = v, v, v
+	}
 }
 
 // Close does nothing.

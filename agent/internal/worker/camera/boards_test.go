@@ -76,3 +76,22 @@ func parsed(t *testing.T, uri string) spec {
 	require.NoError(t, err)
 	return s
 }
+
+func TestColourBoardsShowTheSameInThreeChannels(t *testing.T) {
+	for _, kept := range []string{"", "&prerender=2"} {
+		gray, err := openSource(parsed(t, "sim:?seed=5&width=256&height=192"), Options{})
+		require.NoError(t, err)
+		colour, err := openSource(parsed(t, "sim:?seed=5&width=256&height=192&color=true"+kept), Options{})
+		require.NoError(t, err)
+		pool := frame.NewPool(2)
+		defer pool.Close()
+		a, b := pool.Get(), pool.Get()
+		require.NoError(t, gray.Read(a))
+		require.NoError(t, colour.Read(b))
+		require.Equal(t, 3, b.Channels)
+		require.Equal(t, a.Truth, b.Truth)
+		for i, v := range a.Pix {
+			require.Equal(t, [3]byte{v, v, v}, [3]byte(b.Pix[3*i:3*i+3]))
+		}
+	}
+}

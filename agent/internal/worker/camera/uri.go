@@ -45,7 +45,8 @@ type spec struct {
 	fourcc        string
 
 	board     sim.Options
-	prerender int // boards kept in memory
+	prerender int  // boards kept in memory
+	color     bool // three channels, as of a colour camera
 }
 
 // live cameras look at the world: they have a clock of their own, and must not repeat themselves.
@@ -63,7 +64,8 @@ func (s *spec) simulated() bool { return s.kind == kindSim }
 //	rtsp://…, rtsps://… over TCP
 //	file:PATH           image (JPEG, PNG, BMP, TIFF) or video; rate, loop, max_mpx
 //	dir:PATH            the images of a folder by name; glob, rate, loop, max_mpx
-//	sim:                seed, defects, clean, width, height, rate; prerender boards are kept in memory
+//	sim:                seed, defects, clean, width, height, rate; prerender boards are kept in memory;
+//	                    color gives three channels
 //
 // rate is frames a second. Without it file, dir and sim are stepped: each request takes the next picture.
 // loop begins again at the end; max_mpx bounds what is decoded, in megapixels.
@@ -189,15 +191,16 @@ func (s *spec) parseSim(rest string) error {
 		return fmt.Errorf("sim has options only, such as sim:?seed=7&rate=5; it has %q", target)
 	}
 	s.kind, s.rate, s.prerender = kindSim, q.number("rate", maxRate), q.whole("prerender", 1, maxPrerender)
+	s.color = q.yes("color")
 	board := q.rest()
 	if q.err != nil {
 		return q.err
 	}
 	s.board, _, err = sim.ParseURI("sim:?" + board)
 	if err != nil {
-		return fmt.Errorf("%w (and prerender, the number of boards kept in memory)", err)
+		return fmt.Errorf("%w (and prerender, the number of boards kept in memory, and color)", err)
 	}
-	if bytes := int64(s.prerender) * int64(s.board.Width) * int64(s.board.Height); bytes > maxPrerenderBytes {
+	if bytes := 3 * int64(s.prerender) * int64(s.board.Width) * int64(s.board.Height); bytes > maxPrerenderBytes {
 		return fmt.Errorf("prerender needs %d bytes for its boards; at most %d are kept", bytes,
 			maxPrerenderBytes)
 	}
