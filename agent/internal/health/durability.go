@@ -29,7 +29,7 @@ func (d Durability) Collect(to chan<- prometheus.Metric) {
 		s := d.Uplink()
 		count(to, "sightline_uplink_sent_total", "Records acknowledged by the cloud's broker.", s.Sent)
 		count(to, "sightline_uplink_historical_total", "Records sent late, after an outage.", s.Historical)
-		count(to, "sightline_uplink_refused_total", "Records that no broker takes, passed over.", s.Refused)
+		count(to, "sightline_uplink_refused_total", "Records that no broker takes, put aside.", s.Refused)
 	}
 	if d.Link != nil {
 		s := d.Link()

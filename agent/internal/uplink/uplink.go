@@ -40,23 +40,24 @@ type Options struct {
 type Stats struct {
 	Sent       uint64 // acknowledged by the broker
 	Historical uint64 // of those, sent with the mark
-	Refused    uint64 // records that no broker takes, passed over
+	Refused    uint64 // records that the broker never takes, put aside
 	Sessions   uint64 // connections used
 }
 
 // Uplink is used by one Run; Stats is safe for concurrent use.
 type Uplink struct {
 	options Options
+	suspect suspect // used by Run only
 
 	sent, historical, refused, sessions atomic.Uint64
 }
 
 // flight is a message on its way.
 type flight struct {
-	sequence   uint64
+	record     outbox.Record
 	receipt    broker.Receipt
 	historical bool
-	refused    bool
+	refused    error // why no broker takes it
 }
 
 // New makes an uplink; Run does the work.
@@ -96,9 +97,12 @@ func (u *Uplink) Run(ctx context.Context) error {
 		}
 		u.sessions.Add(1)
 		u.options.Outbox.Rewind()
-		err = u.serve(ctx, session)
+		err = u.attempt(ctx, session)
 		if ended(ctx, err) {
 			return nil
+		}
+		if err == nil {
+			continue
 		}
 		u.options.Log.InfoContext(ctx, "uplink waits for its broker", "error", err,
 			"backlog", u.options.Outbox.Stats().Backlog)
@@ -110,6 +114,19 @@ func (u *Uplink) Run(ctx context.Context) error {
 func ended(ctx context.Context, err error) bool {
 	closed := errors.Is(err, broker.ErrNotConnected) || errors.Is(err, outbox.ErrClosed)
 	return closed || context.Cause(ctx) != nil
+}
+
+// attempt works on one connection, until it is lost or, after several that nothing was delivered on, for one
+// record.
+func (u *Uplink) attempt(ctx context.Context, session *broker.Session) error {
+	before := u.sent.Load() + u.refused.Load()
+	work := u.serve
+	if u.suspect.fruitless >= fruitlessLimit {
+		work = u.try
+	}
+	err := work(ctx, session)
+	u.suspect.settled(u.sent.Load()+u.refused.Load() > before)
+	return err
 }
 
 // serve works on one connection until it is lost. One goroutine sends, one takes the acknowledgements, in the
@@ -143,7 +160,7 @@ func (u *Uplink) send(ctx context.Context, session *broker.Session, flights chan
 }
 
 func (u *Uplink) publish(ctx context.Context, session *broker.Session, r outbox.Record) (flight, error) {
-	f := flight{sequence: r.Sequence}
+	f := flight{record: r}
 	payload := r.Payload
 	if age, known := u.options.Outbox.Age(r); !known || age >= u.options.HistoricalAfter {
 		if marked, err := event.MarkHistorical(payload); err == nil {
@@ -155,9 +172,7 @@ func (u *Uplink) publish(ctx context.Context, session *broker.Session, r outbox.
 	if err == nil || ctx.Err() != nil || errors.Is(err, broker.ErrLost) {
 		return f, err
 	}
-	f.refused = true
-	u.options.Log.ErrorContext(ctx, "stored record cannot be sent and is passed over",
-		"sequence", r.Sequence, "error", err)
+	f.refused = err
 	return f, nil
 }
 
@@ -178,10 +193,8 @@ func (u *Uplink) settle(ctx context.Context, session *broker.Session, flights <-
 
 // land waits for one acknowledgement and passes it on.
 func (u *Uplink) land(ctx context.Context, session *broker.Session, f flight) error {
-	if f.refused {
-		u.refused.Add(1)
-		u.options.Outbox.Ack(f.sequence)
-		return nil
+	if f.refused != nil {
+		return u.refuse(ctx, f.record, f.refused)
 	}
 	waiting, cancel := context.WithTimeout(ctx, u.options.AckTimeout)
 	defer cancel()
@@ -195,7 +208,7 @@ func (u *Uplink) land(ctx context.Context, session *broker.Session, f flight) er
 	if f.historical {
 		u.historical.Add(1)
 	}
-	u.options.Outbox.Ack(f.sequence)
+	u.options.Outbox.Ack(f.record.Sequence)
 	return nil
 }
 

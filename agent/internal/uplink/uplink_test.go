@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -75,7 +77,9 @@ type node struct {
 
 func startNode(tb testing.TB, url string, o uplink.Options, box outbox.Options) *node {
 	tb.Helper()
-	box.Dir = tb.TempDir()
+	if box.Dir == "" {
+		box.Dir = tb.TempDir()
+	}
 	opened, err := outbox.Open(box)
 	require.NoError(tb, err)
 	conn, err := broker.Dial(broker.Options{URL: url, ClientID: "node-uplink", CleanSession: true})
@@ -236,6 +240,26 @@ func TestRecordThatNoBrokerTakesIsPassedOver(t *testing.T) {
 	want := n.offer(t, 0, 3)
 	complete(t, n, server.got, want)
 	require.Equal(t, uint64(1), n.up.Stats().Refused)
+}
+
+// Fault 12 on the device: mosquitto closes the connection on a packet over its limit.
+func TestRecordThatEndsTheConnectionIsPutAsideAndTheStreamGoesOn(t *testing.T) {
+	m := brokertest.Start(t, anonymous+"\nmax_packet_size 5000")
+	got := subscribe(t, m.URL())
+	dir := t.TempDir()
+	n := startNode(t, m.URL(), uplink.Options{}, outbox.Options{Dir: dir})
+	want := n.offer(t, 0, 50)
+	large := outbox.Entry{Topic: topic.Root + "/a/b/c/l/s/inspection", Payload: make([]byte, 10_000)}
+	require.NoError(t, n.box.Append(t.Context(), large))
+	want = append(want, n.offer(t, 50, 100)...)
+	require.Eventually(t, func() bool { return n.up.Stats().Refused == 1 }, 2*patience, often)
+	complete(t, n, got, want)
+	files, err := os.ReadDir(filepath.Join(dir, "refused"))
+	require.NoError(t, err)
+	require.Len(t, files, 1)
+	aside, err := os.ReadFile(filepath.Join(dir, "refused", files[0].Name()))
+	require.NoError(t, err)
+	require.Contains(t, string(aside), "closes the connection")
 }
 
 func TestBrokerThatStopsAcknowledgingIsReplaced(t *testing.T) {
