@@ -58,6 +58,12 @@ func Dial(o Options) (*Conn, error) {
 		options: o, url: u, cancel: cancel, closed: ctx.Done(),
 		changed: make(chan struct{}, 1), up: make(chan struct{}),
 	}
+	for _, s := range o.Subscriptions {
+		if err := c.Subscribe(s.Filter, s.Depth, s.Handle); err != nil {
+			c.Close()
+			return nil, err
+		}
+	}
 	c.owned.Go(func() { c.run(ctx) })
 	return c, nil
 }
@@ -163,7 +169,7 @@ func (c *Conn) subscriptions() []*subscription {
 
 // run is the goroutine that keeps the connection up.
 func (c *Conn) run(ctx context.Context) {
-	var p pace
+	p := pace{longest: c.options.MaxPause}
 	var loggedAt time.Time
 	log := c.options.Log
 	for ctx.Err() == nil {

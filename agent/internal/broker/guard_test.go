@@ -64,7 +64,7 @@ func FuzzGuardNeverClaimsMoreThanItsLimit(f *testing.F) {
 }
 
 func TestPaceBacksOffToTwoSecondsAndPunishesQuickEnds(t *testing.T) {
-	var p pace
+	p := pace{longest: longestPause}
 	for range 20 {
 		require.LessOrEqual(t, p.failed(), lastDelay*5/4)
 	}

@@ -34,7 +34,10 @@ type Options struct {
 	KeyFile      string
 
 	Will *Message
-	Log  *slog.Logger
+	// Subscriptions are in place before OnState is told of any connection. What answers to what we publish,
+	// and must not be missed, belongs here and not to Conn.Subscribe.
+	Subscriptions []Subscription
+	Log           *slog.Logger
 	// OnState is told, from one goroutine, about each change: true once the connection is up and all
 	// subscriptions are granted. It may publish; the next change waits for it.
 	OnState func(connected bool)
@@ -43,9 +46,19 @@ type Options struct {
 	KeepAlive time.Duration
 	// CleanSession false asks the broker to keep subscriptions and queue messages while we are away.
 	CleanSession bool
+	// MaxPause bounds the pauses between connections that are ended quickly again and again, default one
+	// minute.
+	MaxPause time.Duration
 	// MaxInbound bounds an incoming packet in bytes, default 64 KiB. The rest of a larger one is thrown away
 	// before it takes memory, and its delivery says Truncated.
 	MaxInbound int
+}
+
+// Subscription is what Conn.Subscribe takes.
+type Subscription struct {
+	Filter string
+	Depth  int
+	Handle func(Delivery)
 }
 
 func (o Options) withDefaults() Options {
@@ -59,6 +72,9 @@ func (o Options) withDefaults() Options {
 		o.KeepAlive = defaultKeepAlive
 	}
 	o.KeepAlive = max(o.KeepAlive, minKeepAlive)
+	if o.MaxPause == 0 {
+		o.MaxPause = longestPause
+	}
 	if o.MaxInbound == 0 {
 		o.MaxInbound = defaultMaxInbound
 	}

@@ -23,6 +23,7 @@ type pace struct {
 	failures int // dials in a row
 	quick    int // quick ends in a row, with no failed dial between
 	last     time.Duration
+	longest  time.Duration // pause after quick ends
 }
 
 func (p *pace) failed() time.Duration {
@@ -45,7 +46,7 @@ func (p *pace) ended(lived time.Duration) (pause time.Duration, takeover bool) {
 		p.last = firstDelay
 		return jitter(p.last), false
 	}
-	p.last = min(firstPenalty<<min(p.quick-suspectAfter, 10), longestPause)
+	p.last = min(firstPenalty<<min(p.quick-suspectAfter, 10), p.longest)
 	return jitter(p.last), true
 }
 

@@ -26,13 +26,19 @@ type suspect struct {
 	accused   int
 }
 
-// settled is told how a connection ended.
-func (s *suspect) settled(progress bool) {
-	if progress {
+// alone says whether records are to be sent one by one.
+func (s *suspect) alone() bool { return s.fruitless >= fruitlessLimit }
+
+// settled is told how an attempt has ended. Once records are sent one by one, that goes on until a whole
+// window of them has passed: the broker's reset can swallow the acknowledgements of those before the guilty
+// one.
+func (s *suspect) settled(progress bool, err error) {
+	switch {
+	case err == nil, progress && !s.alone():
 		*s = suspect{}
-		return
+	default:
+		s.fruitless++
 	}
-	s.fruitless++
 }
 
 func (s *suspect) accuse(sequence uint64) (guilty bool) {
@@ -43,13 +49,12 @@ func (s *suspect) accuse(sequence uint64) (guilty bool) {
 	return s.accused >= accusedLimit
 }
 
-// try sends the oldest record alone and returns nil once it is out of the way: delivered, or put aside
-// because it has ended its connection at once too often.
+// try sends a window of records one by one and returns nil when they are out of the way: delivered, or the
+// last one put aside because it has ended its connection at once too often.
 func (u *Uplink) try(ctx context.Context, session *broker.Session) error {
-	var tried outbox.Record
-	var begin time.Time
 	group, both := errgroup.WithContext(ctx)
 	done := make(chan struct{})
+	var last trial
 	group.Go(func() error {
 		select {
 		case <-session.Lost():
@@ -61,23 +66,40 @@ func (u *Uplink) try(ctx context.Context, session *broker.Session) error {
 	})
 	group.Go(func() error {
 		defer close(done)
-		records, err := u.options.Outbox.Next(both, 1)
-		if err != nil {
-			return err
+		var err error
+		for i := 0; i < u.options.Window && err == nil; i++ {
+			last, err = u.tryOne(both, session)
 		}
-		tried, begin = records[0], time.Now()
-		f, err := u.publish(both, session, tried)
-		if err != nil {
-			return err
-		}
-		return u.land(both, session, f)
+		return err
 	})
 	err := group.Wait()
-	atOnce := !begin.IsZero() && time.Since(begin) < quickLoss
-	if !errors.Is(err, broker.ErrLost) || !atOnce || ctx.Err() != nil || !u.suspect.accuse(tried.Sequence) {
+	atOnce := last.sent && time.Since(last.begin) < quickLoss
+	if !errors.Is(err, broker.ErrLost) || !atOnce || !u.suspect.accuse(last.record.Sequence) {
 		return err
 	}
-	return u.refuse(ctx, tried, errors.New("the broker closes the connection whenever this record is sent"))
+	reason := errors.New("the broker closes the connection whenever this record is sent")
+	return u.refuse(ctx, last.record, reason)
+}
+
+// trial is a record that was sent alone.
+type trial struct {
+	record outbox.Record
+	begin  time.Time
+	sent   bool // handed to a living connection
+}
+
+func (u *Uplink) tryOne(ctx context.Context, session *broker.Session) (trial, error) {
+	records, err := u.options.Outbox.Next(ctx, 1)
+	if err != nil {
+		return trial{}, err
+	}
+	t := trial{record: records[0], begin: time.Now()}
+	f, err := u.publish(ctx, session, t.record)
+	if err != nil {
+		return t, err
+	}
+	t.sent = true
+	return t, u.land(ctx, session, f)
 }
 
 // refuse puts a record aside and goes on behind it. If it cannot be put aside it stays where it is.

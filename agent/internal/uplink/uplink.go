@@ -121,11 +121,11 @@ func ended(ctx context.Context, err error) bool {
 func (u *Uplink) attempt(ctx context.Context, session *broker.Session) error {
 	before := u.sent.Load() + u.refused.Load()
 	work := u.serve
-	if u.suspect.fruitless >= fruitlessLimit {
+	if u.suspect.alone() {
 		work = u.try
 	}
 	err := work(ctx, session)
-	u.suspect.settled(u.sent.Load()+u.refused.Load() > before)
+	u.suspect.settled(u.sent.Load()+u.refused.Load() > before, err)
 	return err
 }
 

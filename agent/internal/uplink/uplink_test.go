@@ -82,7 +82,9 @@ func startNode(tb testing.TB, url string, o uplink.Options, box outbox.Options) 
 	}
 	opened, err := outbox.Open(box)
 	require.NoError(tb, err)
-	conn, err := broker.Dial(broker.Options{URL: url, ClientID: "node-uplink", CleanSession: true})
+	conn, err := broker.Dial(broker.Options{
+		URL: url, ClientID: "node-uplink", CleanSession: true, MaxPause: 100 * time.Millisecond,
+	})
 	require.NoError(tb, err)
 	o.Broker, o.Outbox = conn, opened
 	n := &node{box: opened, conn: conn, up: uplink.New(o)}
