@@ -47,7 +47,9 @@ func (a *agent) newActor(i int) (*actor, error) {
 	return s, nil
 }
 
-func (a *agent) stationOptions(i int, place topic.Station, rules *verdict.Rules, model string) station.Options {
+func (a *agent) stationOptions(
+	i int, place topic.Station, rules *verdict.Rules, model string,
+) station.Options {
 	cfg := &a.cfg.Stations[i]
 	recipe := cfg.Recipe
 	if recipe == "" {
@@ -56,9 +58,11 @@ func (a *agent) stationOptions(i int, place topic.Station, rules *verdict.Rules,
 	return station.Options{
 		Place: place, Index: i, Trigger: cfg.Trigger, Rules: rules, Recipe: recipe, ConfigurationID: a.cfg.ID,
 		Boot: a.boot, NextJob: func() uint64 { return a.jobs.Add(1) }, MaxCrops: a.cfg.Evidence.MaxCrops,
-		Outbox:   a.offer,
-		Evidence: func(resultID string, n int, jpeg []byte) error { return a.keep(place, resultID, n, jpeg) },
-		Observe:  a.metrics.observer(place), Now: monotime.Now, Log: a.log,
+		Outbox: a.offer,
+		Evidence: func(resultID string, n int, jpeg []byte) error {
+			return a.durable.evidence.Put(place, resultID, n, jpeg)
+		},
+		Observe: a.metrics.observer(place), Now: monotime.Now, Log: a.log,
 	}
 }
 
@@ -69,13 +73,15 @@ func (s *actor) start(ctx context.Context, a *agent) error {
 		return err
 	}
 	o := a.brokerOptions(a.cfg.MQTT.Local, strings.ReplaceAll(s.place.Line+"-"+s.place.Name, "/", "-"))
-	o.Will, o.OnState, o.CleanSession = &will, s.line.Connected, true
+	o.Will, o.OnState, o.CleanSession, o.Subscriptions = &will, s.line.Connected, true, s.line.Subscriptions()
+	//nolint:contextcheck // the connection lives until its Close
 	if s.conn, err = broker.Dial(o); err != nil {
 		return fmt.Errorf("local broker, check mqtt.local: %w", err)
 	}
 	s.started = true
 	s.station.Start(ctx, s.line, a.worker)
-	return s.line.Start(ctx, s.conn)
+	s.line.Start(ctx, s.conn)
+	return nil
 }
 
 // brokerOptions are the same for both brokers but for address and client id.

@@ -1,5 +1,5 @@
-// Package app wires the supervisor: brokers, worker, stations, outbox, health. It imports everything and only main
-// imports it.
+// Package app wires the supervisor: brokers, worker, stations, outbox, health. It imports everything and only
+// main imports it.
 package app
 
 import (
@@ -11,6 +11,7 @@ import (
 
 	"github.com/sightline-edge/sightline/agent/event"
 	"github.com/sightline-edge/sightline/agent/internal/config"
+	"github.com/sightline-edge/sightline/agent/internal/health"
 	"github.com/sightline-edge/sightline/agent/internal/vision"
 )
 
@@ -39,10 +40,11 @@ type agent struct {
 	worker   *vision.Worker
 	metrics  *metrics
 	durable  *durable
+	health   *health.Server
 }
 
-// Run inspects until ctx ends, then closes open parts, says goodbye and returns nil. An error means that it could
-// not start.
+// Run inspects until ctx ends, then closes open parts, says goodbye and returns nil. An error means that it
+// could not start.
 func Run(ctx context.Context, o Options) error {
 	a, err := prepare(o)
 	if err != nil {
@@ -53,11 +55,11 @@ func Run(ctx context.Context, o Options) error {
 		a.stop(living)
 		return err
 	}
-	a.log.Info("agent started", "stations", len(a.stations), "configuration", a.cfg.ID)
+	a.log.InfoContext(ctx, "agent started", "stations", len(a.stations), "configuration", a.cfg.ID)
 	<-ctx.Done()
-	a.log.Info("agent stopping")
+	a.log.InfoContext(living, "agent stopping")
 	a.stop(living)
-	a.log.Info("agent stopped")
+	a.log.InfoContext(living, "agent stopped")
 	return nil
 }
 
@@ -69,7 +71,7 @@ func prepare(o Options) (*agent, error) {
 	}
 	a := &agent{cfg: o.Config, launch: o.Launch, log: o.Log, boot: id[len(id)-12:], metrics: newMetrics()}
 	if a.launch == nil {
-		path, err := workerPath(o.Config.Worker.Path)
+		path, err := vision.Find(o.Config.Worker.Path)
 		if err != nil {
 			return nil, err
 		}

@@ -142,7 +142,8 @@ func (p *plcClient) onResult(d broker.Delivery) {
 	p.results = append(p.results, in)
 	p.mu.Unlock()
 	_ = p.conn.Publish(context.Background(), broker.Message{
-		Topic: p.place.Topic(topic.ResultAck), QoS: 1, Payload: fmt.Appendf(nil, `{"resultId":%q}`, in.ResultID),
+		Topic: p.place.Topic(topic.ResultAck), QoS: 1,
+		Payload: fmt.Appendf(nil, `{"resultId":%q}`, in.ResultID),
 	})
 }
 
@@ -177,7 +178,8 @@ func (p *plcClient) taken() []event.Inspection {
 
 func (p *plcClient) await(n int) []event.Inspection {
 	p.t.Helper()
-	require.Eventually(p.t, func() bool { return len(p.taken()) >= n }, 15*time.Second, time.Millisecond, "%d results", n)
+	require.Eventually(p.t, func() bool { return len(p.taken()) >= n },
+		15*time.Second, time.Millisecond, "%d results", n)
 	return p.taken()
 }
 
@@ -200,7 +202,8 @@ func TestPartsGoFromTriggerToAcknowledgedResult(t *testing.T) {
 	t.Cleanup(serveMQTT(t, port))
 	p := connectPLC(t, port)
 	stop := runAgent(t, app.Options{
-		Config: configured(t, port, ""), Log: slog.New(slog.DiscardHandler), Launch: launch(t, fakeworker.Script{
+		Config: configured(t, port, ""), Log: slog.New(slog.DiscardHandler),
+		Launch: launch(t, fakeworker.Script{
 			Inspect: func(p *fakeworker.Peer, m *wire.Inspect) {
 				p.Answer(m, &wire.Detection{Score: 0.99, X2: 20, Y2: 20})
 			},
@@ -225,7 +228,8 @@ func TestPartsGoFromTriggerToAcknowledgedResult(t *testing.T) {
 func TestBrokerAwayAtStartIsNoError(t *testing.T) {
 	port := brokertest.FreePort(t)
 	runAgent(t, app.Options{
-		Config: configured(t, port, ""), Log: slog.New(slog.DiscardHandler), Launch: launch(t, fakeworker.Script{}),
+		Config: configured(t, port, ""), Log: slog.New(slog.DiscardHandler),
+		Launch: launch(t, fakeworker.Script{}),
 	})
 	time.AfterFunc(300*time.Millisecond, func() { t.Cleanup(serveMQTT(t, port)) })
 	p := connectPLC(t, port)
@@ -239,7 +243,8 @@ func TestResultsOfAnOutageComeWhenTheBrokerReturns(t *testing.T) {
 	stopBroker := serveMQTT(t, port)
 	answer := make(chan func(), 1)
 	runAgent(t, app.Options{
-		Config: configured(t, port, ""), Log: slog.New(slog.DiscardHandler), Launch: launch(t, fakeworker.Script{
+		Config: configured(t, port, ""), Log: slog.New(slog.DiscardHandler),
+		Launch: launch(t, fakeworker.Script{
 			Inspect: func(p *fakeworker.Peer, m *wire.Inspect) { answer <- func() { p.Answer(m) } },
 		}),
 	})

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sightline-edge/sightline/agent/internal/broker"
+	"github.com/sightline-edge/sightline/agent/internal/evidence"
 	"github.com/sightline-edge/sightline/agent/internal/outbox"
 	"github.com/sightline-edge/sightline/agent/internal/uplink"
 	"github.com/sightline-edge/sightline/agent/topic"
@@ -19,12 +19,13 @@ const backlogLook = 10 * time.Millisecond
 
 // durable is the way to the cloud: what the stations say goes to disk, and from there to the uplink's broker.
 type durable struct {
-	outbox *outbox.Outbox
-	conn   *broker.Conn // nil without uplink, as is link
-	link   *uplink.Uplink
-	cancel context.CancelFunc
-	done   sync.WaitGroup
-	log    *slog.Logger
+	outbox   *outbox.Outbox
+	evidence *evidence.Store
+	conn     *broker.Conn // nil without uplink, as is link
+	link     *uplink.Uplink
+	cancel   context.CancelFunc
+	done     sync.WaitGroup
+	log      *slog.Logger
 }
 
 func (a *agent) startDurable(ctx context.Context) error {
@@ -36,8 +37,14 @@ func (a *agent) startDurable(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	a.durable = &durable{outbox: box, cancel: cancel, log: a.log}
+	a.durable.evidence, err = evidence.Open(evidence.Options{
+		Dir: a.cfg.Evidence.Dir, MaxBytes: a.cfg.Evidence.MaxBytes, Log: a.log,
+	})
+	if err != nil {
+		return fmt.Errorf("open evidence store, check evidence.dir: %w", err)
+	}
 	if a.cfg.MQTT.Uplink == "" {
-		a.log.Warn("no uplink is configured: results stay in the outbox until it is full")
+		a.log.WarnContext(ctx, "no uplink is configured: results stay in the outbox until it is full")
 		return nil
 	}
 	return a.durable.startUplink(ctx, a.brokerOptions(a.cfg.MQTT.Uplink, "uplink"))
@@ -46,13 +53,14 @@ func (a *agent) startDurable(ctx context.Context) error {
 func (d *durable) startUplink(ctx context.Context, o broker.Options) error {
 	o.CleanSession = true // it only publishes
 	var err error
+	//nolint:contextcheck // the connection lives until its Close
 	if d.conn, err = broker.Dial(o); err != nil {
 		return fmt.Errorf("uplink broker, check mqtt.uplink: %w", err)
 	}
 	d.link = uplink.New(uplink.Options{Broker: d.conn, Outbox: d.outbox, Log: d.log})
 	d.done.Go(func() {
 		if err := d.link.Run(ctx); err != nil {
-			d.log.ErrorContext(ctx, "uplink ended: results stay in the outbox until the agent is restarted", "error", err)
+			d.log.ErrorContext(ctx, "uplink ended: results stay in the outbox until a restart", "error", err)
 		}
 	})
 	return nil
@@ -67,6 +75,11 @@ func (d *durable) close(ctx context.Context) {
 	d.done.Wait()
 	if d.conn != nil {
 		d.conn.Close()
+	}
+	if d.evidence != nil {
+		if err := d.evidence.Close(); err != nil {
+			d.log.ErrorContext(ctx, "evidence store not closed", "error", err)
+		}
 	}
 	if err := d.outbox.Close(); err != nil {
 		d.log.ErrorContext(ctx, "outbox not closed", "error", err)
@@ -102,5 +115,3 @@ func (a *agent) announce(place topic.Station, payload []byte) {
 		a.log.Warn("state not taken by the outbox", "station", place.Path(), "error", err)
 	}
 }
-
-func (a *agent) keep(topic.Station, string, int, []byte) error { return errors.New("no evidence store yet") }

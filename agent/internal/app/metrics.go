@@ -99,8 +99,9 @@ func (s *actor) lineCounts() map[string]uint64 {
 	return map[string]uint64{
 		"malformed": n.Malformed.Load(), "retained": n.Retained.Load(), "acks_unknown": n.UnknownAcks.Load(),
 		"commands_unknown": n.Refused.Load(), "messages_lost": n.Lost.Load(),
-		"results_republished": n.Republished.Load(), "results_lost": n.ResultsLost.Load(),
+		"results_republished": s.line.Republished(), "results_lost": n.ResultsLost.Load(),
 		"results_not_delivered": n.NotDelivered.Load(), "broker_connects": broker.Connects,
-		"broker_losses": broker.Losses, "broker_takeovers": broker.Takeovers, "inbox_overflows": broker.Overflows,
+		"broker_losses":    broker.Losses,
+		"broker_takeovers": broker.Takeovers, "inbox_overflows": broker.Overflows,
 	}
 }

@@ -5,15 +5,27 @@ import (
 	"sync"
 )
 
-// stop ends what start began, in the order in which parts flow, within five seconds. It copes with a start that
-// failed half way.
+// stop ends what start began, in the order in which parts flow, within five seconds. It copes with a start
+// that failed half way.
 func (a *agent) stop(ctx context.Context) {
+	var answering sync.WaitGroup
+	answering.Go(func() { a.stopHealth(ctx) })
+	defer answering.Wait()
 	a.each(func(s *actor) { s.stop(ctx) })
 	if a.worker != nil {
 		a.worker.Close()
 	}
 	if a.durable != nil {
 		a.durable.close(ctx)
+	}
+}
+
+func (a *agent) stopHealth(ctx context.Context) {
+	if a.health == nil {
+		return
+	}
+	if err := a.health.Close(); err != nil { //nolint:contextcheck // it bounds itself
+		a.log.ErrorContext(ctx, "health endpoint not closed", "error", err)
 	}
 }
 

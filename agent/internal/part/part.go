@@ -1,5 +1,6 @@
-// Package part is the ledger of one station: a trigger opens a part, an answer is attached to it, and each part is
-// closed exactly once, at the latest at its deadline. It is pure logic: it starts no goroutine and reads no clock.
+// Package part is the ledger of one station: a trigger opens a part, an answer is attached to it, and each
+// part is closed exactly once, at the latest at its deadline. It is pure logic: it starts no goroutine and
+// reads no clock.
 package part
 
 import (
@@ -17,7 +18,8 @@ var (
 	ErrUnknown   = errors.New("no such job")
 )
 
-// Order is what a trigger asks for. Times are CLOCK_MONOTONIC nanoseconds, At is the trigger's wall-clock label.
+// Order is what a trigger asks for. Times are CLOCK_MONOTONIC nanoseconds, At is the trigger's wall-clock
+// label.
 type Order struct {
 	PartID     string // empty: the part is named after its job
 	ProductID  string
@@ -26,7 +28,8 @@ type Order struct {
 	At         time.Time
 }
 
-// Part is one inspected thing with the answer V of the worker. It belongs to the goroutine that owns the ledger.
+// Part is one inspected thing with the answer V of the worker. It belongs to the goroutine that owns the
+// ledger.
 type Part[V any] struct {
 	Order
 	Job       uint64 // also the acquisition id
@@ -52,8 +55,8 @@ type Ledger[V any] struct {
 // DefaultLimit bounds the open parts of a station.
 const DefaultLimit = 64
 
-// remembered is how many closed parts are kept to tell a late answer from an unknown one: four times what can be
-// open, so that the answer to each part of a full ledger finds it.
+// remembered is how many closed parts are kept to tell a late answer from an unknown one: four times what can
+// be open, so that the answer to each part of a full ledger finds it.
 const remembered = 4 * DefaultLimit
 
 // New makes a ledger. Boot makes job ids unique over restarts; next mints job numbers, unique in the process.
@@ -184,7 +187,7 @@ func (l *Ledger[V]) Len() int { return len(l.open) }
 
 // Closed returns the closed part of a job as long as it is remembered, else nil.
 func (l *Ledger[V]) Closed(job uint64) *Part[V] {
-	for _, p := range l.closed {
+	for _, p := range &l.closed {
 		if p != nil && p.Job == job {
 			return p
 		}
@@ -192,13 +195,13 @@ func (l *Ledger[V]) Closed(job uint64) *Part[V] {
 	return nil
 }
 
-// Remembers says whether a part of this name is open or was closed lately: a trigger that the broker delivers a
-// second time names such a part.
+// Remembers says whether a part of this name is open or was closed lately: a trigger that the broker delivers
+// a second time names such a part.
 func (l *Ledger[V]) Remembers(partID string) bool {
 	if partID == "" {
 		return false
 	}
-	for _, p := range l.closed {
+	for _, p := range &l.closed {
 		if p != nil && p.PartID == partID {
 			return true
 		}

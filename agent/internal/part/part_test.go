@@ -10,7 +10,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/part"
 )
 
-// numbered mints job numbers 1, 2, 3…
+// numbered mints job numbers from 1 up.
 func numbered() func() uint64 {
 	var n uint64
 	return func() uint64 { n++; return n }
@@ -116,8 +116,8 @@ func TestAReservationOpensOnePart(t *testing.T) {
 	require.ErrorIs(t, err, part.ErrDuplicate)
 }
 
-// model drives a ledger by random steps and checks after each that every part has had at most one verdict, and that
-// of its own answer.
+// model drives a ledger by random steps and checks after each that every part has had at most one verdict,
+// and that of its own answer.
 type model struct {
 	t        testing.TB
 	l        *part.Ledger[string]
@@ -200,8 +200,9 @@ func (m *model) finish() {
 	}
 }
 
-func newModel(t testing.TB) *model {
-	return &model{t: t, l: ledger(8), verdicts: map[string]string{}}
+func newModel(tb testing.TB) *model {
+	tb.Helper()
+	return &model{t: tb, l: ledger(8), verdicts: map[string]string{}}
 }
 
 func TestWhateverHappensEachPartHasOneVerdictOfItsOwn(t *testing.T) {

@@ -1,6 +1,6 @@
-// Package plc is one station's handshake with its PLC over the line's own broker: triggers in; acknowledgement,
-// acquisition, result and state out. Results are held until the PLC acknowledges them. No method that the station
-// calls ever waits for the broker.
+// Package plc is one station's handshake with its PLC over the line's own broker: triggers in;
+// acknowledgement, acquisition, result and state out. Results are held until the PLC acknowledges them. No
+// method that the station calls ever waits for the broker.
 package plc
 
 import (
@@ -17,16 +17,17 @@ import (
 )
 
 const (
-	heartbeat  = time.Second
-	retryAfter = 200 * time.Millisecond // a publication that failed on a live connection
-	patience   = 2 * time.Second        // for one acknowledgement of the broker
-	lane       = 256                    // messages waiting for the broker, results and state not counted
+	heartbeat   = time.Second
+	retryAfter  = 200 * time.Millisecond // a publication that failed on a live connection
+	repeats     = 3
+	firstRepeat = time.Second
+	patience    = 2 * time.Second // for one acknowledgement of the broker
+	lane        = 256             // messages waiting for the broker, results and state not counted
 )
 
 // conn is the connection to the line's broker.
 type conn interface {
 	Publish(ctx context.Context, m broker.Message) error
-	Subscribe(filter string, depth int, handle func(broker.Delivery)) error
 }
 
 // Options say whose handshake it is.
@@ -49,7 +50,6 @@ type Counts struct {
 	UnknownAcks  atomic.Uint64 // acknowledgements of results that are not held
 	Refused      atomic.Uint64 // commands that are not known
 	Lost         atomic.Uint64 // acknowledgements and acquisitions that the broker did not take
-	Republished  atomic.Uint64 // results sent again after a new connection
 	ResultsLost  atomic.Uint64 // results that never reached the broker
 	NotDelivered atomic.Uint64 // attempts to publish a result that failed
 }
@@ -62,6 +62,10 @@ type Handshake struct {
 	mu      sync.Mutex
 	results results
 	state   event.StateData
+	// The broker's return is the PLC's too, and the PLC may take longer: what it may have missed is sent
+	// again some times, each wait twice as long as the one before.
+	repeats  int
+	repeatNs int64
 
 	messages  chan broker.Message
 	pending   chan struct{} // results to send
@@ -89,13 +93,13 @@ func (h *Handshake) Will() (broker.Message, error) {
 	return h.stateMessage(event.StateData{State: event.Error, Reason: "agent offline"})
 }
 
-// Start subscribes and speaks until Stop.
-func (h *Handshake) Start(ctx context.Context, c conn) error {
+// Start speaks until Stop. The connection has the handshake's Subscriptions from its begin: a PLC that sees
+// Ready may trigger at once.
+func (h *Handshake) Start(ctx context.Context, c conn) {
 	ctx, h.cancel = context.WithCancel(ctx)
 	h.done.Go(func() { h.sendResults(ctx, c) })
 	h.done.Go(func() { h.sendMessages(ctx, c) })
 	h.done.Go(func() { h.sendStates(ctx, c) })
-	return h.subscribe(c)
 }
 
 // Stop gives what is unsent until the end of ctx, then ends. The station has stopped before.
@@ -107,18 +111,15 @@ func (h *Handshake) Stop(ctx context.Context) {
 	h.cancel()
 }
 
-// Connected is told of each change of the connection. A new one gets everything that is still held, and the state.
+// Connected is told of each change of the connection. A new one gets everything that is still held, and the
+// state.
 func (h *Handshake) Connected(up bool) {
 	if !up {
 		return
 	}
 	h.mu.Lock()
-	for _, e := range h.results.entries {
-		if e.sent {
-			h.counts.Republished.Add(1)
-		}
-	}
-	h.results.again()
+	h.results.renew()
+	h.repeats, h.repeatNs = repeats, h.opts.Now()+int64(firstRepeat)
 	h.mu.Unlock()
 	wake(h.pending)
 	wake(h.connected)
@@ -127,15 +128,16 @@ func (h *Handshake) Connected(up bool) {
 // Counts returns the live counts.
 func (h *Handshake) Counts() *Counts { return &h.counts }
 
-// Overrun says whether the next result must carry the overrun flag. The station's goroutine alone adds results.
+// Overrun says whether the next result must carry the overrun flag. The station's goroutine alone adds
+// results.
 func (h *Handshake) Overrun() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.results.full()
 }
 
-// Result hands over a part's encoded result. It is sent at once, and again after each new connection until the PLC
-// has acknowledged it.
+// Result hands over a part's encoded result. It is sent at once, and again after each new connection until
+// the PLC has acknowledged it.
 func (h *Handshake) Result(id string, payload []byte) {
 	h.mu.Lock()
 	before := h.results.dropped
@@ -150,6 +152,29 @@ func (h *Handshake) Result(id string, payload []byte) {
 	if lost > 0 {
 		h.counts.ResultsLost.Add(lost)
 		h.warn.Warn("results lost: the local broker has been away for too long")
+	}
+}
+
+// Republished counts the results that were sent again after a new connection.
+func (h *Handshake) Republished() uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.results.repeated
+}
+
+// repeat sends results again when that is due.
+func (h *Handshake) repeat() {
+	h.mu.Lock()
+	now := h.opts.Now()
+	due := h.repeats > 0 && now >= h.repeatNs
+	if due {
+		h.repeats--
+		h.repeatNs = now + int64(firstRepeat)<<(repeats-h.repeats)
+		h.results.repeat()
+	}
+	h.mu.Unlock()
+	if due {
+		wake(h.pending)
 	}
 }
 

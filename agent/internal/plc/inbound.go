@@ -30,8 +30,8 @@ var (
 	errForeign  = errors.New("it came on another topic")
 )
 
-// Trigger is one trigger as received. With Fault the message could not be read; PartID is then set only where it
-// could be told and is safe to repeat.
+// Trigger is one trigger as received. With Fault the message could not be read; PartID is then set only where
+// it could be told and is safe to repeat.
 type Trigger struct {
 	PartID, ProductID string
 	AtNs              int64 // receipt
@@ -40,16 +40,17 @@ type Trigger struct {
 	Fault             error
 }
 
-func (h *Handshake) subscribe(c conn) error {
+// Subscriptions are what the handshake listens to.
+func (h *Handshake) Subscriptions() []broker.Subscription {
 	s := h.opts.Station
-	err := errors.Join(
-		c.Subscribe(s.Topic(topic.ResultAck), inbox, h.onAck),
-		c.Subscribe(s.Topic(topic.Command), inbox, h.onCommand),
-	)
-	if h.opts.Triggered {
-		err = errors.Join(err, c.Subscribe(s.Topic(topic.Trigger), inbox, h.onTrigger))
+	all := []broker.Subscription{
+		{Filter: s.Topic(topic.ResultAck), Depth: inbox, Handle: h.onAck},
+		{Filter: s.Topic(topic.Command), Depth: inbox, Handle: h.onCommand},
 	}
-	return err
+	if h.opts.Triggered {
+		all = append(all, broker.Subscription{Filter: s.Topic(topic.Trigger), Depth: inbox, Handle: h.onTrigger})
+	}
+	return all
 }
 
 func (h *Handshake) onTrigger(d broker.Delivery) {
@@ -135,7 +136,8 @@ func (h *Handshake) onCommand(d broker.Delivery) {
 	}
 }
 
-// spoofed refuses a message that the broker kept from some earlier time: it does not speak of a part in position now.
+// spoofed refuses a message that the broker kept from some earlier time: it does not speak of a part in
+// position now.
 func (h *Handshake) spoofed(d broker.Delivery) bool {
 	if d.Retained {
 		h.counts.Retained.Add(1)

@@ -58,8 +58,8 @@ func (h *Handshake) undelivered(ctx context.Context, err error) bool {
 	return true
 }
 
-// sendMessages sends acknowledgements and acquisitions in order. One that fails is not sent again: it speaks of a
-// moment that has passed, and the result follows in any case.
+// sendMessages sends acknowledgements and acquisitions in order. One that fails is not sent again: it speaks
+// of a moment that has passed, and the result follows in any case.
 func (h *Handshake) sendMessages(ctx context.Context, c conn) {
 	for {
 		select {
@@ -105,6 +105,7 @@ func (h *Handshake) sendStates(ctx context.Context, c conn) {
 		select {
 		case <-ticker.C:
 			due = true
+			h.repeat()
 		case <-h.connected:
 			due = true
 		case <-h.changed:
@@ -163,5 +164,6 @@ func (h *Handshake) stateMessage(s event.StateData) (broker.Message, error) {
 	if err != nil {
 		return broker.Message{}, err
 	}
-	return broker.Message{Topic: h.opts.Station.Topic(topic.State), QoS: 1, Retained: true, Payload: payload}, nil
+	to := h.opts.Station.Topic(topic.State)
+	return broker.Message{Topic: to, QoS: 1, Retained: true, Payload: payload}, nil
 }

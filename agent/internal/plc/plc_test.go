@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -24,10 +25,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func clock() int64 { return time.Now().UnixNano() }
 
-func place(t testing.TB) topic.Station {
-	t.Helper()
+func place(tb testing.TB) topic.Station {
+	tb.Helper()
 	s, err := topic.ParseStation("acme/dongguan/smt/line3/aoi-1")
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return s
 }
 
@@ -57,14 +58,11 @@ func (c *conn) Publish(ctx context.Context, m broker.Message) error {
 	return nil
 }
 
-func (c *conn) Subscribe(filter string, _ int, handle func(broker.Delivery)) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.handlers == nil {
-		c.handlers = map[string]func(broker.Delivery){}
+func (c *conn) listen(all []broker.Subscription) {
+	c.handlers = map[string]func(broker.Delivery){}
+	for _, s := range all {
+		c.handlers[s.Filter] = s.Handle
 	}
-	c.handlers[filter] = handle
-	return nil
 }
 
 func (c *conn) set(away, hung bool) {
@@ -96,6 +94,7 @@ func (c *conn) results() []string {
 // rig is a handshake on that broker.
 type rig struct {
 	*plc.Handshake
+	t        *testing.T
 	conn     *conn
 	place    topic.Station
 	mu       sync.Mutex
@@ -105,7 +104,7 @@ type rig struct {
 
 func start(t *testing.T, triggered bool) *rig {
 	t.Helper()
-	r := &rig{conn: &conn{}, place: place(t)}
+	r := &rig{t: t, conn: &conn{}, place: place(t)}
 	r.Handshake = plc.New(plc.Options{
 		Station: r.place, Triggered: triggered, Now: clock, Log: slog.New(slog.DiscardHandler),
 		Trigger: func(tr plc.Trigger) {
@@ -119,9 +118,10 @@ func start(t *testing.T, triggered bool) *rig {
 			r.news++
 		},
 	})
-	require.NoError(t, r.Start(t.Context(), r.conn))
+	r.conn.listen(r.Subscriptions())
+	r.Start(t.Context(), r.conn)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Second)
 		defer cancel()
 		r.Stop(ctx)
 	})
@@ -141,12 +141,12 @@ func (r *rig) ack(id string) {
 }
 
 // inBubble runs a test on synthetic time.
-func inBubble(t *testing.T, triggered bool, test func(*testing.T, *rig)) {
+func inBubble(t *testing.T, triggered bool, test func(*rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, triggered)
 		synctest.Wait()
-		test(t, r)
+		test(r)
 	})
 }
 
@@ -156,9 +156,10 @@ func pass(d time.Duration) {
 }
 
 func TestHeldResultsAreSentAgainToANewConnectionUntilAcknowledged(t *testing.T) {
-	inBubble(t, true, func(t *testing.T, r *rig) {
+	inBubble(t, true, func(r *rig) {
+		t := r.t
 		for i := range 3 {
-			r.Result(fmt.Sprint(i), fmt.Append(nil, i))
+			r.Result(strconv.Itoa(i), fmt.Append(nil, i))
 		}
 		synctest.Wait()
 		require.Equal(t, []string{"0", "1", "2"}, r.conn.results())
@@ -172,17 +173,34 @@ func TestHeldResultsAreSentAgainToANewConnectionUntilAcknowledged(t *testing.T) 
 		r.Connected(true)
 		synctest.Wait()
 		require.Len(t, r.conn.results(), 5)
-		require.EqualValues(t, 2, r.Counts().Republished.Load())
+		require.EqualValues(t, 2, r.Republished())
 		require.Zero(t, r.Counts().UnknownAcks.Load())
 		r.ack("2")
 		require.EqualValues(t, 1, r.Counts().UnknownAcks.Load())
 	})
 }
 
+// The broker has returned and with it the agent, but the PLC only seconds later: it must still get its
+// results.
+func TestAPLCThatReconnectsLateGetsWhatItMissed(t *testing.T) {
+	inBubble(t, true, func(r *rig) {
+		t := r.t
+		r.Result("missed", []byte("missed"))
+		synctest.Wait()
+		r.Connected(true)
+		r.Result("fresh", []byte("fresh"))
+		pass(4500 * time.Millisecond)
+		require.Equal(t, []string{"missed", "missed", "fresh", "missed", "missed"}, r.conn.results())
+		pass(time.Hour)
+		require.Len(t, r.conn.results(), 6, "and no more than that")
+	})
+}
+
 func TestWithoutTriggersResultsNeedNoAcknowledgement(t *testing.T) {
-	inBubble(t, false, func(t *testing.T, r *rig) {
+	inBubble(t, false, func(r *rig) {
+		t := r.t
 		for i := range 100 {
-			r.Result(fmt.Sprint(i), fmt.Append(nil, i))
+			r.Result(strconv.Itoa(i), fmt.Append(nil, i))
 			synctest.Wait()
 		}
 		require.Len(t, r.conn.results(), 100)
@@ -192,10 +210,11 @@ func TestWithoutTriggersResultsNeedNoAcknowledgement(t *testing.T) {
 }
 
 func TestTheNinthUnacknowledgedResultOverruns(t *testing.T) {
-	inBubble(t, true, func(t *testing.T, r *rig) {
+	inBubble(t, true, func(r *rig) {
+		t := r.t
 		for i := range plc.Depth {
 			require.False(t, r.Overrun())
-			r.Result(fmt.Sprint(i), nil)
+			r.Result(strconv.Itoa(i), nil)
 			synctest.Wait()
 		}
 		require.True(t, r.Overrun(), "the next one will")
@@ -211,9 +230,10 @@ func TestTheNinthUnacknowledgedResultOverruns(t *testing.T) {
 }
 
 func TestResetForgetsHeldResultsAndTheOverrun(t *testing.T) {
-	inBubble(t, true, func(t *testing.T, r *rig) {
+	inBubble(t, true, func(r *rig) {
+		t := r.t
 		for i := range plc.Depth + 1 {
-			r.Result(fmt.Sprint(i), nil)
+			r.Result(strconv.Itoa(i), nil)
 			synctest.Wait()
 		}
 		r.deliver(topic.Command, broker.Delivery{Payload: []byte(`{"command":"explode"}`)})
@@ -235,12 +255,13 @@ func TestABrokerThatIsAwayCostsTheStationNoTimeAndNoResult(t *testing.T) {
 		"hung": func(c *conn) { c.set(false, true) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, true, func(t *testing.T, r *rig) {
+			inBubble(t, true, func(r *rig) {
+				t := r.t
 				spoil(r.conn)
 				begin := time.Now()
 				for i := range 20 {
-					r.Answer(event.TriggerAckMessage{PartID: fmt.Sprint(i)})
-					r.Result(fmt.Sprint(i), fmt.Append(nil, i))
+					r.Answer(event.TriggerAckMessage{PartID: strconv.Itoa(i)})
+					r.Result(strconv.Itoa(i), fmt.Append(nil, i))
 				}
 				require.Zero(t, time.Since(begin))
 				require.True(t, r.State().Overrun)
@@ -249,17 +270,21 @@ func TestABrokerThatIsAwayCostsTheStationNoTimeAndNoResult(t *testing.T) {
 				r.conn.set(false, false)
 				r.Connected(true)
 				pass(3 * time.Second)
-				require.Len(t, r.conn.results(), 20)
+				require.GreaterOrEqual(t, len(r.conn.results()), 20)
+				for i, id := range r.conn.results()[:20] {
+					require.Equal(t, strconv.Itoa(i), id)
+				}
 			})
 		})
 	}
 }
 
 func TestAnEndlessOutageIsBoundedAndCounted(t *testing.T) {
-	inBubble(t, true, func(t *testing.T, r *rig) {
+	inBubble(t, true, func(r *rig) {
+		t := r.t
 		r.conn.set(true, false)
 		for i := range 1000 {
-			r.Result(fmt.Sprint(i), fmt.Append(nil, i))
+			r.Result(strconv.Itoa(i), fmt.Append(nil, i))
 			r.Exposed(event.AcquisitionMessage{})
 		}
 		require.LessOrEqual(t, r.State().HeldResults, 64)
@@ -274,7 +299,8 @@ func TestAnEndlessOutageIsBoundedAndCounted(t *testing.T) {
 }
 
 func TestStateIsRetainedWithAHeartbeatAndSaidAtOnceWhenItChanges(t *testing.T) {
-	inBubble(t, true, func(t *testing.T, r *rig) {
+	inBubble(t, true, func(r *rig) {
+		t := r.t
 		states := func() (all []event.StateData) {
 			for _, m := range r.conn.of(topic.State) {
 				require.True(t, m.Retained)
@@ -306,7 +332,8 @@ func TestStateIsRetainedWithAHeartbeatAndSaidAtOnceWhenItChanges(t *testing.T) {
 }
 
 func TestTheWillSaysThatTheAgentIsGone(t *testing.T) {
-	will, err := plc.New(plc.Options{Station: place(t), Log: slog.New(slog.DiscardHandler), Now: clock}).Will()
+	h := plc.New(plc.Options{Station: place(t), Log: slog.New(slog.DiscardHandler), Now: clock})
+	will, err := h.Will()
 	require.NoError(t, err)
 	require.True(t, will.Retained)
 	require.Equal(t, place(t).Topic(topic.State), will.Topic)
@@ -317,10 +344,12 @@ func TestTheWillSaysThatTheAgentIsGone(t *testing.T) {
 }
 
 func TestTriggersAreReadOrTheirFaultIsNamed(t *testing.T) {
-	inBubble(t, true, func(t *testing.T, r *rig) {
+	inBubble(t, true, func(r *rig) {
+		t := r.t
 		for _, payload := range []string{
 			`{"partId":"P","productId":"B","encoder":7,"more":true}`, ``, `{`,
-			`{"partId":"P","productId":"` + strings.Repeat("x", 200) + `"}`, `{"partId":"` + strings.Repeat("x", 5000) + `"}`,
+			`{"partId":"P","productId":"` + strings.Repeat("x", 200) + `"}`,
+			`{"partId":"` + strings.Repeat("x", 5000) + `"}`,
 		} {
 			r.deliver(topic.Trigger, broker.Delivery{Payload: []byte(payload)})
 		}
@@ -348,9 +377,9 @@ func TestStopSendsWhatIsLeft(t *testing.T) {
 			Station: place(t), Triggered: true, Now: clock, Log: slog.New(slog.DiscardHandler),
 			Announce: func([]byte) {}, Trigger: func(plc.Trigger) {},
 		})
-		require.NoError(t, h.Start(t.Context(), c))
+		h.Start(t.Context(), c)
 		for i := range 20 {
-			h.Result(fmt.Sprint(i), fmt.Append(nil, i))
+			h.Result(strconv.Itoa(i), fmt.Append(nil, i))
 			h.Answer(event.TriggerAckMessage{})
 		}
 		h.SetState(event.StateData{State: event.Halted})
@@ -369,7 +398,7 @@ func TestStopWithADeadBrokerEndsInTime(t *testing.T) {
 			Station: place(t), Triggered: true, Now: clock, Log: slog.New(slog.DiscardHandler),
 			Announce: func([]byte) {}, Trigger: func(plc.Trigger) {},
 		})
-		require.NoError(t, h.Start(t.Context(), c))
+		h.Start(t.Context(), c)
 		h.Result("0", nil)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()

@@ -3,7 +3,8 @@ package plc
 // Depth is how many results may wait for the PLC's acknowledgement before it is told that it overran.
 const Depth = 8
 
-// unsent bounds the results that the local broker has not taken yet: as many as a station can have open parts.
+// unsent bounds the results that the local broker has not taken yet: as many as a station can have open
+// parts.
 const unsent = 64
 
 // entry is one result on its way to the PLC.
@@ -11,15 +12,18 @@ type entry struct {
 	id      string
 	payload []byte
 	sent    bool // the broker has it
+	stale   bool // it is older than the connection: the PLC may have missed it
 }
 
-// results are what the PLC has not taken over yet, oldest first. With hold an entry leaves by its acknowledgement,
-// else once the broker has it. Not safe for concurrent use.
+// results are what the PLC has not taken over yet, oldest first. With hold an entry leaves by its
+// acknowledgement, else once the broker has it. Not safe for concurrent use.
 type results struct {
 	hold    bool
 	entries []entry
 	overrun bool
 	dropped uint64 // never sent
+
+	repeated uint64
 }
 
 // full says whether the next result overruns.
@@ -73,10 +77,21 @@ func (r *results) ack(id string) bool {
 	return true
 }
 
-// again marks everything that is held as to be sent, after a new connection.
-func (r *results) again() {
+// renew marks everything that is held as to be sent, after a new connection.
+func (r *results) renew() {
 	for i := range r.entries {
-		r.entries[i].sent = false
+		r.entries[i].stale = true
+	}
+	r.repeat()
+}
+
+// repeat marks what is older than the connection as to be sent, and counts what was sent before.
+func (r *results) repeat() {
+	for i := range r.entries {
+		if e := &r.entries[i]; e.stale && e.sent {
+			e.sent = false
+			r.repeated++
+		}
 	}
 }
 

@@ -1,5 +1,5 @@
-// Package sparse logs at most one warning a second, since what goes wrong for one part goes wrong for many, and a
-// full disk of logs stops a line as surely as anything.
+// Package sparse logs at most one warning a second, since what goes wrong for one part goes wrong for many,
+// and a full disk of logs stops a line as surely as anything.
 package sparse
 
 import (

@@ -84,15 +84,16 @@ func (s *Station) judge(p *inspected, m *wire.Inspected) verdict.Outcome {
 	return s.opts.Rules.Judge(m.GetDetections())
 }
 
-// settle frees the part's frame in the worker and asks for pictures of what is not PASS. It is due once for each
-// answer that has a frame behind it, which is one with an exposure.
+// settle frees the part's frame in the worker and asks for pictures of what is not PASS. It is due once for
+// each answer that has a frame behind it, which is one with an exposure.
 func (s *Station) settle(p *inspected, answer *wire.Inspected) {
 	if answer.GetExposedNs() == 0 {
 		return
 	}
 	out := p.View.outcome
 	m := &wire.Settle{
-		Station: uint32(s.opts.Index), Job: p.Job, Evidence: out.Verdict != event.Pass, Verdict: string(out.Verdict),
+		Station: uint32(s.opts.Index), Job: p.Job,
+		Evidence: out.Verdict != event.Pass, Verdict: string(out.Verdict),
 	}
 	for _, d := range out.Defects {
 		m.Defects = append(m.Defects, &wire.Detection{
@@ -111,7 +112,7 @@ func (s *Station) changed(m *wire.StationState) {
 	s.mismatch = ""
 	if classes := m.GetModel().GetClasses(); m.GetPhase() == wire.Phase_PHASE_READY &&
 		!slices.Equal(classes, s.opts.Rules.Classes()) {
-		s.mismatch = "the worker runs a model with other classes than the bundle that was read: restart the agent"
+		s.mismatch = "the bundle has changed since the agent read it, its classes differ: restart the agent"
 	}
 	s.met = s.met || s.ready()
 	s.report()

@@ -15,8 +15,8 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 )
 
-// BenchmarkDeadline measures how long after its deadline an unanswered part's UNKNOWN is published: at most 2 ms at
-// p99 on a machine that has nothing else to do.
+// BenchmarkDeadline measures how long after its deadline an unanswered part's UNKNOWN is published: at most 2
+// ms at p99 on a machine that has nothing else to do.
 func BenchmarkDeadline(b *testing.B) {
 	const wait = 20 * time.Millisecond
 	r := start(b, config.ModeMQTT, fakeworker.Script{
@@ -33,8 +33,8 @@ func BenchmarkDeadline(b *testing.B) {
 	report(b, lates)
 }
 
-// BenchmarkResult measures from the worker's answer in the station's inbox to the call that publishes the result: at
-// most 100 µs.
+// BenchmarkResult measures from the worker's answer in the station's inbox to the call that publishes the
+// result: at most 100 µs.
 func BenchmarkResult(b *testing.B) {
 	asked := make(chan uint64, 1)
 	r := start(b, config.ModeMQTT, fakeworker.Script{

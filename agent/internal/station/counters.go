@@ -72,8 +72,8 @@ func (c *Counters) add(name, label string) {
 	c.counts[Count{Name: name, Label: label}]++
 }
 
-// Closed is what an observer learns of each part. Decision runs from the frame in memory to the hand-over of the
-// result, 0 for a part without a frame.
+// Closed is what an observer learns of each part. Decision runs from the frame in memory to the hand-over of
+// the result, 0 for a part without a frame.
 type Closed struct {
 	Verdict  event.Verdict
 	Reason   string

@@ -44,8 +44,8 @@ func (s *Station) arrived(job uint64, exposedNs int64) {
 	}
 }
 
-// unexposed handles the answer to a request in mode continuous that came without an exposure, and says whether it
-// belongs to a part: to one that the camera saw but could not show, not to one that never came.
+// unexposed handles the answer to a request in mode continuous that came without an exposure, and says
+// whether it belongs to a part: to one that the camera saw but could not show, not to one that never came.
 func (s *Station) unexposed(m *wire.Inspected) bool {
 	switch fault := m.GetFault(); fault {
 	case wire.Fault_FAULT_NO_FRAME, wire.Fault_FAULT_NOT_READY, wire.Fault_FAULT_END:
@@ -53,6 +53,7 @@ func (s *Station) unexposed(m *wire.Inspected) bool {
 		s.pause()
 		s.end(m)
 		return false
+	default: // there was a frame, or half of one
 	}
 	seen := m.GetExposedNs()
 	if seen == 0 {
@@ -63,8 +64,9 @@ func (s *Station) unexposed(m *wire.Inspected) bool {
 	return true
 }
 
-// end notes an answer that says that the source has no more frames, and halts the station once everything taken from
-// it is answered. The worker's own report of the end is not enough: its last frame may still wait for a request.
+// end notes an answer that says that the source has no more frames, and halts the station once everything
+// taken from it is answered. The worker's own report of the end is not enough: its last frame may still wait
+// for a request.
 func (s *Station) end(m *wire.Inspected) {
 	s.over = s.over || m.GetFault() == wire.Fault_FAULT_END
 	if !s.over || len(s.asked) > 0 || s.halted != "" {

@@ -50,8 +50,8 @@ func faultReason(f wire.Fault) string {
 	}
 }
 
-// publish says a closed part's result: its id is minted and its bytes are made here and nowhere else. The PLC comes
-// first; the cloud gets the same bytes.
+// publish says a closed part's result: its id is minted and its bytes are made here and nowhere else. The PLC
+// comes first; the cloud gets the same bytes.
 func (s *Station) publish(p *inspected, out verdict.Outcome) {
 	if p.View.begunNs == 0 {
 		p.View.begunNs = s.opts.Now()
@@ -136,7 +136,8 @@ func (s *Station) truth(answer *wire.Inspected) []event.Defect {
 	var truth []event.Defect
 	for _, d := range answer.GetTruth() {
 		truth = append(truth, event.Defect{
-			Class: s.opts.Rules.Class(d.GetClass()), Score: d.GetScore(), Box: [4]float32{d.X1, d.Y1, d.X2, d.Y2},
+			Class: s.opts.Rules.Class(d.GetClass()), Score: d.GetScore(),
+			Box: [4]float32{d.X1, d.Y1, d.X2, d.Y2},
 		})
 	}
 	return truth

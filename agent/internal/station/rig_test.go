@@ -29,8 +29,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const deadline = 40 * time.Millisecond
 
-// rig is a whole station on a fake worker and a fake broker. Its clock is time.Now, so that it runs in a synctest
-// bubble too.
+// rig is a whole station on a fake worker and a fake broker. Its clock is time.Now, so that it runs in a
+// synctest bubble too.
 type rig struct {
 	t        testing.TB
 	station  *station.Station
@@ -44,18 +44,19 @@ type rig struct {
 func clock() int64 { return time.Now().UnixNano() }
 
 // start builds and runs the rig; change may alter its options. The rig ends with the test.
-func start(t testing.TB, mode string, script fakeworker.Script, change func(*station.Options)) *rig {
-	t.Helper()
+func start(tb testing.TB, mode string, script fakeworker.Script, change func(*station.Options)) *rig {
+	tb.Helper()
 	place, err := topic.ParseStation("acme/dongguan/smt/line3/aoi-1")
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	rules, err := verdict.Compile(config.Verdict{}, []bundle.Class{{Name: "open", Threshold: 0.5}})
-	require.NoError(t, err)
-	r := &rig{t: t, conn: newConn(), outbox: &offers{}}
+	require.NoError(tb, err)
+	r := &rig{t: tb, conn: newConn(), outbox: &offers{}}
 	var jobs atomic.Uint64
 	log := slog.New(slog.DiscardHandler)
 	opts := station.Options{
-		Place: place, Trigger: config.Trigger{Mode: mode, Interval: 20 * time.Millisecond, Deadline: deadline},
-		Rules: rules, Recipe: "boards", Boot: "boot", NextJob: func() uint64 { return jobs.Add(1) },
+		Place:   place,
+		Trigger: config.Trigger{Mode: mode, Interval: 20 * time.Millisecond, Deadline: deadline},
+		Rules:   rules, Recipe: "boards", Boot: "boot", NextJob: func() uint64 { return jobs.Add(1) },
 		Outbox: r.outbox.offer, MaxCrops: 2, Now: clock, Log: log,
 		Evidence: func(string, int, []byte) error { r.pictures.Add(1); return nil },
 	}
@@ -68,14 +69,15 @@ func start(t testing.TB, mode string, script fakeworker.Script, change func(*sta
 		Announce: func([]byte) {}, Now: clock, Log: log,
 	})
 	script.Now, script.Classes = clock, []string{"open"}
-	r.worker = vision.Start(t.Context(), vision.Options{
+	r.worker = vision.Start(tb.Context(), vision.Options{
 		Launch: fakeworker.Launch(script), Log: log,
 		Configure: &wire.Configure{Stations: []*wire.StationConfig{{Name: "line3/aoi-1"}}},
 		Deliver:   func(_ int, m any) { r.station.Deliver(m) },
 	})
-	require.NoError(t, r.line.Start(t.Context(), r.conn))
-	r.station.Start(t.Context(), r.line, r.worker)
-	t.Cleanup(r.stop)
+	r.conn.listen(r.line.Subscriptions())
+	r.station.Start(tb.Context(), r.line, r.worker)
+	r.line.Start(tb.Context(), r.conn)
+	tb.Cleanup(r.stop)
 	return r
 }
 
@@ -92,16 +94,22 @@ func (r *rig) trigger(payload string) { r.conn.deliver("trigger", payload, false
 
 func (r *rig) await(n int) []event.Inspection {
 	r.t.Helper()
-	require.Eventually(r.t, func() bool { return len(r.conn.results(r.t)) >= n }, 10*time.Second, time.Millisecond,
-		"%d results", n)
+	require.Eventually(r.t, func() bool { return len(r.conn.results(r.t)) >= n },
+		10*time.Second, time.Millisecond, "%d results", n)
 	return r.conn.results(r.t)
 }
 
 func (r *rig) awaitState(want event.State) event.StateData {
 	r.t.Helper()
-	require.Eventually(r.t, func() bool { return r.line.State().State == want }, 10*time.Second, time.Millisecond,
-		"state %s", want)
+	require.Eventually(r.t, func() bool { return r.line.State().State == want },
+		10*time.Second, time.Millisecond, "state %s", want)
 	return r.line.State()
+}
+
+func (r *rig) awaitAcks(n int) {
+	r.t.Helper()
+	require.Eventually(r.t, func() bool { return len(r.conn.acks(r.t)) >= n },
+		5*time.Second, time.Millisecond, "%d acknowledgements", n)
 }
 
 // conn is a broker in memory that takes everything at once.
@@ -114,7 +122,7 @@ type conn struct {
 }
 
 func newConn() *conn {
-	return &conn{handlers: map[string]func(broker.Delivery){}, arrived: make(chan time.Time, 1)}
+	return &conn{arrived: make(chan time.Time, 1)}
 }
 
 func (c *conn) Publish(_ context.Context, m broker.Message) error {
@@ -132,11 +140,11 @@ func (c *conn) Publish(_ context.Context, m broker.Message) error {
 	return nil
 }
 
-func (c *conn) Subscribe(filter string, _ int, handle func(broker.Delivery)) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.handlers[filter] = handle
-	return nil
+func (c *conn) listen(all []broker.Subscription) {
+	c.handlers = map[string]func(broker.Delivery){}
+	for _, s := range all {
+		c.handlers[s.Filter] = s.Handle
+	}
 }
 
 func (c *conn) deliver(leaf, payload string, retained bool) {
@@ -159,26 +167,26 @@ func (c *conn) payloads(leaf topic.Leaf) [][]byte {
 	return found
 }
 
-func (c *conn) results(t testing.TB) []event.Inspection {
-	t.Helper()
+func (c *conn) results(tb testing.TB) []event.Inspection {
+	tb.Helper()
 	var all []event.Inspection
 	for _, b := range c.payloads(topic.Result) {
 		e, err := event.Decode(b)
-		require.NoError(t, err)
+		require.NoError(tb, err)
 		in, err := event.DecodeInspection(e.Data)
-		require.NoError(t, err)
-		require.Equal(t, e.ID, in.ResultID)
+		require.NoError(tb, err)
+		require.Equal(tb, e.ID, in.ResultID)
 		all = append(all, in)
 	}
 	return all
 }
 
-func (c *conn) acks(t testing.TB) []event.TriggerAckMessage {
-	t.Helper()
+func (c *conn) acks(tb testing.TB) []event.TriggerAckMessage {
+	tb.Helper()
 	var all []event.TriggerAckMessage
 	for _, b := range c.payloads(topic.TriggerAck) {
 		var m event.TriggerAckMessage
-		require.NoError(t, json.Unmarshal(b, &m))
+		require.NoError(tb, json.Unmarshal(b, &m))
 		all = append(all, m)
 	}
 	return all

@@ -1,11 +1,14 @@
-// Package station joins what makes one inspection station: triggers, its worker's answers, the part ledger, the
-// verdict rules, the PLC and the way to the cloud. One goroutine owns all of it and waits for none of them.
+// Package station joins what makes one inspection station: triggers, its worker's answers, the part ledger,
+// the verdict rules, the PLC and the way to the cloud. One goroutine owns all of it and waits for none of
+// them.
 package station
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sightline-edge/sightline/agent/event"
@@ -22,7 +25,8 @@ const (
 	inbox     = 64                     // triggers, and worker messages, that wait for the station
 	farAway   = time.Hour              // the timer when nothing is due
 	askAgain  = 100 * time.Millisecond // after a request that gave no frame
-	prefetch  = 2                      // requests outstanding in mode continuous: one exposes while one is inferred
+	prefetch  = 2                      // continuous: requests outstanding, one exposes while one is inferred
+	hangs     = 10 * time.Second       // a turn takes microseconds
 	clipBytes = 256                    // of a worker's text in an event
 )
 
@@ -83,6 +87,7 @@ type Station struct {
 	cancel   context.CancelFunc
 	done     sync.WaitGroup
 	warn     *sparse.Log
+	busyNs   atomic.Int64 // when the turn under way began; 0: none
 
 	ledger *part.Ledger[sight]
 	line   line
@@ -114,8 +119,8 @@ func (s *Station) Start(ctx context.Context, l line, w worker) {
 	s.done.Go(func() { s.run(ctx) })
 }
 
-// Stop closes all open parts and waits until their results are handed over. A station that was never started takes
-// nothing any more.
+// Stop closes all open parts and waits until their results are handed over. A station that was never started
+// takes nothing any more.
 func (s *Station) Stop() {
 	if s.cancel == nil {
 		close(s.gone)
@@ -136,8 +141,8 @@ func (s *Station) Trigger(t plc.Trigger) {
 	}
 }
 
-// Deliver takes a message of the worker: *wire.StationState, *wire.Exposed, *wire.Inspected, *wire.Evidence or
-// vision.Died.
+// Deliver takes a message of the worker: *wire.StationState, *wire.Exposed, *wire.Inspected, *wire.Evidence
+// or vision.Died.
 func (s *Station) Deliver(message any) {
 	select {
 	case s.messages <- message:
@@ -154,24 +159,41 @@ func (s *Station) run(ctx context.Context) {
 	s.report()
 	for {
 		timer.Reset(s.due())
+		s.busyNs.Store(0)
 		select {
 		case t := <-s.triggers:
-			s.expire() // whatever comes after a deadline is too late, also when it was read first
+			s.begin()
 			s.trigger(t)
 		case m := <-s.messages:
-			s.expire()
+			s.begin()
 			s.message(m)
 		case <-ticks:
-			s.expire()
+			s.begin()
 			s.interval()
 		case <-timer.C:
-			s.expire()
+			s.begin()
 		case <-ctx.Done():
 			s.shutdown()
 			return
 		}
 		s.ask()
 	}
+}
+
+// begin begins a turn. Whatever comes after a part's deadline is too late for it, also when it was read
+// first.
+func (s *Station) begin() {
+	s.busyNs.Store(s.opts.Now())
+	s.expire()
+}
+
+// Alive returns an error when the station's goroutine does not come back: then no part gets a verdict any
+// more.
+func (s *Station) Alive() error {
+	if since := s.busyNs.Load(); since != 0 && time.Duration(s.opts.Now()-since) > hangs {
+		return fmt.Errorf("busy with one message for more than %s", hangs)
+	}
+	return nil
 }
 
 // clock ticks in mode interval only.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -39,7 +40,8 @@ func TestATriggeredPartGoesThroughTheWholeHandshake(t *testing.T) {
 	require.Equal(t, "B", in.ProductID)
 	require.Equal(t, "boards", in.RecipeID)
 	require.Equal(t, fmt.Sprintf("boot-%d", in.AcquisitionID), in.JobID)
-	require.Equal(t, []event.Defect{{Class: "open", Score: 0.9, Box: [4]float32{1, 2, 30, 40}, Crop: 1}}, in.Defects)
+	want := event.Defect{Class: "open", Score: 0.9, Box: [4]float32{1, 2, 30, 40}, Crop: 1}
+	require.Equal(t, []event.Defect{want}, in.Defects)
 	require.Equal(t, "fake", in.Model.Name)
 	require.True(t, in.IsSimulated)
 	require.Equal(t, event.ResultCompleted, in.ResultState)
@@ -135,8 +137,7 @@ func TestTriggersDuplicatedAndAnswersOutOfOrder(t *testing.T) {
 			if waiting = append(waiting, m); len(waiting) < 4 {
 				return
 			}
-			for i := len(waiting) - 1; i >= 0; i-- {
-				job := waiting[i]
+			for _, job := range slices.Backward(waiting) {
 				d := &wire.Detection{Score: 0.9, X1: 0, X2: found[job.GetJob()], Y2: 1}
 				p.Answer(job, d)
 				p.Answer(job, d)
@@ -203,7 +204,7 @@ func TestBadTriggersEachEndInOneUnknown(t *testing.T) {
 			require.Equal(t, event.Unknown, in.Verdict)
 			require.Equal(t, station.ReasonBadTrigger, in.Reason)
 			require.Equal(t, c.part, in.PartID)
-			require.Eventually(t, func() bool { return len(r.conn.acks(t)) == 1 }, 5*time.Second, time.Millisecond)
+			r.awaitAcks(1)
 			ack := r.conn.acks(t)[0]
 			require.False(t, ack.Accepted)
 			require.Equal(t, plc.RefusedMalformed, ack.Reason)
@@ -235,7 +236,7 @@ func TestATriggerBeforeTheStationIsReadyIsUnknownAtOnce(t *testing.T) {
 	in := r.await(1)[0]
 	require.Equal(t, station.ReasonNotReady, in.Reason)
 	require.Equal(t, "camera not found", in.Detail)
-	require.Eventually(t, func() bool { return len(r.conn.acks(t)) == 1 }, 5*time.Second, time.Millisecond)
+	r.awaitAcks(1)
 	require.Equal(t, plc.RefusedNotReady, r.conn.acks(t)[0].Reason)
 }
 
@@ -324,7 +325,7 @@ func TestStopGivesOpenPartsTheirVerdict(t *testing.T) {
 	}, func(o *station.Options) { o.Trigger.Deadline = time.Minute })
 	r.awaitState(event.Ready)
 	r.trigger(`{"partId":"P"}`)
-	require.Eventually(t, func() bool { return len(r.conn.acks(t)) == 1 }, 5*time.Second, time.Millisecond)
+	r.awaitAcks(1)
 	r.station.Stop()
 	require.Equal(t, station.ReasonShutdown, r.await(1)[0].Reason)
 	require.Equal(t, event.Halted, r.line.State().State)

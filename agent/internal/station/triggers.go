@@ -37,8 +37,8 @@ func (s *Station) order(t plc.Trigger) part.Order {
 	}
 }
 
-// unready answers a trigger at a station that cannot inspect. A part of the same name that is still open keeps its
-// own verdict.
+// unready answers a trigger at a station that cannot inspect. A part of the same name that is still open
+// keeps its own verdict.
 func (s *Station) unready(order part.Order) {
 	why := s.status().Reason
 	p, err := s.ledger.Open(order)
@@ -98,7 +98,8 @@ func (s *Station) stillborn(order part.Order, reason, detail string) *inspected 
 	return p
 }
 
-// interval opens a part at each tick, once the station was ready for the first time: before, no part was promised.
+// interval opens a part at each tick, once the station was ready for the first time: before, no part was
+// promised.
 func (s *Station) interval() {
 	now := s.opts.Now()
 	order := s.order(plc.Trigger{AtNs: now, At: time.Now()})

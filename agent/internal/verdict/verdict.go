@@ -1,5 +1,5 @@
-// Package verdict turns the detections of one part into its verdict, by the station's rules: thresholds and minimum
-// sizes for each class, zones, and what a class means.
+// Package verdict turns the detections of one part into its verdict, by the station's rules: thresholds and
+// minimum sizes for each class, zones, and what a class means.
 package verdict
 
 import (
@@ -58,8 +58,8 @@ func (r *Rules) Class(i int32) string {
 	return r.names[i]
 }
 
-// Judge gives the verdict: FAIL over REWORK over PASS, and UNKNOWN when one detection is not finite, out of range
-// or of no known class, since then none of them can be believed.
+// Judge gives the verdict: FAIL over REWORK over PASS, and UNKNOWN when one detection is not finite, out of
+// range or of no known class, since then none of them can be believed.
 func (r *Rules) Judge(found []*wire.Detection) Outcome {
 	if len(found) > MaxDetections {
 		return Unknown(ReasonBadOutput, "more detections than a model may give")
@@ -69,11 +69,11 @@ func (r *Rules) Judge(found []*wire.Detection) Outcome {
 		if fault := r.distrust(d); fault != "" {
 			return Unknown(ReasonBadOutput, fault)
 		}
-		rule, where := r.at(d)
-		if !rule.counts(d) {
+		meant, where := r.at(d)
+		if !meant.counts(d) {
 			continue
 		}
-		out.Verdict = graver(out.Verdict, rule.verdict)
+		out.Verdict = graver(out.Verdict, meant.verdict)
 		out.Defects = append(out.Defects, event.Defect{
 			Class: r.names[d.Class], Score: d.Score, Box: [4]float32{d.X1, d.Y1, d.X2, d.Y2}, Zone: where,
 		})
@@ -100,7 +100,8 @@ func (r *Rules) distrust(d *wire.Detection) string {
 	return ""
 }
 
-// at finds the rule for a detection: that of the first zone which holds the centre of its box, else the plain one.
+// at finds the rule for a detection: that of the first zone which holds the centre of its box, else the plain
+// one.
 func (r *Rules) at(d *wire.Detection) (rule, string) {
 	x, y := (float64(d.X1)+float64(d.X2))/2, (float64(d.Y1)+float64(d.Y2))/2
 	for i := range r.zones {

@@ -14,18 +14,17 @@ import (
 	"github.com/sightline-edge/sightline/models/bundle"
 )
 
-func ptr(v float64) *float64 { return &v }
-
 // Classes 0 open (from 0.5) and 1 spur (from 0.6).
-func compile(t testing.TB, cfg config.Verdict) *verdict.Rules {
-	t.Helper()
-	r, err := verdict.Compile(cfg, []bundle.Class{{Name: "open", Threshold: 0.5}, {Name: "spur", Threshold: 0.6}})
-	require.NoError(t, err)
+func compile(tb testing.TB, cfg config.Verdict) *verdict.Rules {
+	tb.Helper()
+	classes := []bundle.Class{{Name: "open", Threshold: 0.5}, {Name: "spur", Threshold: 0.6}}
+	r, err := verdict.Compile(cfg, classes)
+	require.NoError(tb, err)
 	return r
 }
 
 // at makes a detection of size × size/2 pixels around x, y.
-func at(class int32, score float32, x, y, size float32) *wire.Detection {
+func at(class int32, score, x, y, size float32) *wire.Detection {
 	return &wire.Detection{
 		Class: class, Score: score, X1: x - size/2, X2: x + size/2, Y1: y - size/4, Y2: y + size/4,
 	}
@@ -39,50 +38,77 @@ func TestRulesDecideTheVerdict(t *testing.T) {
 		want  event.Verdict
 		zones []string // of the defects that count
 	}{
-		"nothing found":           {want: event.Pass},
-		"at the threshold":        {found: []*wire.Detection{at(0, 0.5, 9, 9, 9)}, want: event.Fail, zones: []string{""}},
-		"below the threshold":     {found: []*wire.Detection{at(0, 0.499, 9, 9, 9), at(1, 0.59, 9, 9, 9)}, want: event.Pass},
-		"other threshold":         {config.Verdict{Classes: map[string]config.ClassRule{"open": {Threshold: ptr(0.9)}}}, []*wire.Detection{at(0, 0.8, 9, 9, 9)}, event.Pass, nil},
-		"longer side is the size": {config.Verdict{MinSize: 10}, []*wire.Detection{at(0, 0.9, 9, 9, 10)}, event.Fail, []string{""}},
-		"too small":               {config.Verdict{MinSize: 10}, []*wire.Detection{at(0, 0.9, 9, 9, 9.9)}, event.Pass, nil},
+		"nothing found": {want: event.Pass},
+		"at the threshold": {
+			found: []*wire.Detection{at(0, 0.5, 9, 9, 9)}, want: event.Fail, zones: []string{""},
+		},
+		"below the threshold": {
+			found: []*wire.Detection{at(0, 0.499, 9, 9, 9), at(1, 0.59, 9, 9, 9)}, want: event.Pass,
+		},
+		"other threshold": {
+			config.Verdict{Classes: map[string]config.ClassRule{"open": {Threshold: new(0.9)}}},
+			[]*wire.Detection{at(0, 0.8, 9, 9, 9)},
+			event.Pass, nil,
+		},
+		"longer side is the size": {
+			config.Verdict{MinSize: 10}, []*wire.Detection{at(0, 0.9, 9, 9, 10)}, event.Fail, []string{""},
+		},
+		"too small": {
+			config.Verdict{MinSize: 10}, []*wire.Detection{at(0, 0.9, 9, 9, 9.9)}, event.Pass, nil,
+		},
 		"size of a class": {
-			config.Verdict{MinSize: 10, Classes: map[string]config.ClassRule{"open": {MinSize: ptr(2)}}},
-			[]*wire.Detection{at(0, 0.9, 9, 9, 3), at(1, 0.9, 9, 9, 3)}, event.Fail, []string{""},
+			config.Verdict{MinSize: 10, Classes: map[string]config.ClassRule{"open": {MinSize: new(2.0)}}},
+			[]*wire.Detection{at(0, 0.9, 9, 9, 3), at(1, 0.9, 9, 9, 3)},
+			event.Fail,
+			[]string{""},
 		},
 		"rework": {
 			config.Verdict{Classes: map[string]config.ClassRule{"spur": {Verdict: "rework"}}},
-			[]*wire.Detection{at(1, 0.9, 9, 9, 9)}, event.Rework, []string{""},
+			[]*wire.Detection{at(1, 0.9, 9, 9, 9)},
+			event.Rework,
+			[]string{""},
 		},
 		"fail over rework": {
 			config.Verdict{Classes: map[string]config.ClassRule{"spur": {Verdict: "rework"}}},
-			[]*wire.Detection{at(0, 0.9, 9, 9, 9), at(1, 0.9, 9, 9, 9)}, event.Fail, []string{"", ""},
+			[]*wire.Detection{at(0, 0.9, 9, 9, 9), at(1, 0.9, 9, 9, 9)},
+			event.Fail,
+			[]string{"", ""},
 		},
 		"ignored class": {
 			config.Verdict{Classes: map[string]config.ClassRule{"spur": {Verdict: "ignore"}}},
-			[]*wire.Detection{at(1, 0.9, 9, 9, 9)}, event.Pass, nil,
+			[]*wire.Detection{at(1, 0.9, 9, 9, 9)},
+			event.Pass, nil,
 		},
 		"ignored zone": {
 			config.Verdict{Zones: []config.Zone{{Name: "edge", Polygon: square, Ignore: true}}},
-			[]*wire.Detection{at(0, 0.9, 50, 50, 9), at(0, 0.9, 150, 50, 9)}, event.Fail, []string{""},
+			[]*wire.Detection{at(0, 0.9, 50, 50, 9), at(0, 0.9, 150, 50, 9)},
+			event.Fail,
+			[]string{""},
 		},
 		"centre decides the zone": {
 			config.Verdict{Zones: []config.Zone{{Name: "edge", Polygon: square, Ignore: true}}},
-			[]*wire.Detection{at(0, 0.9, 99, 50, 90)}, event.Pass, nil,
+			[]*wire.Detection{at(0, 0.9, 99, 50, 90)},
+			event.Pass, nil,
 		},
 		"rule of a zone": {
 			config.Verdict{
-				Classes: map[string]config.ClassRule{"open": {Verdict: "rework", Threshold: ptr(0.2)}},
+				Classes: map[string]config.ClassRule{"open": {Verdict: "rework", Threshold: new(0.2)}},
 				Zones: []config.Zone{{
-					Name: "core", Polygon: square, Classes: map[string]config.ClassRule{"open": {Verdict: "fail"}},
+					Name: "core", Polygon: square,
+					Classes: map[string]config.ClassRule{"open": {Verdict: "fail"}},
 				}},
 			},
-			[]*wire.Detection{at(0, 0.3, 50, 50, 9), at(0, 0.3, 150, 50, 9)}, event.Fail, []string{"core", ""},
+			[]*wire.Detection{at(0, 0.3, 50, 50, 9), at(0, 0.3, 150, 50, 9)},
+			event.Fail,
+			[]string{"core", ""},
 		},
 		"first zone wins": {
 			config.Verdict{Zones: []config.Zone{
 				{Name: "first", Polygon: square}, {Name: "second", Polygon: square, Ignore: true},
 			}},
-			[]*wire.Detection{at(0, 0.9, 50, 50, 9)}, event.Fail, []string{"first"},
+			[]*wire.Detection{at(0, 0.9, 50, 50, 9)},
+			event.Fail,
+			[]string{"first"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -154,7 +180,8 @@ func FuzzJudge(f *testing.F) {
 		for ; len(raw) >= 24; raw = raw[24:] {
 			word := func(i int) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:])) }
 			found = append(found, &wire.Detection{
-				Class: int32(binary.LittleEndian.Uint32(raw)), Score: word(1), X1: word(2), Y1: word(3), X2: word(4), Y2: word(5),
+				Class: int32(binary.LittleEndian.Uint32(raw)), Score: word(1),
+				X1: word(2), Y1: word(3), X2: word(4), Y2: word(5),
 			})
 		}
 		out := r.Judge(found)

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Executable launches the worker at path: the socket is its file descriptor 3, its standard error goes to the log
-// line by line, and it dies with the thread that launched it.
+// Executable launches the worker at path: the socket is its file descriptor 3, its standard error goes to the
+// log line by line, and it dies with the thread that launched it.
 func Executable(path string, args []string, log *slog.Logger) func(context.Context) (Process, error) {
 	return func(context.Context) (Process, error) { return launch(path, args, log) }
 }
@@ -37,13 +37,13 @@ func launch(path string, args []string, log *slog.Logger) (*executed, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer theirs.Close()
+	defer func() { _ = theirs.Close() }()
 	reading, writing, err := os.Pipe()
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make worker's stderr pipe: %w", err), ours.Close())
 	}
-	defer writing.Close()
-	//nolint:gosec,noctx // the path is the operator's own configuration; Kill and Pdeathsig end it, not a context
+	defer func() { _ = writing.Close() }()
+	//nolint:gosec,noctx // the path is the operator's configuration; Kill and Pdeathsig end it
 	command := exec.Command(path, args...)
 	command.Stderr = writing
 	command.ExtraFiles = []*os.File{theirs}
@@ -53,7 +53,8 @@ func launch(path string, args []string, log *slog.Logger) (*executed, error) {
 			reading.Close())
 	}
 	p := &executed{
-		command: command, conn: ours, stderr: reading, logged: make(chan struct{}), ended: make(chan struct{}),
+		command: command, conn: ours, stderr: reading,
+		logged: make(chan struct{}), ended: make(chan struct{}),
 	}
 	go func() {
 		defer close(p.logged)
@@ -64,8 +65,8 @@ func launch(path string, args []string, log *slog.Logger) (*executed, error) {
 
 func (p *executed) Conn() net.Conn { return p.conn }
 
-// Kill kills the whole process group. The leader is not yet reaped or its group still exists, else nothing is hit:
-// a pid is not given to another process while a group of that number lives.
+// Kill kills the whole process group. The leader is not yet reaped or its group still exists, else nothing is
+// hit: a pid is not given to another process while a group of that number lives.
 func (p *executed) Kill() {
 	select {
 	case <-p.ended:
@@ -103,7 +104,7 @@ func socketPair() (net.Conn, *os.File, error) {
 	}
 	mine, theirs := os.NewFile(uintptr(fds[0]), "supervisor"), os.NewFile(uintptr(fds[1]), "worker")
 	conn, err := net.FileConn(mine)
-	if err := errors.Join(err, mine.Close()); err != nil {
+	if err = errors.Join(err, mine.Close()); err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("take worker's socket: %w", err), theirs.Close())
 	}
 	return conn, theirs, nil

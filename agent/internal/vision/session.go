@@ -14,8 +14,8 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 )
 
-// The worker beats every 200 ms. Missed beats are counted in ticks and not by the clock, so that a supervisor which
-// was itself stopped for a while does not take its worker for dead.
+// The worker beats every 200 ms. Missed beats are counted in ticks and not by the clock, so that a supervisor
+// which was itself stopped for a while does not take its worker for dead.
 const (
 	tick      = 200 * time.Millisecond
 	missed    = 5  // beats
@@ -68,8 +68,8 @@ func (s *session) run(ctx context.Context) error {
 	return err
 }
 
-// end makes the other three return: at once when the worker is at fault, with a chance to leave in order when the
-// agent stops.
+// end makes the other three return: at once when the worker is at fault, with a chance to leave in order when
+// the agent stops.
 func (s *session) end(ctx, running context.Context) error {
 	<-running.Done()
 	if ctx.Err() != nil && s.conn.Send(wire.KindShutdown, &wire.Shutdown{}) == nil {
@@ -79,7 +79,7 @@ func (s *session) end(ctx, running context.Context) error {
 	}
 	s.process.Kill()
 	if err := s.conn.Close(); err != nil {
-		s.log.Debug("close worker socket", "error", err)
+		s.log.DebugContext(ctx, "close worker socket", "error", err)
 	}
 	return errAsked
 }

@@ -1,5 +1,5 @@
-// Package vision is the supervisor's end of the worker processes, which load the drivers and may die: it starts one,
-// speaks the wire protocol with it, kills it when its heartbeat stops, and starts the next.
+// Package vision is the supervisor's end of the worker processes, which load the drivers and may die: it
+// starts one, speaks the wire protocol with it, kills it when its heartbeat stops, and starts the next.
 package vision
 
 import (
@@ -42,8 +42,8 @@ type Process interface {
 type Died struct{ Err error }
 
 // Options says what to run. Deliver is called for each station with *wire.StationState, *wire.Exposed,
-// *wire.Inspected, *wire.Evidence or Died, in the worker's order, by one goroutine at a time. The receiver owns the
-// message; while Deliver blocks the worker waits.
+// *wire.Inspected, *wire.Evidence or Died, in the worker's order, by one goroutine at a time. The receiver
+// owns the message; while Deliver blocks the worker waits.
 type Options struct {
 	Launch    func(context.Context) (Process, error) // Executable, or a fake
 	Configure *wire.Configure
@@ -100,8 +100,8 @@ func (w *Worker) send(kind wire.Kind, m proto.Message) error {
 	}
 }
 
-// run starts worker after worker. It keeps its thread, since the kernel kills a child of Pdeathsig when the thread
-// that started it ends.
+// run starts worker after worker. It keeps its thread, since the kernel kills a child of Pdeathsig when the
+// thread that started it ends.
 func (w *Worker) run(ctx context.Context) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -116,8 +116,8 @@ func (w *Worker) run(ctx context.Context) {
 		if time.Since(began) > stable {
 			wait = 0
 		}
-		w.opts.Log.Error("vision worker died", "error", err, "lived_ms", time.Since(began).Milliseconds(),
-			"restart_in_ms", wait.Milliseconds())
+		w.opts.Log.ErrorContext(ctx, "vision worker died", "error", err,
+			"lived_ms", time.Since(began).Milliseconds(), "restart_in_ms", wait.Milliseconds())
 		if !pause(ctx, wait) {
 			return
 		}

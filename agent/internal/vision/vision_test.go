@@ -29,7 +29,7 @@ const asWorker = "SIGHTLINE_TEST_WORKER"
 // TestMain makes the test binary a worker of its own when it is started as one.
 func TestMain(m *testing.M) {
 	if mode := os.Getenv(asWorker); mode != "" {
-		os.Exit(beWorker(mode))
+		os.Exit(beWorker(mode)) //nolint:forbidigo // it is the main of a worker now
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -87,7 +87,9 @@ func await[M any](t *testing.T, i *inbox, n int) {
 	require.Eventually(t, func() bool { return count[M](i) >= n }, 10*time.Second, time.Millisecond)
 }
 
-func start(t *testing.T, launch func(context.Context) (vision.Process, error), log *slog.Logger) (*vision.Worker, *inbox) {
+type launcher = func(context.Context) (vision.Process, error)
+
+func start(t *testing.T, launch launcher, log *slog.Logger) (*vision.Worker, *inbox) {
 	t.Helper()
 	in := &inbox{}
 	w := vision.Start(t.Context(), vision.Options{
@@ -174,13 +176,17 @@ func childOf(t *testing.T) int {
 
 func TestAMissingExecutableIsSaidAndTriedAgain(t *testing.T) {
 	out := &buffer{}
-	_, in := start(t, vision.Executable("/nonexistent/worker", nil, quiet()), slog.New(slog.NewTextHandler(out, nil)))
+	launch := vision.Executable("/nonexistent/worker", nil, quiet())
+	_, in := start(t, launch, slog.New(slog.NewTextHandler(out, nil)))
 	await[vision.Died](t, in, 3)
 	require.Contains(t, out.String(), "check worker.path")
 }
 
 // A worker that does not speak the protocol is replaced, and nothing of it reaches a station.
 func TestGarbageEndsTheWorker(t *testing.T) {
+	broken := []byte{3, 0, 0, 0, byte(wire.KindInspected), 0xff, 0xff}
+	stray := &wire.Inspected{Station: 1}
+	far := &wire.Inspected{Station: 1 << 31}
 	huge := binary.LittleEndian.AppendUint32(nil, 1<<31)
 	for name, say := range map[string]func(*fakeworker.Peer){
 		"noise":         func(p *fakeworker.Peer) { p.Garbage(bytes.Repeat([]byte{0xff}, 64)) },
@@ -188,9 +194,9 @@ func TestGarbageEndsTheWorker(t *testing.T) {
 		"empty frame":   func(p *fakeworker.Peer) { p.Garbage([]byte{0, 0, 0, 0, 0}) },
 		"unknown kind":  func(p *fakeworker.Peer) { p.Send(99, &wire.Hello{}) },
 		"our own kind":  func(p *fakeworker.Peer) { p.Send(wire.KindInspect, &wire.Inspect{}) },
-		"broken proto":  func(p *fakeworker.Peer) { p.Garbage([]byte{3, 0, 0, 0, byte(wire.KindInspected), 0xff, 0xff}) },
-		"wrong station": func(p *fakeworker.Peer) { p.Send(wire.KindInspected, &wire.Inspected{Station: 1}) },
-		"far station":   func(p *fakeworker.Peer) { p.Send(wire.KindInspected, &wire.Inspected{Station: 1 << 31}) },
+		"broken proto":  func(p *fakeworker.Peer) { p.Garbage(broken) },
+		"wrong station": func(p *fakeworker.Peer) { p.Send(wire.KindInspected, stray) },
+		"far station":   func(p *fakeworker.Peer) { p.Send(wire.KindInspected, far) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			var said atomic.Bool

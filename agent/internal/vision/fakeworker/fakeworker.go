@@ -1,5 +1,5 @@
-// Package fakeworker is a vision worker for tests: it speaks the real protocol, loads no driver, and does what a
-// script says, also what a worker must never do.
+// Package fakeworker is a vision worker for tests: it speaks the real protocol, loads no driver, and does
+// what a script says, also what a worker must never do.
 package fakeworker
 
 import (
@@ -21,8 +21,9 @@ import (
 
 const beat = 200 * time.Millisecond
 
-// Script says how the worker behaves. A nil function is good behaviour: READY at once, and each Inspect answered at
-// once with an exposure and no detections. The functions are called by the worker's reading goroutine.
+// Script says how the worker behaves. A nil function is good behaviour: READY at once, and each Inspect
+// answered at once with an exposure and no detections. The functions are called by the worker's reading
+// goroutine.
 type Script struct {
 	Configured func(*Peer, *wire.Configure)
 	Inspect    func(*Peer, *wire.Inspect)
