@@ -1,6 +1,9 @@
 package main
 
 import (
+	"encoding/json"
+	"log/slog"
+
 	"github.com/spf13/cobra"
 
 	"github.com/sightline-edge/sightline/agent/internal/app"
@@ -8,7 +11,8 @@ import (
 )
 
 func runCommand(l *logging) *cobra.Command {
-	return &cobra.Command{
+	output := ""
+	c := &cobra.Command{
 		Use:   "run CONFIGURATION",
 		Short: "Inspect until stopped by SIGINT or SIGTERM",
 		Args:  cobra.ExactArgs(1),
@@ -21,7 +25,21 @@ func runCommand(l *logging) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return app.Run(c.Context(), app.Options{Config: cfg, Log: log})
+			return app.Run(c.Context(), app.Options{Config: cfg, Log: log, Started: func(health string) {
+				announce(c, output, health, log)
+			}})
 		},
+	}
+	c.Flags().StringVarP(&output, "output", "o", "", "json: print a line with the addresses that it listens on")
+	return c
+}
+
+// announce tells a parent process where to ask.
+func announce(c *cobra.Command, output, health string, log *slog.Logger) {
+	if output != "json" {
+		return
+	}
+	if err := json.NewEncoder(c.OutOrStdout()).Encode(map[string]string{"health": health}); err != nil {
+		log.Warn("addresses not printed", "error", err)
 	}
 }
