@@ -1,0 +1,308 @@
+// Package schema_test keeps the JSON Schemas of this folder true: they name each field of the Go types and no
+// other, what the code encodes is valid by them, and what the code refuses is not.
+package schema_test
+
+import (
+	"encoding/json"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/sightline-edge/sightline/agent/event"
+	"github.com/sightline-edge/sightline/agent/topic"
+	"github.com/sightline-edge/sightline/models/bundle"
+)
+
+const (
+	inspectionFile = "inspection.schema.json"
+	stateFile      = "state.schema.json"
+	triggerFile    = "trigger.schema.json"
+	bundleFile     = "bundle.schema.json"
+	reference      = "../../models/pcb-defects/"
+)
+
+// object is a schema of a JSON object as far as it is compared with a Go type.
+type object struct {
+	Properties map[string]json.RawMessage `json:"properties"`
+	Required   []string                   `json:"required"`
+	Defs       map[string]object          `json:"$defs"`
+}
+
+func TestSchemasNameTheFieldsOfTheGoTypesAndNoOthers(t *testing.T) {
+	for _, c := range []struct {
+		file, def string // def empty: the root
+		tag       string
+		value     any
+	}{
+		{inspectionFile, "", "json", event.Event{}},
+		{inspectionFile, "inspection", "json", event.Inspection{}},
+		{inspectionFile, "processingTimes", "json", event.ProcessingTimes{}},
+		{inspectionFile, "defect", "json", event.Defect{}},
+		{inspectionFile, "frame", "json", event.Frame{}},
+		{inspectionFile, "model", "json", event.Model{}},
+		{inspectionFile, "timesMs", "json", event.TimesMs{}},
+		{stateFile, "", "json", event.Event{}},
+		{stateFile, "state", "json", event.StateData{}},
+		{stateFile, "model", "json", event.Model{}},
+		{triggerFile, "", "json", event.TriggerMessage{}},
+		{triggerFile, "triggerAck", "json", event.TriggerAckMessage{}},
+		{triggerFile, "acquisition", "json", event.AcquisitionMessage{}},
+		{triggerFile, "resultAck", "json", event.ResultAckMessage{}},
+		{triggerFile, "command", "json", event.CommandMessage{}},
+		{bundleFile, "", "yaml", bundle.Manifest{}},
+		{bundleFile, "input", "yaml", bundle.Input{}},
+		{bundleFile, "preprocess", "yaml", bundle.Preprocess{}},
+		{bundleFile, "decoder", "yaml", bundle.Decoder{}},
+		{bundleFile, "class", "yaml", bundle.Class{}},
+		{bundleFile, "providers", "yaml", bundle.Providers{}},
+		{bundleFile, "provider", "yaml", bundle.Provider{}},
+		{bundleFile, "golden", "yaml", bundle.Golden{}},
+		{bundleFile, "sample", "yaml", bundle.GoldenSample{}},
+		{bundleFile, "detection", "json", bundle.Detection{}},
+	} {
+		typed := reflect.TypeOf(c.value)
+		t.Run(c.file+"/"+typed.Name(), func(t *testing.T) {
+			schema := read(t, c.file)
+			if c.def != "" {
+				require.Contains(t, schema.Defs, c.def)
+				schema = schema.Defs[c.def]
+			}
+			all, always := fields(typed, c.tag)
+			require.ElementsMatch(t, all, names(schema))
+			if strings.HasPrefix(typed.PkgPath(), "github.com/sightline-edge/sightline/agent") && written(c.value) {
+				require.ElementsMatch(t, always, schema.Required, "a field without omitempty is always there")
+			}
+		})
+	}
+}
+
+// written says whether the agent encodes the type; what it only reads may leave fields out.
+func written(value any) bool {
+	switch value.(type) {
+	case event.TriggerMessage, event.ResultAckMessage, event.CommandMessage:
+		return false
+	}
+	return true
+}
+
+func TestEncodedEventsAreValid(t *testing.T) {
+	result := inspection()
+	require.NoError(t, validate(t, inspectionFile, "", encoded(t, event.TypeInspection, "PCB-1", result)))
+	historical, err := event.MarkHistorical(encoded(t, event.TypeInspection, "PCB-1", result))
+	require.NoError(t, err)
+	require.NoError(t, validate(t, inspectionFile, "", historical))
+
+	unknown := inspection()
+	unknown.Verdict, unknown.Accept, unknown.Reason = event.Unknown, false, "deadline"
+	unknown.Model, unknown.Frame, unknown.Defects = event.Model{}, event.Frame{}, []event.Defect{}
+	require.NoError(t, validate(t, inspectionFile, "", encoded(t, event.TypeInspection, "PCB-1", unknown)))
+
+	will := event.StateData{State: event.Error, Reason: "agent offline"}
+	require.NoError(t, validate(t, stateFile, "", encoded(t, event.TypeState, "", will)))
+	ready := event.StateData{State: event.Ready, TriggerReady: true, Model: result.Model, Heartbeat: 7}
+	require.NoError(t, validate(t, stateFile, "", encoded(t, event.TypeState, "", ready)))
+}
+
+func TestContradictionsAreRefused(t *testing.T) {
+	for name, change := range map[string]func(*event.Inspection){
+		"accepted though it failed":  func(in *event.Inspection) { in.Accept = true },
+		"unknown without a reason":   func(in *event.Inspection) { in.Verdict = event.Unknown },
+		"failed with a reason":       func(in *event.Inspection) { in.Reason = "deadline" },
+		"a verdict that nobody has":  func(in *event.Inspection) { in.Verdict = "MAYBE" },
+		"a reason that nobody has":   func(in *event.Inspection) { in.Verdict, in.Reason = "UNKNOWN", "tired" },
+		"a score over one":           func(in *event.Inspection) { in.Defects[0].Score = 1.5 },
+		"no part":                    func(in *event.Inspection) { in.PartID = "" },
+		"a state of another machine": func(in *event.Inspection) { in.ResultState = 9 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := inspection()
+			change(&in)
+			require.Error(t, validate(t, inspectionFile, "", encoded(t, event.TypeInspection, "PCB-1", in)))
+		})
+	}
+	require.Error(t, validate(t, stateFile, "", encoded(t, event.TypeInspection, "PCB-1", inspection())))
+}
+
+func TestHandshakeMessagesAreValid(t *testing.T) {
+	encoder := int64(-3)
+	for _, c := range []struct {
+		def   string
+		value any
+		valid bool
+	}{
+		{"", event.TriggerMessage{}, true},
+		{"", event.TriggerMessage{PartID: "P-1", ProductID: "MB-7", Encoder: &encoder}, true},
+		{"", map[string]any{"partId": "P-1", "shift": "night"}, true},
+		{"", map[string]any{"partId": strings.Repeat("x", 129)}, false},
+		{"", []int{1}, false},
+		{"triggerAck", event.TriggerAckMessage{PartID: "P", Accepted: true, JobID: "b-1", AcquisitionID: 1}, true},
+		{"triggerAck", event.TriggerAckMessage{Reason: "retained", Detail: "must not be retained"}, true},
+		{"triggerAck", event.TriggerAckMessage{PartID: "P-1", Reason: "bored"}, false},
+		{"acquisition", event.AcquisitionMessage{PartID: "P", JobID: "b-1", AcquisitionID: 1, Done: true}, true},
+		{"acquisition", event.AcquisitionMessage{PartID: "P-1", JobID: "b-1", AcquisitionID: 1}, false},
+		{"resultAck", event.ResultAckMessage{ResultID: "r"}, true},
+		{"resultAck", event.ResultAckMessage{}, false},
+		{"command", event.CommandMessage{Command: "reset"}, true},
+		{"command", event.CommandMessage{Command: "explode"}, false},
+	} {
+		raw, err := json.Marshal(c.value)
+		require.NoError(t, err)
+		fault := validate(t, triggerFile, c.def, raw)
+		require.Equal(t, c.valid, fault == nil, "%s %s: %v", c.def, raw, fault)
+	}
+}
+
+func TestManifestsAreValidExactlyWhenTheyLoad(t *testing.T) {
+	const least = "name: a\nversion: 1.0.0\ninput: {width: 64, height: 64}\ndecoder: {family: yolov8}\n" +
+		"classes: [{name: open, threshold: 0.5}]\n"
+	for _, c := range []struct {
+		name, manifest string
+		valid          bool
+	}{
+		{"the reference bundle", text(t, reference+"bundle.yaml"), true},
+		{"the least", least, true},
+		{"every key", least + everyKey, true},
+		{"an unknown key", least + "author: me\n", false},
+		{"a wrong provider", least + "providers: {order: [{name: npu}]}\n", false},
+		{"a wrong policy", least + "providers: {policy: perhaps}\n", false},
+		{"a tolerance below zero", least + "golden: {box_tolerance: -1}\n", false},
+		{"a class without threshold", strings.Replace(least, ", threshold: 0.5", "", 1), false},
+		{"no class", strings.Replace(least, "[{name: open, threshold: 0.5}]", "[]", 1), false},
+		{"an input too wide", strings.Replace(least, "width: 64", "width: 9999", 1), false},
+		{"a version of one number", strings.Replace(least, "1.0.0", `"1"`, 1), false},
+		{"another decoder", strings.Replace(least, "yolov8", "yolov5", 1), false},
+		{"division by zero", least + "preprocess: {std: [1, 0, 1]}\n", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var document any
+			require.NoError(t, yaml.Unmarshal([]byte(c.manifest), &document))
+			raw, err := json.Marshal(document)
+			require.NoError(t, err)
+			fault := validate(t, bundleFile, "", raw)
+			require.Equal(t, c.valid, fault == nil, "schema: %v", fault)
+			fault = load(t, c.manifest)
+			require.Equal(t, c.valid, fault == nil, "bundle.Load: %v", fault)
+		})
+	}
+}
+
+func TestExpectedDetectionsOfTheReferenceBundleAreValid(t *testing.T) {
+	reference, err := bundle.Load(reference)
+	require.NoError(t, err)
+	require.NotEmpty(t, reference.Manifest.Golden.Samples)
+	for _, sample := range reference.Manifest.Golden.Samples {
+		expected := []byte(text(t, reference.Dir+"/"+sample.Expect))
+		require.NoError(t, validate(t, bundleFile, "expected", expected))
+	}
+}
+
+const everyKey = `serial: 3
+task: detection
+model: model.onnx
+preprocess: {resize: stretch, color: bgr, scale: 1, mean: [1, 2, 3], std: [1, 1, 2], pad: 0}
+providers: {order: [{name: cuda, options: {device_id: "0"}}, {name: cpu}], policy: require}
+golden: {box_tolerance: 1, score_tolerance: 0.1, samples: [{image: golden/a.png, expect: golden/a.json}]}
+`
+
+// load reads a manifest beside stand-ins of all files that it may name.
+func load(t *testing.T, manifest string) error {
+	t.Helper()
+	dir := t.TempDir()
+	require.NoError(t, os.Mkdir(dir+"/golden", 0o750))
+	for _, name := range []string{"model.onnx", "golden/a.png", "golden/a.json"} {
+		require.NoError(t, os.WriteFile(dir+"/"+name, []byte("[]"), 0o600))
+	}
+	for i := range 4 {
+		for _, extension := range []string{".png", ".json"} {
+			name := dir + "/golden/board-" + string(rune('1'+i)) + extension
+			require.NoError(t, os.WriteFile(name, []byte("[]"), 0o600))
+		}
+	}
+	require.NoError(t, os.WriteFile(dir+"/bundle.yaml", []byte(manifest), 0o600))
+	_, err := bundle.Load(dir)
+	return err
+}
+
+func inspection() event.Inspection {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
+	return event.Inspection{
+		ResultID: "r-1", JobID: "boot-1", AcquisitionID: 1, PartID: "PCB-1", RecipeID: "top",
+		ProductID:       "MB-7",
+		ConfigurationID: "sha256:" + strings.Repeat("a", 64), CreationTime: at,
+		ProcessingTimes: event.ProcessingTimes{StartTime: at, EndTime: at}, IsSimulated: true,
+		ResultState: event.ResultCompleted, Verdict: event.Fail, Overrun: true,
+		Defects: []event.Defect{{
+			Class: "open", Score: 0.5, Box: [4]float32{1, 2, 3, 4}, Crop: 1, Zone: "edge",
+		}},
+		Frame: event.Frame{Number: 1, Width: 640, Height: 640, Source: "0"},
+		Model: event.Model{
+			Name: "pcb-defects", Version: "1.0.0", Provider: "cpu",
+			Digest: "sha256:" + strings.Repeat("b", 64),
+		},
+		Truth: []event.Defect{{Class: "open", Score: 1, Box: [4]float32{1, 2, 3, 4}}},
+	}
+}
+
+func encoded(t *testing.T, kind, subject string, data any) []byte {
+	t.Helper()
+	station, err := topic.ParseStation("acme/dongguan/smt/line3/aoi-1")
+	require.NoError(t, err)
+	raw, err := event.Encode("r-1", kind, station, subject, time.Now(), data)
+	require.NoError(t, err)
+	return raw
+}
+
+func validate(t *testing.T, file, def string, document []byte) error {
+	t.Helper()
+	compiler := jsonschema.NewCompiler()
+	compiler.AssertFormat()
+	if def != "" {
+		file += "#/$defs/" + def
+	}
+	schema, err := compiler.Compile(file)
+	require.NoError(t, err)
+	value, err := jsonschema.UnmarshalJSON(strings.NewReader(string(document)))
+	require.NoError(t, err)
+	return schema.Validate(value)
+}
+
+func read(t *testing.T, file string) object {
+	t.Helper()
+	var schema object
+	require.NoError(t, json.Unmarshal([]byte(text(t, file)), &schema))
+	return schema
+}
+
+func text(t *testing.T, file string) string {
+	t.Helper()
+	raw, err := os.ReadFile(file)
+	require.NoError(t, err)
+	return string(raw)
+}
+
+func names(o object) []string {
+	list := make([]string, 0, len(o.Properties))
+	for name := range o.Properties {
+		list = append(list, name)
+	}
+	return list
+}
+
+// fields returns a struct's names by tag, and those of them that are encoded whatever their value.
+func fields(typed reflect.Type, tag string) (all, always []string) {
+	for field := range typed.Fields() {
+		parts := strings.Split(field.Tag.Get(tag), ",")
+		all = append(all, parts[0])
+		if !slices.Contains(parts[1:], "omitempty") {
+			always = append(always, parts[0])
+		}
+	}
+	return all, always
+}
