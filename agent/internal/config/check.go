@@ -85,8 +85,9 @@ func (c *Config) checkMQTT(doc *strictyaml.Document) {
 
 func checkBroker(doc *strictyaml.Document, path, address string) {
 	u, err := url.Parse(address)
-	known := []string{"tcp", "ssl", "tls", "mqtt", "mqtts", "ws", "wss"}
+	known := []string{"tcp", "mqtt", "ssl", "tls", "mqtts"}
 	switch {
+	case err == nil && u.Scheme == "unix" && u.Path != "":
 	case err != nil || !slices.Contains(known, u.Scheme) || u.Host == "":
 		doc.Add(path, fmt.Sprintf("%q is not a broker address", address), "such as tcp://127.0.0.1:1883 or ssl://host:8883")
 	case u.User != nil:
