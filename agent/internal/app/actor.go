@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/sightline-edge/sightline/agent/internal/broker"
 	"github.com/sightline-edge/sightline/agent/internal/config"
@@ -14,6 +15,9 @@ import (
 	"github.com/sightline-edge/sightline/agent/topic"
 	"github.com/sightline-edge/sightline/models/bundle"
 )
+
+// lineReturn bounds the wait for the line's broker, also when it comes and goes.
+const lineReturn = 5 * time.Second
 
 // actor is one station with its own connection to the line's broker, since a connection has one last will.
 type actor struct {
@@ -73,7 +77,9 @@ func (s *actor) start(ctx context.Context, a *agent) error {
 		return err
 	}
 	o := a.brokerOptions(a.cfg.MQTT.Local, strings.ReplaceAll(s.place.Line+"-"+s.place.Name, "/", "-"))
-	o.Will, o.OnState, o.CleanSession, o.Subscriptions = &will, s.line.Connected, true, s.line.Subscriptions()
+	o.Will, o.OnState, o.Subscriptions = &will, s.line.Connected, s.line.Subscriptions()
+	o.CleanSession = true // a trigger from before the connection speaks of a part that has gone
+	o.MaxPause = lineReturn
 	//nolint:contextcheck // the connection lives until its Close
 	if s.conn, err = broker.Dial(o); err != nil {
 		return fmt.Errorf("local broker, check mqtt.local: %w", err)

@@ -26,7 +26,10 @@ type Options struct {
 	Config *config.Loaded
 	// Launch starts a vision worker; nil: the executable of the configuration.
 	Launch func(context.Context) (vision.Process, error)
-	Log    *slog.Logger
+	// Started is told the address of the health endpoint, empty when it is off, once everything runs. May be
+	// nil.
+	Started func(health string)
+	Log     *slog.Logger
 }
 
 // agent is the running supervisor.
@@ -56,6 +59,9 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	a.log.InfoContext(ctx, "agent started", "stations", len(a.stations), "configuration", a.cfg.ID)
+	if o.Started != nil {
+		o.Started(a.health.Address())
+	}
 	<-ctx.Done()
 	a.log.InfoContext(living, "agent stopping")
 	a.stop(living)

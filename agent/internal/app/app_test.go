@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -116,14 +118,16 @@ func connectPLC(t *testing.T, port int) *plcClient {
 	t.Helper()
 	place, err := topic.ParseStation("acme/dongguan/smt/line3/aoi-1")
 	require.NoError(t, err)
-	conn, err := broker.Dial(broker.Options{
+	p := &plcClient{t: t, place: place}
+	p.conn, err = broker.Dial(broker.Options{
 		URL: fmt.Sprintf("tcp://127.0.0.1:%d", port), ClientID: "plc", CleanSession: true,
+		Subscriptions: []broker.Subscription{
+			{Filter: place.Topic(topic.Result), Depth: 1024, Handle: p.onResult},
+			{Filter: place.Topic(topic.State), Depth: 1024, Handle: p.onState},
+		},
 	})
 	require.NoError(t, err)
-	t.Cleanup(conn.Close)
-	p := &plcClient{t: t, conn: conn, place: place}
-	require.NoError(t, conn.Subscribe(place.Topic(topic.Result), 1024, p.onResult))
-	require.NoError(t, conn.Subscribe(place.Topic(topic.State), 1024, p.onState))
+	t.Cleanup(p.conn.Close)
 	return p
 }
 
@@ -251,7 +255,12 @@ func TestResultsOfAnOutageComeWhenTheBrokerReturns(t *testing.T) {
 	p := connectPLC(t, port)
 	p.awaitState(event.Ready)
 	p.trigger("P")
-	give := <-answer
+	var give func()
+	select {
+	case give = <-answer:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the trigger did not reach the worker")
+	}
 	stopBroker()
 	give()
 	t.Cleanup(serveMQTT(t, port))
@@ -277,4 +286,87 @@ func TestWrongConfigurationIsRefusedBeforeAnythingRuns(t *testing.T) {
 			require.ErrorContains(t, err, c.want)
 		})
 	}
+}
+
+func TestTheCloudGetsTheSameBytesAndHealthSaysHowItIs(t *testing.T) {
+	local, cloud := brokertest.FreePort(t), brokertest.FreePort(t)
+	t.Cleanup(serveMQTT(t, local))
+	t.Cleanup(serveMQTT(t, cloud))
+	cfg := configured(t, local, "")
+	cfg.MQTT.Uplink = fmt.Sprintf("tcp://127.0.0.1:%d", cloud)
+	cfg.Health.Listen = fmt.Sprintf("127.0.0.1:%d", brokertest.FreePort(t))
+	atLine, atCloud := collect(t, local, topic.Result), collect(t, cloud, topic.Inspection)
+	p := connectPLC(t, local)
+	stop := runAgent(t, app.Options{
+		Config: cfg, Log: slog.New(slog.DiscardHandler), Launch: launch(t, fakeworker.Script{
+			Inspect: func(p *fakeworker.Peer, m *wire.Inspect) {
+				p.Answer(m, &wire.Detection{Score: 0.99, X2: 20, Y2: 20})
+			},
+			Settle: func(p *fakeworker.Peer, m *wire.Settle) {
+				p.Send(wire.KindEvidence, &wire.Evidence{Job: m.GetJob(), Jpeg: []byte{0xff, 0xd8}})
+			},
+		}),
+	})
+	p.awaitState(event.Ready)
+	const parts = 20
+	for i := range parts {
+		p.trigger(fmt.Sprintf("P%d", i))
+		p.await(i + 1)
+	}
+	require.Contains(t, get(t, cfg.Health.Listen, "/readyz"), `"state":"Ready"`)
+	require.Eventually(t, func() bool {
+		pictures, err := filepath.Glob(filepath.Join(cfg.Evidence.Dir, "*", "line3-aoi-1", "*-0.jpg"))
+		return err == nil && len(pictures) == parts
+	}, 10*time.Second, 10*time.Millisecond)
+	metrics := get(t, cfg.Health.Listen, "/metrics")
+	for _, want := range []string{
+		`sightline_parts_total{station="acme/dongguan/smt/line3/aoi-1",verdict="FAIL"} 20`,
+		`sightline_decision_seconds_count{station="acme/dongguan/smt/line3/aoi-1"} 20`,
+		`sightline_worker_total{what="starts"} 1`,
+		`sightline_station_state{state="Ready",station="acme/dongguan/smt/line3/aoi-1"} 1`,
+	} {
+		require.Contains(t, metrics, want)
+	}
+	stop()
+	require.Eventually(t, func() bool { return len(atCloud()) == parts }, 10*time.Second, 10*time.Millisecond)
+	require.Equal(t, atLine(), atCloud())
+}
+
+// collect subscribes a leaf of the station and returns what has come so far.
+func collect(t *testing.T, port int, leaf topic.Leaf) func() []string {
+	t.Helper()
+	place, err := topic.ParseStation("acme/dongguan/smt/line3/aoi-1")
+	require.NoError(t, err)
+	var mu sync.Mutex
+	var all []string
+	up := make(chan struct{}, 16)
+	conn, err := broker.Dial(broker.Options{
+		URL: fmt.Sprintf("tcp://127.0.0.1:%d", port), ClientID: "collect-" + string(leaf), CleanSession: true,
+		OnState: func(bool) { up <- struct{}{} },
+		Subscriptions: []broker.Subscription{{Filter: place.Topic(leaf), Depth: 1024, Handle: func(d broker.Delivery) {
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, string(d.Payload))
+		}}},
+	})
+	require.NoError(t, err)
+	t.Cleanup(conn.Close)
+	<-up
+	return func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return append([]string(nil), all...)
+	}
+}
+
+func get(t *testing.T, address, path string) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+path, http.NoBody)
+	require.NoError(t, err)
+	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(request)
+	require.NoError(t, err)
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	return string(body)
 }

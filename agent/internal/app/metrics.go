@@ -43,6 +43,8 @@ func (m *metrics) observer(place topic.Station) func(station.Closed) {
 // counts turns the counters of stations, handshakes, broker and worker into metrics when they are read.
 type counts struct {
 	agent       *agent
+	parts       *prometheus.Desc
+	unknown     *prometheus.Desc
 	station     *prometheus.Desc
 	line        *prometheus.Desc
 	held        *prometheus.Desc
@@ -53,9 +55,12 @@ type counts struct {
 func newCounts(a *agent) *counts {
 	return &counts{
 		agent: a,
+		parts: prometheus.NewDesc("sightline_parts_total",
+			"Parts that got their verdict.", []string{"station", "verdict"}, nil),
+		unknown: prometheus.NewDesc("sightline_unknown_total",
+			"Parts that ended UNKNOWN, by reason.", []string{"station", "reason"}, nil),
 		station: prometheus.NewDesc("sightline_station_total",
-			"What happened at a station: parts by verdict, UNKNOWN by reason, and what was refused or lost.",
-			[]string{"station", "what", "label"}, nil),
+			"What was refused, late or lost at a station.", []string{"station", "what", "label"}, nil),
 		line: prometheus.NewDesc("sightline_line_total",
 			"What went wrong between station and PLC.", []string{"station", "what"}, nil),
 		held: prometheus.NewDesc("sightline_results_held",
@@ -81,7 +86,14 @@ func (c *counts) Collect(to chan<- prometheus.Metric) {
 	for _, s := range c.agent.stations {
 		path := s.place.Path()
 		for _, n := range s.station.Counters().All() {
-			count(c.station, n.Value, path, n.Name, n.Label)
+			switch n.Name {
+			case station.CountParts:
+				count(c.parts, n.Value, path, n.Label)
+			case station.CountUnknown:
+				count(c.unknown, n.Value, path, n.Label)
+			default:
+				count(c.station, n.Value, path, n.Name, n.Label)
+			}
 		}
 		for what, n := range s.lineCounts() {
 			count(c.line, n, path, what)

@@ -18,7 +18,7 @@ import (
 // Executable launches the worker at path: the socket is its file descriptor 3, its standard error goes to the
 // log line by line, and it dies with the thread that launched it.
 func Executable(path string, args []string, log *slog.Logger) func(context.Context) (Process, error) {
-	return func(context.Context) (Process, error) { return launch(path, args, log) }
+	return func(ctx context.Context) (Process, error) { return launch(ctx, path, args, log) }
 }
 
 // executed is a worker in a process of its own.
@@ -32,7 +32,7 @@ type executed struct {
 	how     error
 }
 
-func launch(path string, args []string, log *slog.Logger) (*executed, error) {
+func launch(ctx context.Context, path string, args []string, log *slog.Logger) (*executed, error) {
 	ours, theirs, err := socketPair()
 	if err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func launch(path string, args []string, log *slog.Logger) (*executed, error) {
 	}
 	go func() {
 		defer close(p.logged)
-		logLines(reading, log)
+		logLines(ctx, reading, log)
 	}()
 	return p, nil
 }
