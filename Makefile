@@ -17,11 +17,12 @@ LDFLAGS  = -s -w -X main.version=$(VERSION)
 TOOLS   := bin/tools
 VENV    := .venv
 
-# Sourced before anything that compiles: cgo flags, build tags and the place of ONNX Runtime. A user's own
-# Go may lie where only the file knows.
-ENV     := . build/env.sh
+export PATH := $(PATH):/usr/local/go/bin
 
-GO_FILES = git ls-files --cached --others --exclude-standard '*.go' ':!*.pb.go'
+# Sourced before anything that compiles: cgo flags, build tags and the place of ONNX Runtime.
+ENV     := [[ ! -f build/env.sh ]] || . build/env.sh
+
+GO_FILES = find agent cloud models scripts -name '*.go' ! -name '*.pb.go'
 
 ##@ Use
 .PHONY: help
@@ -79,7 +80,7 @@ $(VENV)/ready: models/training/requirements.txt
 
 ##@ Keep it clean
 .PHONY: lint
-lint: $(TOOLS)/golangci-lint $(TOOLS)/gofumpt $(TOOLS)/deadcode ## format, lint, tidy and dead code; PKG=./agent/... narrows it
+lint: setup $(TOOLS)/golangci-lint $(TOOLS)/gofumpt $(TOOLS)/deadcode ## format, lint, tidy and dead code; PKG=./agent/... narrows it
 	@$(ENV); \
 	unformatted=$$($(GO_FILES) | xargs -r $(TOOLS)/gofumpt -l); \
 	[[ -z $$unformatted ]] || { echo "not formatted (make format):"; echo "$$unformatted"; exit 1; }; \
@@ -93,7 +94,7 @@ format: $(TOOLS)/golangci-lint ## write every Go file the way lint wants it
 	@$(ENV); $(TOOLS)/golangci-lint fmt $(PKG)
 
 .PHONY: staticcheck
-staticcheck: $(TOOLS)/staticcheck ## staticcheck by itself
+staticcheck: setup $(TOOLS)/staticcheck ## staticcheck by itself
 	@$(ENV); $(TOOLS)/staticcheck $(PKG)
 
 .PHONY: archtest
@@ -108,12 +109,12 @@ proto: $(TOOLS)/protoc-gen-go ## write the Go code of the .proto files (needs pr
 
 ##@ Measure
 .PHONY: bench
-bench: build ## what Sightline adds to the model's own time, as a table and as JSON
-	@$(ENV); bin/sightline-agent bench
+bench: setup-tests build ## what Sightline adds to the model's own time, as a table and as JSON
+	@$(ENV); bin/sightline-agent bench $(ARGS)
 
 .PHONY: bench-peers
-bench-peers: build ## the same frames and model through a plain Python pipeline, side by side
-	@$(ENV); scripts/bench-peers
+bench-peers: setup-tests build ## the same frames and model through a plain Python pipeline, side by side
+	@$(ENV); scripts/bench-peers $(ARGS)
 
 .PHONY: clean
 clean: ## remove what was built; what scripts/setup fetched stays
@@ -124,7 +125,7 @@ clean: ## remove what was built; what scripts/setup fetched stays
 define tool
 $(TOOLS)/$(1): $(TOOLS)/.$(1)-$(3)
 	@echo "building $(1) $(3) into $(TOOLS)"
-	@PATH=$$$$PATH:/usr/local/go/bin GOFLAGS= GOBIN=$(CURDIR)/$(TOOLS) nice go install $(2)@$(3)
+	@GOFLAGS= GOBIN=$(CURDIR)/$(TOOLS) nice go install $(2)@$(3)
 	@touch $$@
 $(TOOLS)/.$(1)-$(3):
 	@mkdir -p $(TOOLS) && rm -f $(TOOLS)/.$(1)-* && touch $$@
