@@ -225,6 +225,7 @@ func TestWhatWasSentWhileTheBridgeWasAwayIsCarriedLater(t *testing.T) {
 	for i := range 100 {
 		publish(t, c, place(1).Topic(topic.Inspection), inspection(t, place(1), strconv.Itoa(i), event.Fail))
 	}
+	publish(t, c, "after", nil) // mochi acknowledges before it routes, but routes one after the other
 	start(t, p.options()).ready(t)
 	for _, name := range []string{record.Inspections, record.Anomalies} {
 		ids := map[string]bool{} // mochi forgets the order of what it keeps; e2e proves it with mosquitto
@@ -309,4 +310,30 @@ func TestOptionsAreCheckedWithASentence(t *testing.T) {
 		_, err := bridge.New(o, prometheus.NewRegistry())
 		require.ErrorContains(t, err, want)
 	}
+}
+
+func TestARefusalOfKafkaEndsTheBridgeWithAdvice(t *testing.T) {
+	p := startPlant(t)
+	o := p.options()
+	o.Kafka.Replication = 3
+	registry := prometheus.NewRegistry()
+	o.Metrics = bridge.NewMetrics(registry)
+	b, err := bridge.New(o, registry)
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	require.ErrorContains(t, b.Run(ctx), "lower kafka.replication or start more brokers")
+}
+
+// Fault 9, at the cloud's end.
+func TestTwoBridgesWithOneClientIDMakeNoStorm(t *testing.T) {
+	p := startPlant(t)
+	first, second := start(t, p.options()), start(t, p.options())
+	const seen = 8
+	connections := func() float64 {
+		return first.value(t, "mqtt_connections_total") + second.value(t, "mqtt_connections_total")
+	}
+	begin := time.Now()
+	require.Eventually(t, func() bool { return connections() >= seen }, patience, time.Millisecond)
+	require.Greater(t, time.Since(begin), time.Second, "each waits longer than the time before")
 }

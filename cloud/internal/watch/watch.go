@@ -6,12 +6,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 	"golang.org/x/sync/errgroup"
 )
 
-const maxFetch = 10 << 20
+const (
+	maxFetch = 10 << 20
+	maxWait  = 250 * time.Millisecond // a quiet partition answers this late, also when the watch ends
+)
 
 // Options says what to follow.
 type Options struct {
@@ -74,6 +78,7 @@ func lookup(ctx context.Context, o Options) ([]kafka.Partition, error) {
 func follow(ctx context.Context, o Options, partition int, to chan<- kafka.Message) (err error) {
 	reader := kafka.NewReader(kafka.ReaderConfig{
 		Brokers: o.Brokers, Dialer: o.Dialer, Topic: o.Topic, Partition: partition, MaxBytes: maxFetch,
+		MaxWait: maxWait,
 	})
 	defer func() { err = errors.Join(err, reader.Close()) }()
 	from := kafka.LastOffset

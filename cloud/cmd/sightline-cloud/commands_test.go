@@ -1,0 +1,67 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sightline-edge/sightline/cloud/internal/app"
+)
+
+func TestAFlagWinsOverTheFileAndTheFileOverTheDefault(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cloud.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(`
+mqtt: {url: "tcp://file:1883", client_id: file, username: file}
+kafka: {brokers: ["file:9092"]}
+`), 0o600))
+	s := newSettings()
+	c := &cobra.Command{}
+	s.mqttFlags(c)
+	s.kafkaFlags(c)
+	s.commonFlags(c)
+	require.NoError(t, c.ParseFlags([]string{
+		"--config", path, "--client-id", "flag", "--kafka", "a:1,b:2", "--kafka-username", "k", "--kafka-tls",
+	}))
+	got, _, err := s.load(c)
+	require.NoError(t, err)
+	require.Equal(t, "tcp://file:1883", got.MQTT.URL)
+	require.Equal(t, "flag", got.MQTT.ClientID)
+	require.Equal(t, "file", got.MQTT.Identity.Username)
+	require.Equal(t, []string{"a:1", "b:2"}, got.Kafka.Brokers)
+	require.Equal(t, "k", got.Kafka.Identity.Username)
+	require.True(t, got.Kafka.TLS)
+	require.Equal(t, app.Defaults().Health, got.Health)
+}
+
+func TestWrongUseIsAClearError(t *testing.T) {
+	for want, args := range map[string][]string{
+		"write one such as":           {"bridge", "--kafka", "127.0.0.1:1"},
+		"no kafka broker":             {"bridge", "--mqtt", "tcp://127.0.0.1:1"},
+		"neither text nor json":       {"bridge", "-o", "xml"},
+		"none of debug":               {"all", "--log-level", "loud"},
+		"unknown flag":                {"all", "--mqtt-lisen", "x"},
+		"read configuration":          {"bridge", "--config", "/none.yaml"},
+		"holds a secret":              {"bridge", "--mqtt", "tcp://u:p@127.0.0.1:1", "--kafka", "127.0.0.1:1"},
+		"mechanism \"x\" is none of ": {"watch", "--kafka-username", "u", "--kafka-mechanism", "x"},
+	} {
+		c := root()
+		var out bytes.Buffer
+		c.SetArgs(args)
+		c.SetOut(&out)
+		c.SetErr(&out)
+		require.ErrorContains(t, c.ExecuteContext(t.Context()), want)
+	}
+}
+
+func TestTheVersionIsPrinted(t *testing.T) {
+	c := root()
+	var out bytes.Buffer
+	c.SetArgs([]string{"version"})
+	c.SetOut(&out)
+	require.NoError(t, c.ExecuteContext(t.Context()))
+	require.Equal(t, version+"\n", out.String())
+}
