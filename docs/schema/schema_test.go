@@ -86,8 +86,8 @@ func TestSchemasNameTheFieldsOfTheGoTypesAndNoOthers(t *testing.T) {
 // written says whether the agent encodes the type; in what it only reads, fields may be left out.
 func written(value any) bool {
 	switch value.(type) {
-	case event.Event, event.Inspection, event.ProcessingTimes, event.Defect, event.Frame, event.Model, event.TimesMs,
-		event.StateData, event.TriggerAckMessage, event.AcquisitionMessage:
+	case event.Event, event.Inspection, event.ProcessingTimes, event.Defect, event.Frame, event.Model,
+		event.TimesMs, event.StateData, event.TriggerAckMessage, event.AcquisitionMessage:
 		return true
 	}
 	return false
@@ -146,7 +146,11 @@ func TestHandshakeMessagesAreValid(t *testing.T) {
 		{"triggerAck", event.TriggerAckMessage{Accepted: true, JobID: "b-1", AcquisitionID: 1}, true},
 		{"triggerAck", event.TriggerAckMessage{Reason: "retained", Detail: "must not be retained"}, true},
 		{"triggerAck", event.TriggerAckMessage{PartID: "P-1", Reason: "bored"}, false},
-		{"acquisition", event.AcquisitionMessage{PartID: "P", JobID: "b", AcquisitionID: 1, Done: true}, true},
+		{
+			"acquisition",
+			event.AcquisitionMessage{PartID: "P", JobID: "b", AcquisitionID: 1, Done: true},
+			true,
+		},
 		{"acquisition", event.AcquisitionMessage{PartID: "P-1", JobID: "b-1", AcquisitionID: 1}, false},
 		{"resultAck", event.ResultAckMessage{ResultID: "r"}, true},
 		{"resultAck", event.ResultAckMessage{}, false},
