@@ -124,11 +124,11 @@ func (s *Station) died(m vision.Died) {
 		delete(s.asked, job)
 		s.ledger.Release(job)
 	}
-	s.seen = &wire.StationState{Reason: "the vision worker died and is being restarted"}
 	detail := "the vision worker died"
 	if m.Err != nil {
 		detail = m.Err.Error()
 	}
+	s.seen = &wire.StationState{Reason: "the vision worker is being restarted: " + detail}
 	s.closeAll(ReasonWorkerDied, detail)
 	s.end(nil)
 	s.report()

@@ -133,6 +133,9 @@ func (s *Station) times(p *inspected) event.TimesMs {
 }
 
 func (s *Station) truth(answer *wire.Inspected) []event.Defect {
+	if !answer.GetSimulated() {
+		return nil
+	}
 	var truth []event.Defect
 	for _, d := range answer.GetTruth() {
 		truth = append(truth, event.Defect{

@@ -341,3 +341,78 @@ func TestAFullOutboxNeverReachesThePLC(t *testing.T) {
 	require.Eventually(t, func() bool { return r.station.Counters().Get(station.CountOutboxLost) == 1 },
 		5*time.Second, time.Millisecond)
 }
+
+func TestAFrameFromBeforeTheTriggerShowsAnotherPart(t *testing.T) {
+	r := start(t, config.ModeMQTT, fakeworker.Script{
+		Configured: func(p *fakeworker.Peer, _ *wire.Configure) {
+			p.Send(wire.KindStationState, &wire.StationState{
+				Phase: wire.Phase_PHASE_READY, Paced: true, Model: &wire.Model{Classes: []string{"open"}},
+			})
+		},
+		Inspect: func(p *fakeworker.Peer, m *wire.Inspect) {
+			p.Send(wire.KindInspected, &wire.Inspected{Job: m.GetJob(), ExposedNs: m.GetTriggerNs() - 1})
+		},
+	}, nil)
+	r.awaitState(event.Ready)
+	r.trigger(`{"partId":"P"}`)
+	require.Equal(t, station.ReasonStale, r.await(1)[0].Reason)
+}
+
+func TestAWorkerWithAnotherModelIsNotReady(t *testing.T) {
+	r := start(t, config.ModeMQTT, fakeworker.Script{
+		Configured: func(p *fakeworker.Peer, _ *wire.Configure) {
+			p.Send(wire.KindStationState, &wire.StationState{
+				Phase: wire.Phase_PHASE_READY, Model: &wire.Model{Classes: []string{"short", "open"}},
+			})
+		},
+	}, nil)
+	require.Contains(t, r.awaitState(event.Error).Reason, "restart the agent")
+	r.trigger(`{"partId":"P"}`)
+	require.Equal(t, station.ReasonNotReady, r.await(1)[0].Reason)
+}
+
+func TestEachAnswerWithAFrameIsSettledOnceAlsoALateOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var settled []string
+		r := start(t, config.ModeMQTT, fakeworker.Script{
+			Inspect: func(p *fakeworker.Peer, m *wire.Inspect) {
+				switch m.GetJob() {
+				case 1:
+					p.Answer(m)
+					p.Inspected(m)
+				case 2:
+					time.AfterFunc(2*deadline, func() { p.Answer(m) })
+				default:
+					p.Fault(m, wire.Fault_FAULT_NO_FRAME, "")
+				}
+			},
+			Settle: func(_ *fakeworker.Peer, m *wire.Settle) {
+				settled = append(settled, fmt.Sprintf("%d %s %t", m.GetJob(), m.GetVerdict(), m.GetEvidence()))
+			},
+		}, nil)
+		synctest.Wait()
+		for range 3 {
+			r.trigger(``)
+			synctest.Wait()
+		}
+		time.Sleep(time.Second) //nolint:forbidigo // synthetic time
+		synctest.Wait()
+		require.Equal(t, []string{"1 PASS false", "2 UNKNOWN true"}, settled)
+	})
+}
+
+func TestTruthIsToldOfSimulatedFramesOnly(t *testing.T) {
+	for _, simulated := range []bool{true, false} {
+		r := start(t, config.ModeMQTT, fakeworker.Script{
+			Inspect: func(p *fakeworker.Peer, m *wire.Inspect) {
+				p.Send(wire.KindInspected, &wire.Inspected{
+					Job: m.GetJob(), ExposedNs: clock(), Simulated: simulated, Truth: []*wire.Detection{defect},
+				})
+			},
+		}, nil)
+		r.awaitState(event.Ready)
+		r.trigger(``)
+		truth := r.await(1)[0].Truth
+		require.Equal(t, simulated, len(truth) == 1 && truth[0].Class == "open")
+	}
+}
