@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -242,6 +243,29 @@ func TestBrokerAwayAtStartIsNoError(t *testing.T) {
 	require.Equal(t, event.Pass, p.await(1)[0].Verdict)
 }
 
+// Without a goodbye the broker tells the line that the agent is gone, until it is back.
+func TestALostConnectionLeavesTheWill(t *testing.T) {
+	port := brokertest.FreePort(t)
+	t.Cleanup(serveMQTT(t, port))
+	proxy := brokertest.NewProxy(t, fmt.Sprintf("tcp://127.0.0.1:%d", port))
+	cfg := configured(t, port, "")
+	cfg.MQTT.Local = proxy.URL()
+	p := connectPLC(t, port)
+	runAgent(t, app.Options{
+		Config: cfg, Log: slog.New(slog.DiscardHandler), Launch: launch(t, fakeworker.Script{}),
+	})
+	p.awaitState(event.Ready)
+	proxy.Cut()
+	require.Eventually(t, func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return slices.ContainsFunc(p.states, func(s event.StateData) bool {
+			return s.State == event.Error && s.Reason == "agent offline" && !s.TriggerReady
+		})
+	}, 10*time.Second, time.Millisecond)
+	p.awaitState(event.Ready)
+}
+
 func TestResultsOfAnOutageComeWhenTheBrokerReturns(t *testing.T) {
 	port := brokertest.FreePort(t)
 	stopBroker := serveMQTT(t, port)
@@ -339,15 +363,16 @@ func collect(t *testing.T, port int, leaf topic.Leaf) func() []string {
 	require.NoError(t, err)
 	var mu sync.Mutex
 	var all []string
+	take := func(d broker.Delivery) {
+		mu.Lock()
+		defer mu.Unlock()
+		all = append(all, string(d.Payload))
+	}
 	up := make(chan struct{}, 16)
 	conn, err := broker.Dial(broker.Options{
 		URL: fmt.Sprintf("tcp://127.0.0.1:%d", port), ClientID: "collect-" + string(leaf), CleanSession: true,
-		OnState: func(bool) { up <- struct{}{} },
-		Subscriptions: []broker.Subscription{{Filter: place.Topic(leaf), Depth: 1024, Handle: func(d broker.Delivery) {
-			mu.Lock()
-			defer mu.Unlock()
-			all = append(all, string(d.Payload))
-		}}},
+		OnState:       func(bool) { up <- struct{}{} },
+		Subscriptions: []broker.Subscription{{Filter: place.Topic(leaf), Depth: 1024, Handle: take}},
 	})
 	require.NoError(t, err)
 	t.Cleanup(conn.Close)
@@ -361,7 +386,8 @@ func collect(t *testing.T, port int, leaf topic.Leaf) func() []string {
 
 func get(t *testing.T, address, path string) string {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+path, http.NoBody)
+	url := "http://" + address + path
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
 	require.NoError(t, err)
 	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(request)
 	require.NoError(t, err)

@@ -185,30 +185,6 @@ func (l *Ledger[V]) CloseOldest() *Part[V] {
 // Len counts the open parts.
 func (l *Ledger[V]) Len() int { return len(l.open) }
 
-// Closed returns the closed part of a job as long as it is remembered, else nil.
-func (l *Ledger[V]) Closed(job uint64) *Part[V] {
-	for _, p := range &l.closed {
-		if p != nil && p.Job == job {
-			return p
-		}
-	}
-	return nil
-}
-
-// Remembers says whether a part of this name is open or was closed lately: a trigger that the broker delivers
-// a second time names such a part.
-func (l *Ledger[V]) Remembers(partID string) bool {
-	if partID == "" {
-		return false
-	}
-	for _, p := range &l.closed {
-		if p != nil && p.PartID == partID {
-			return true
-		}
-	}
-	return l.named(partID)
-}
-
 func (l *Ledger[V]) add(job uint64, o Order) (*Part[V], error) {
 	if len(l.open) >= l.limit {
 		return nil, ErrOverrun
@@ -224,12 +200,6 @@ func (l *Ledger[V]) mint(job uint64, o Order) *Part[V] {
 		p.PartID = p.JobID
 	}
 	return p
-}
-
-func (l *Ledger[V]) remember(p *Part[V]) {
-	p.closed = true
-	l.closed[l.closes%remembered] = p
-	l.closes++
 }
 
 func (l *Ledger[V]) find(job uint64) *Part[V] {
@@ -248,24 +218,4 @@ func (l *Ledger[V]) named(partID string) bool {
 		}
 	}
 	return false
-}
-
-// late tells the answers that found no open part apart, and marks the closed part as answered.
-func (l *Ledger[V]) late(job uint64) (*Part[V], error) {
-	p := l.Closed(job)
-	switch {
-	case p == nil:
-		return nil, ErrUnknown
-	case p.Seen:
-		return p, ErrAnswered
-	}
-	p.Seen = true
-	return p, ErrLate
-}
-
-func (l *Ledger[V]) absent(job uint64) error {
-	if l.Closed(job) != nil {
-		return ErrLate
-	}
-	return ErrUnknown
 }

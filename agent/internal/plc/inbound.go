@@ -48,7 +48,8 @@ func (h *Handshake) Subscriptions() []broker.Subscription {
 		{Filter: s.Topic(topic.Command), Depth: inbox, Handle: h.onCommand},
 	}
 	if h.opts.Triggered {
-		all = append(all, broker.Subscription{Filter: s.Topic(topic.Trigger), Depth: inbox, Handle: h.onTrigger})
+		trigger := broker.Subscription{Filter: s.Topic(topic.Trigger), Depth: inbox, Handle: h.onTrigger}
+		all = append(all, trigger)
 	}
 	return all
 }

@@ -387,7 +387,8 @@ func TestEachAnswerWithAFrameIsSettledOnceAlsoALateOne(t *testing.T) {
 				}
 			},
 			Settle: func(_ *fakeworker.Peer, m *wire.Settle) {
-				settled = append(settled, fmt.Sprintf("%d %s %t", m.GetJob(), m.GetVerdict(), m.GetEvidence()))
+				said := fmt.Sprintf("%d %s %t", m.GetJob(), m.GetVerdict(), m.GetEvidence())
+				settled = append(settled, said)
 			},
 		}, nil)
 		synctest.Wait()
@@ -406,7 +407,8 @@ func TestTruthIsToldOfSimulatedFramesOnly(t *testing.T) {
 		r := start(t, config.ModeMQTT, fakeworker.Script{
 			Inspect: func(p *fakeworker.Peer, m *wire.Inspect) {
 				p.Send(wire.KindInspected, &wire.Inspected{
-					Job: m.GetJob(), ExposedNs: clock(), Simulated: simulated, Truth: []*wire.Detection{defect},
+					Job: m.GetJob(), ExposedNs: clock(), Simulated: simulated,
+					Truth: []*wire.Detection{defect},
 				})
 			},
 		}, nil)

@@ -1,0 +1,109 @@
+package station
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/sightline-edge/sightline/agent/internal/config"
+	"github.com/sightline-edge/sightline/agent/internal/verdict"
+)
+
+// run takes one trigger or message after the other until ctx ends. No turn waits for anything.
+func (s *Station) run(ctx context.Context) {
+	defer close(s.gone)
+	timer := time.NewTimer(farAway)
+	defer timer.Stop()
+	ticks, stop := s.clock()
+	defer stop()
+	s.report()
+	for {
+		timer.Reset(s.due())
+		s.busyNs.Store(0)
+		select {
+		case t := <-s.triggers:
+			s.begin()
+			s.trigger(t)
+		case m := <-s.messages:
+			s.begin()
+			s.message(m)
+		case <-ticks:
+			s.begin()
+			s.interval()
+		case <-timer.C:
+			s.begin()
+		case <-ctx.Done():
+			s.shutdown()
+			return
+		}
+		s.ask()
+	}
+}
+
+// begin begins a turn. Whatever comes after a part's deadline is too late for it, also when it was read
+// first.
+func (s *Station) begin() {
+	s.busyNs.Store(s.opts.Now())
+	s.expire()
+}
+
+// Alive returns an error when the station's goroutine does not come back: then no part gets a verdict any
+// more.
+func (s *Station) Alive() error {
+	if since := s.busyNs.Load(); since != 0 && time.Duration(s.opts.Now()-since) > hangs {
+		return fmt.Errorf("busy with one message for more than %s", hangs)
+	}
+	return nil
+}
+
+// clock ticks in mode interval only.
+func (s *Station) clock() (<-chan time.Time, func()) {
+	if s.opts.Trigger.Mode != config.ModeInterval {
+		return nil, func() {}
+	}
+	ticker := time.NewTicker(s.opts.Trigger.Interval)
+	return ticker.C, ticker.Stop
+}
+
+// due is the time to the next deadline, or to the next request after a failed one.
+func (s *Station) due() time.Duration {
+	next, ok := s.ledger.NextDeadline()
+	if s.asking() && len(s.asked) < prefetch && (!ok || s.askAtNs < next) {
+		next, ok = s.askAtNs, true
+	}
+	if !ok {
+		return farAway
+	}
+	return max(time.Duration(next-s.opts.Now()), 0)
+}
+
+// expire gives each part whose deadline has come its verdict.
+func (s *Station) expire() {
+	now := s.opts.Now()
+	for p := s.ledger.Expire(now); p != nil; p = s.ledger.Expire(now) {
+		s.publish(p, verdict.Unknown(ReasonDeadline, "no answer within "+s.opts.Trigger.Deadline.String()))
+	}
+}
+
+// closeAll gives all open parts the same verdict, in the order of their opening.
+func (s *Station) closeAll(reason, detail string) {
+	for p := s.ledger.CloseOldest(); p != nil; p = s.ledger.CloseOldest() {
+		s.publish(p, verdict.Unknown(reason, detail))
+	}
+}
+
+// shutdown leaves no part without a verdict, also those whose trigger nobody has looked at yet.
+func (s *Station) shutdown() {
+	const detail = "the agent was stopped"
+	s.halted = detail
+	s.closeAll(ReasonShutdown, detail)
+	for {
+		select {
+		case t := <-s.triggers:
+			s.stillborn(s.order(t), ReasonShutdown, detail)
+		default:
+			s.report()
+			return
+		}
+	}
+}
