@@ -39,13 +39,16 @@ kafka: {brokers: ["file:9092"]}
 
 func TestWrongUseIsAClearError(t *testing.T) {
 	for want, args := range map[string][]string{
-		"write one such as":           {"bridge", "--kafka", "127.0.0.1:1"},
-		"no kafka broker":             {"bridge", "--mqtt", "tcp://127.0.0.1:1"},
-		"neither text nor json":       {"bridge", "-o", "xml"},
-		"none of debug":               {"all", "--log-level", "loud"},
-		"unknown flag":                {"all", "--mqtt-lisen", "x"},
-		"read configuration":          {"bridge", "--config", "/none.yaml"},
-		"holds a secret":              {"bridge", "--mqtt", "tcp://u:p@127.0.0.1:1", "--kafka", "127.0.0.1:1"},
+		"write one such as":     {"bridge", "--kafka", "127.0.0.1:1"},
+		"no kafka broker":       {"bridge", "--mqtt", "tcp://127.0.0.1:1"},
+		"neither text nor json": {"bridge", "-o", "xml"},
+		"none of debug":         {"all", "--log-level", "loud"},
+		"unknown flag":          {"all", "--mqtt-lisen", "x"},
+		"read configuration":    {"bridge", "--config", "/none.yaml"},
+		"holds a secret": {
+			"bridge", "--mqtt", "tcp://u:p@127.0.0.1:1", "--kafka",
+			"127.0.0.1:1",
+		},
 		"mechanism \"x\" is none of ": {"watch", "--kafka-username", "u", "--kafka-mechanism", "x"},
 	} {
 		c := root()

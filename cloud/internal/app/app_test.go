@@ -83,7 +83,8 @@ func TestAllCarriesAResultFromMQTTToAWatcher(t *testing.T) {
 	defer cancel()
 	kafka := app.Kafka{Brokers: []string{at.Kafka}}
 	var out bytes.Buffer
-	require.NoError(t, app.RunWatch(ctx, kafka, app.Watch{Topic: "anomalies", FromStart: true, Count: 1}, &out))
+	require.NoError(t, app.RunWatch(ctx, kafka, app.Watch{Topic: "anomalies", FromStart: true, Count: 1},
+		&out))
 	require.Contains(t, out.String(), "acme/dongguan/smt/line3/aoi-1  FAIL    part part-7  short 0.91")
 
 	out.Reset()
@@ -116,7 +117,8 @@ func TestWatchingATopicThatIsNotThereIsAnError(t *testing.T) {
 	c := app.Defaults()
 	c.Health.Listen = "off"
 	at := runAll(t, c)
-	err := app.RunWatch(t.Context(), app.Kafka{Brokers: []string{at.Kafka}}, app.Watch{Topic: "nothing"}, &bytes.Buffer{})
+	err := app.RunWatch(t.Context(), app.Kafka{Brokers: []string{at.Kafka}}, app.Watch{Topic: "nothing"},
+		&bytes.Buffer{})
 	require.ErrorContains(t, err, "sightline.nothing")
 }
 
@@ -125,7 +127,10 @@ func TestAListenerThatIsTakenIsAClearError(t *testing.T) {
 	c.Health.Listen = "off"
 	at := runAll(t, c)
 	for _, d := range []app.Demo{
-		{MQTTListen: at.Kafka, KafkaListen: "127.0.0.1:0"}, {MQTTListen: "127.0.0.1:0", KafkaListen: at.Kafka},
+		{MQTTListen: at.Kafka, KafkaListen: "127.0.0.1:0"}, {
+			MQTTListen:  "127.0.0.1:0",
+			KafkaListen: at.Kafka,
+		},
 	} {
 		err := app.RunAll(t.Context(), c, d, quiet(), func(app.Addresses) {})
 		require.ErrorContains(t, err, "choose another address")
@@ -162,7 +167,10 @@ kafka:
   mechanism: gssapi
   partitions: -1
 `)
-	for _, want := range []string{"line 2: mqtt.url", "line 3: mqtt.cert_file", "line 5: kafka.mechanism", "line 6: kafka.p"} {
+	for _, want := range []string{
+		"line 2: mqtt.url", "line 3: mqtt.cert_file", "line 5: kafka.mechanism",
+		"line 6: kafka.p",
+	} {
 		require.ErrorContains(t, err, want)
 	}
 	require.NotContains(t, err.Error(), "secret")
