@@ -97,7 +97,12 @@ func TestCommandLine(t *testing.T) {
 	require.Equal(t, exitDone, run([]string{"--version"}, &out, io.Discard))
 	require.Contains(t, out.String(), "sightline-worker dev")
 	require.Equal(t, exitDone, run([]string{"--help"}, io.Discard, io.Discard))
-	for _, wrong := range [][]string{{"--nonsense"}, {"extra"}, {"--log-level", "loud"}, {"--log-format", "xml"}} {
+	for _, wrong := range [][]string{
+		{"--nonsense"},
+		{"extra"},
+		{"--log-level", "loud"},
+		{"--log-format", "xml"},
+	} {
 		require.Equal(t, exitUsage, run(wrong, io.Discard, io.Discard), wrong)
 	}
 	require.Equal(t, exitFailed, run([]string{"--socket", "/nonexistent"}, io.Discard, io.Discard))

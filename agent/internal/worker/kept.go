@@ -14,13 +14,13 @@ const maxKept = 8
 type kept struct {
 	mu      sync.Mutex
 	entries [maxKept]entry
-	next    int // the oldest place
+	added   uint64
 }
 
 // entry has a frame or, settled first, none.
 type entry struct {
 	job     uint64
-	used    bool
+	age     uint64 // counts up from 1; 0: the place is free
 	settled bool
 	frame   *frame.Frame
 	wanted  *wire.Settle
@@ -36,7 +36,7 @@ func (k *kept) put(job uint64, f *frame.Frame) (evicted *frame.Frame, wanted *wi
 		*e = entry{}
 		return nil, wanted, true
 	}
-	return k.add(entry{job: job, used: true, frame: f}), nil, false
+	return k.add(entry{job: job, frame: f}), nil, false
 }
 
 // take returns the frame of a part. A part that has none yet is remembered as settled.
@@ -45,7 +45,7 @@ func (k *kept) take(job uint64, wanted *wire.Settle) (f *frame.Frame, known bool
 	defer k.mu.Unlock()
 	e := k.find(job)
 	if e == nil {
-		if old := k.add(entry{job: job, used: true, settled: true, wanted: wanted}); old != nil {
+		if old := k.add(entry{job: job, settled: true, wanted: wanted}); old != nil {
 			old.Release()
 		}
 		return nil, false
@@ -60,26 +60,34 @@ func (k *kept) take(job uint64, wanted *wire.Settle) (f *frame.Frame, known bool
 
 func (k *kept) find(job uint64) *entry {
 	for i := range k.entries {
-		if k.entries[i].used && k.entries[i].job == job {
+		if k.entries[i].age != 0 && k.entries[i].job == job {
 			return &k.entries[i]
 		}
 	}
 	return nil
 }
 
-// add takes a free place, else the oldest.
+// add takes a free place, else that of the oldest settlement without a frame, else that of the oldest frame.
 func (k *kept) add(e entry) (evicted *frame.Frame) {
-	at := k.next
+	at := 0
 	for i := range k.entries {
-		if place := (k.next + i) % maxKept; !k.entries[place].used {
-			at = place
-			break
+		if k.entries[i].dearness() < k.entries[at].dearness() {
+			at = i
 		}
 	}
+	k.added++
+	e.age = k.added
 	evicted = k.entries[at].frame
 	k.entries[at] = e
-	k.next = (at + 1) % maxKept
 	return evicted
+}
+
+// dearness orders what is given up first.
+func (e *entry) dearness() uint64 {
+	if e.frame != nil {
+		return e.age + 1<<63
+	}
+	return e.age
 }
 
 // clear releases all.

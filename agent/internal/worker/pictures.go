@@ -3,6 +3,9 @@ package worker
 import (
 	"context"
 	"log/slog"
+	"runtime"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sightline-edge/sightline/agent/internal/frame"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
@@ -12,6 +15,7 @@ import (
 const (
 	maxPictures    = 4 // parts that wait to be drawn; more are dropped and counted
 	defaultQuality = 85
+	lowPriority    = 10 // nice value
 )
 
 // picture is a settled part whose evidence is wanted. It owns its frame.
@@ -21,15 +25,19 @@ type picture struct {
 	wanted  *wire.Settle
 }
 
-// pictures draws evidence off the critical path, one part after another.
+// pictures draws evidence off the critical path, one part after another, on a thread of low priority:
+// inference has the cores first. It never holds the socket: another goroutine sends.
 type pictures struct {
 	conn  *wire.Conn
 	log   *slog.Logger
 	queue chan picture
+	drawn chan *wire.Evidence
 }
 
 func newPictures(conn *wire.Conn, log *slog.Logger) *pictures {
-	return &pictures{conn: conn, log: log, queue: make(chan picture, maxPictures)}
+	return &pictures{
+		conn: conn, log: log, queue: make(chan picture, maxPictures), drawn: make(chan *wire.Evidence, 1),
+	}
 }
 
 // offer takes a picture over, or says no when too many wait.
@@ -43,24 +51,24 @@ func (p *pictures) offer(pic picture) bool {
 }
 
 func (p *pictures) run(ctx context.Context) error {
+	runtime.LockOSThread() // never unlocked, so that the thread ends with its priority
+	if err := unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), lowPriority); err != nil {
+		p.log.WarnContext(ctx, "evidence is drawn at normal priority", "error", err)
+	}
 	pen := evidence.NewPen()
 	for {
 		select {
 		case pic := <-p.queue:
-			err := p.draw(pen, pic)
+			p.draw(ctx, pen, pic)
 			pic.frame.Release()
-			if err != nil {
-				return err
-			}
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
-// draw sends the annotated frame and then the crops. Only a broken socket is an error: a part without
-// picture is not.
-func (p *pictures) draw(pen *evidence.Pen, pic picture) error {
+// draw makes the annotated frame and then the crops. A picture that cannot be drawn is dropped and counted.
+func (p *pictures) draw(ctx context.Context, pen *evidence.Pen, pic picture) {
 	s, w := pic.station, pic.wanted
 	quality := int(s.config.GetEvidenceQuality())
 	if quality <= 0 || quality > 100 {
@@ -69,34 +77,48 @@ func (p *pictures) draw(pen *evidence.Pen, pic picture) error {
 	marks := s.marks(w.GetDefects())
 	crops := min(int(s.config.GetMaxCrops()), len(marks))
 	for n := range 1 + max(crops, 0) {
-		jpeg, err := p.picture(pen, pic, marks, n, quality)
+		jpeg, err := pic.draw(pen, marks, n, quality)
 		if err != nil {
 			s.evidenceDropped.Add(1)
-			p.log.Warn("evidence not drawn", "station", s.config.GetName(), "job", w.GetJob(), "error", err)
-			return nil
+			p.log.WarnContext(ctx, "evidence not drawn", "station", s.config.GetName(), "job", w.GetJob(),
+				"error", err)
+			return
 		}
 		message := &wire.Evidence{
 			Station: s.index, Job: w.GetJob(), N: int32(n), Jpeg: jpeg,
 			Last: n == crops,
 		}
-		if err := p.conn.Send(wire.KindEvidence, message); err != nil {
-			return closed(err)
+		select {
+		case p.drawn <- message:
+		case <-ctx.Done():
+			return
 		}
 	}
-	return nil
 }
 
-func (p *pictures) picture(pen *evidence.Pen, pic picture, marks []evidence.Mark, n, quality int) ([]byte,
-	error,
-) {
-	if n == 0 {
-		caption := evidence.Caption{
-			Verdict: pic.wanted.GetVerdict(),
-			Text:    pic.station.config.GetName() + "  " + pic.frame.Source,
+// send passes drawn pictures on.
+func (p *pictures) send(ctx context.Context) error {
+	for {
+		select {
+		case m := <-p.drawn:
+			if err := p.conn.Send(wire.KindEvidence, m); err != nil {
+				return closed(err)
+			}
+		case <-ctx.Done():
+			return nil
 		}
-		return pen.Annotate(pic.frame, caption, marks, quality)
 	}
-	return pen.Crop(pic.frame, marks[n-1], quality)
+}
+
+func (p *picture) draw(pen *evidence.Pen, marks []evidence.Mark, n, quality int) ([]byte, error) {
+	if n > 0 {
+		return pen.Crop(p.frame, marks[n-1], quality)
+	}
+	text := p.station.config.GetName() + "   " + p.frame.Source
+	if p.frame.Simulated {
+		text = p.station.config.GetName() + "   simulated board " + p.frame.Source
+	}
+	return pen.Annotate(p.frame, evidence.Caption{Verdict: p.wanted.GetVerdict(), Text: text}, marks, quality)
 }
 
 func (s *station) marks(defects []*wire.Detection) []evidence.Mark {

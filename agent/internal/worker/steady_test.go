@@ -98,27 +98,27 @@ func twoDetections(s infer.Spec, _ <-chan struct{}) error {
 	return nil
 }
 
-func bareStart(t *testing.T, station *wire.StationConfig) *bareSupervisor {
-	t.Helper()
-	ours, theirs := pair(t)
-	require.NoError(t, ours.SetDeadline(time.Now().Add(time.Minute)))
+func bareStart(tb testing.TB, station *wire.StationConfig) *bareSupervisor {
+	tb.Helper()
+	ours, theirs := pair(tb)
+	require.NoError(tb, ours.SetDeadline(time.Now().Add(time.Minute)))
 	b := &bareSupervisor{conn: ours, out: make([]byte, 0, 4096), in: make([]byte, 1<<20)}
 	ended := make(chan error, 1)
 	go func() {
-		ended <- Run(context.WithoutCancel(t.Context()), theirs, Options{
+		ended <- Run(context.WithoutCancel(tb.Context()), theirs, Options{
 			Runtime: scripted(twoDetections), Log: slog.New(slog.DiscardHandler),
 		})
 	}()
-	t.Cleanup(func() {
-		require.NoError(t, ours.Close())
-		require.NoError(t, <-ended)
+	tb.Cleanup(func() {
+		require.NoError(tb, ours.Close())
+		require.NoError(tb, <-ended)
 	})
-	require.NoError(t, b.send(wire.KindConfigure, &wire.Configure{Stations: []*wire.StationConfig{station}}))
+	require.NoError(tb, b.send(wire.KindConfigure, &wire.Configure{Stations: []*wire.StationConfig{station}}))
 	for state := (&wire.StationState{}); state.GetPhase() != wire.Phase_PHASE_READY; {
 		payload, err := b.until(wire.KindStationState)
-		require.NoError(t, err)
+		require.NoError(tb, err)
 		state.Reset()
-		require.NoError(t, proto.Unmarshal(payload, state))
+		require.NoError(tb, proto.Unmarshal(payload, state))
 	}
 	return b
 }

@@ -103,6 +103,7 @@ func (w *worker) serve(ctx context.Context, group *errgroup.Group) error {
 	}
 	group.Go(func() error { return w.beat(ctx) })
 	group.Go(func() error { return w.pictures.run(ctx) })
+	group.Go(func() error { return w.pictures.send(ctx) })
 	group.Go(func() error { return w.watch(ctx) })
 	group.Go(func() error { return w.open(ctx, group, rt, reason) })
 	return w.read()
