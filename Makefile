@@ -22,7 +22,7 @@ export PATH := $(PATH):/usr/local/go/bin
 # Sourced before anything that compiles: cgo flags, build tags and the place of ONNX Runtime.
 ENV     := [[ ! -f build/env.sh ]] || . build/env.sh
 
-GO_FILES = find agent cloud models scripts -name '*.go' ! -name '*.pb.go'
+GO_FILES = find agent cloud docs models scripts -name '*.go' ! -name '*.pb.go'
 
 ##@ Use
 .PHONY: help
