@@ -100,7 +100,8 @@ func TestAllCarriesAResultFromMQTTToAWatcher(t *testing.T) {
 
 	web := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
 	for path, want := range map[string]string{
-		"/readyz": "ready", "/healthz": "ok", "/metrics": `sightline_bridge_produced_total{topic="sightline.anomalies"} 1`,
+		"/readyz": "ready", "/healthz": "ok",
+		"/metrics": `sightline_bridge_produced_total{topic="sightline.anomalies"} 1`,
 	} {
 		answer, err := web.Get("http://" + at.Health + path)
 		require.NoError(t, err)
