@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sightline-edge/sightline/agent/internal/broker"
@@ -20,6 +21,7 @@ const backlogLook = 10 * time.Millisecond
 // durable is the way to the cloud: what the stations say goes to disk, and from there to the uplink's broker.
 type durable struct {
 	outbox   *outbox.Outbox
+	taken    atomic.Uint64 // entries that the outbox took
 	evidence *evidence.Store
 	conn     *broker.Conn // nil without uplink, as is link
 	link     *uplink.Uplink
@@ -91,7 +93,7 @@ func (d *durable) drain(ctx context.Context) {
 	defer cancel()
 	ticker := time.NewTicker(backlogLook)
 	defer ticker.Stop()
-	for d.conn.Connected() && d.outbox.Stats().Backlog > 0 {
+	for d.conn.Connected() && d.waiting() {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
@@ -100,13 +102,24 @@ func (d *durable) drain(ctx context.Context) {
 	}
 }
 
+// waiting says whether anything that the outbox took is not on disk, or not in the cloud.
+func (d *durable) waiting() bool {
+	s := d.outbox.Stats()
+	return s.Stored < d.taken.Load() || s.Backlog > 0
+}
+
 // offer gives a result to the outbox. Rejects outlive accepted parts when the disk is full.
 func (a *agent) offer(rejected bool, to string, payload []byte) error {
 	priority := outbox.Normal
 	if rejected {
 		priority = outbox.High
 	}
-	return a.durable.outbox.Offer(outbox.Entry{Priority: priority, Topic: to, Payload: payload})
+	entry := outbox.Entry{Priority: priority, Topic: to, Payload: payload}
+	if err := a.durable.outbox.Offer(entry); err != nil {
+		return err
+	}
+	a.durable.taken.Add(1)
+	return nil
 }
 
 // announce gives a station's state to the outbox.
