@@ -1,5 +1,5 @@
-// Package event is the public contract of what a station says: CloudEvents 1.0 in structured JSON, with the field
-// names of OPC 40100-1 Machine Vision in their data, and the small messages of the PLC handshake.
+// Package event is the public contract of what a station says: CloudEvents 1.0 in structured JSON, with the
+// field names of OPC 40100-1 Machine Vision in their data, and the small messages of the PLC handshake.
 package event
 
 import (
@@ -93,7 +93,12 @@ func Decode(b []byte) (Event, error) {
 	case e.Type == "" || len(e.Type) > 128:
 		return e, fmt.Errorf("%w: type is missing or over 128 bytes", ErrEvent)
 	case e.Source != "/"+e.PartitionKey:
-		return e, fmt.Errorf("%w: source %q is not the station of partitionkey %q", ErrEvent, e.Source, e.PartitionKey)
+		return e, fmt.Errorf(
+			"%w: source %q is not the station of partitionkey %q",
+			ErrEvent,
+			e.Source,
+			e.PartitionKey,
+		)
 	case len(bytes.TrimSpace(e.Data)) == 0:
 		return e, fmt.Errorf("%w: data is missing", ErrEvent)
 	}

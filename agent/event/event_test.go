@@ -28,7 +28,14 @@ func inspection(id string) event.Inspection {
 
 func encoded(tb testing.TB) []byte {
 	tb.Helper()
-	b, err := event.Encode("id-1", event.TypeInspection, station(tb), "P1", time.Unix(0, 5), inspection("id-1"))
+	b, err := event.Encode(
+		"id-1",
+		event.TypeInspection,
+		station(tb),
+		"P1",
+		time.Unix(0, 5),
+		inspection("id-1"),
+	)
 	require.NoError(tb, err)
 	return b
 }
@@ -71,7 +78,9 @@ func TestBrokenEventsAreRefusedWithTheReason(t *testing.T) {
 		"wildcard in key": {"line3", "+", "not allowed"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := event.Decode([]byte(strings.Replace(good, c.from, c.to, 1+strings.Count(c.from, "line3")*9)))
+			_, err := event.Decode(
+				[]byte(strings.Replace(good, c.from, c.to, 1+strings.Count(c.from, "line3")*9)),
+			)
 			require.ErrorIs(t, err, event.ErrEvent)
 			if c.to != "+" {
 				require.ErrorContains(t, err, c.want)

@@ -16,8 +16,8 @@ func Overlap(a, b [4]float32) float64 {
 
 func area(b [4]float32) float64 { return float64(b[2]-b[0]) * float64(b[3]-b[1]) }
 
-// Found counts the defects of Truth that Defects name with the same class at an overlap over 0.33, each finding
-// serving one. It says nothing for a real camera, whose Truth is empty.
+// Found counts the defects of Truth that Defects name with the same class at an overlap over 0.33, each
+// finding serving one. It says nothing for a real camera, whose Truth is empty.
 func (in *Inspection) Found() int {
 	found := 0
 	taken := make([]bool, len(in.Defects))

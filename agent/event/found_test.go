@@ -17,13 +17,17 @@ func TestFoundCountsEachDrawnDefectOnce(t *testing.T) {
 		truth, defects []event.Defect
 		want           int
 	}{
-		"real camera":          {nil, []event.Defect{at("open", 0)}, 0},
-		"missed":               {[]event.Defect{at("open", 0)}, nil, 0},
-		"found":                {[]event.Defect{at("open", 0)}, []event.Defect{at("open", 2)}, 1},
-		"other class":          {[]event.Defect{at("open", 0)}, []event.Defect{at("short", 0)}, 0},
-		"elsewhere":            {[]event.Defect{at("open", 0)}, []event.Defect{at("open", 8)}, 0},
-		"one finding for two":  {[]event.Defect{at("open", 0), at("open", 1)}, []event.Defect{at("open", 0)}, 1},
-		"two findings for one": {[]event.Defect{at("open", 0)}, []event.Defect{at("open", 0), at("open", 1)}, 1},
+		"real camera": {nil, []event.Defect{at("open", 0)}, 0},
+		"missed":      {[]event.Defect{at("open", 0)}, nil, 0},
+		"found":       {[]event.Defect{at("open", 0)}, []event.Defect{at("open", 2)}, 1},
+		"other class": {[]event.Defect{at("open", 0)}, []event.Defect{at("short", 0)}, 0},
+		"elsewhere":   {[]event.Defect{at("open", 0)}, []event.Defect{at("open", 8)}, 0},
+		"one finding for two": {
+			[]event.Defect{at("open", 0), at("open", 1)}, []event.Defect{at("open", 0)}, 1,
+		},
+		"two findings for one": {
+			[]event.Defect{at("open", 0)}, []event.Defect{at("open", 0), at("open", 1)}, 1,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := event.Inspection{Truth: c.truth, Defects: c.defects}

@@ -21,8 +21,9 @@ const (
 // Accept says whether the part may go on down the line.
 func (v Verdict) Accept() bool { return v == Pass }
 
-// Inspection is the data of a TypeInspection event: one part's result, published on the station's result topic and,
-// byte for byte the same, on its inspection topic. Lengths are frame pixels, durations milliseconds.
+// Inspection is the data of a TypeInspection event: one part's result, published on the station's result
+// topic and, byte for byte the same, on its inspection topic. Lengths are frame pixels, durations
+// milliseconds.
 type Inspection struct {
 	ResultID        string          `json:"resultId"` // equals the event's id
 	JobID           string          `json:"jobId"`    // unique for each acquisition of the node
@@ -90,8 +91,8 @@ type Model struct {
 	Provider string `json:"provider"`
 }
 
-// TimesMs are the steps of one part. Capture is trigger to frame in memory, Verdict the rules, Publish from the
-// frame in memory to the result's hand-over to the local broker; the others are the worker's own.
+// TimesMs are the steps of one part. Capture is trigger to frame in memory, Verdict the rules, Publish from
+// the frame in memory to the result's hand-over to the local broker; the others are the worker's own.
 type TimesMs struct {
 	Exposure   float64 `json:"exposure"`
 	Capture    float64 `json:"capture"`
@@ -114,9 +115,18 @@ func DecodeInspection(data json.RawMessage) (Inspection, error) {
 	case in.ResultID == "" || in.JobID == "" || in.PartID == "":
 		return in, fmt.Errorf("%w: inspection: resultId, jobId and partId must not be empty", ErrEvent)
 	case in.Verdict != Pass && in.Verdict != Fail && in.Verdict != Rework && in.Verdict != Unknown:
-		return in, fmt.Errorf("%w: inspection: verdict %q is none of PASS FAIL REWORK UNKNOWN", ErrEvent, in.Verdict)
+		return in, fmt.Errorf(
+			"%w: inspection: verdict %q is none of PASS FAIL REWORK UNKNOWN",
+			ErrEvent,
+			in.Verdict,
+		)
 	case in.Accept != in.Verdict.Accept():
-		return in, fmt.Errorf("%w: inspection: accept %t contradicts verdict %s", ErrEvent, in.Accept, in.Verdict)
+		return in, fmt.Errorf(
+			"%w: inspection: accept %t contradicts verdict %s",
+			ErrEvent,
+			in.Accept,
+			in.Verdict,
+		)
 	case len(in.Defects) > maxDefects:
 		return in, fmt.Errorf("%w: inspection: %d defects are over %d", ErrEvent, len(in.Defects), maxDefects)
 	}

@@ -11,8 +11,9 @@ const MaxPLCBytes = 4 << 10
 
 const maxPartID = 128
 
-// TriggerMessage is what the PLC sends on the trigger topic: a part is in position. Every field may be left out;
-// without partId the agent names the part itself. Unknown fields are ignored, so that a PLC may send more.
+// TriggerMessage is what the PLC sends on the trigger topic: a part is in position. Every field may be left
+// out; without partId the agent names the part itself. Unknown fields are ignored, so that a PLC may send
+// more.
 type TriggerMessage struct {
 	PartID    string `json:"partId"`
 	ProductID string `json:"productId"`
@@ -101,7 +102,8 @@ func DecodeResultAck(b []byte) (ResultAckMessage, error) {
 // DecodeCommand reads a command.
 func DecodeCommand(b []byte) (CommandMessage, error) {
 	var m CommandMessage
-	return m, decodePLC(b, &m)
+	err := decodePLC(b, &m)
+	return m, err
 }
 
 func decodePLC(b []byte, m any) error {
@@ -114,7 +116,8 @@ func decodePLC(b []byte, m any) error {
 	return nil
 }
 
-// checkNames refuses names that are too long or hold control characters, which would break logs and file names.
+// checkNames refuses names that are too long or hold control characters, which would break logs and file
+// names.
 func checkNames(names ...string) error {
 	for _, name := range names {
 		if len(name) > maxPartID {

@@ -52,7 +52,11 @@ type Station struct {
 func ParseStation(path string) (Station, error) {
 	parts := strings.Split(path, "/")
 	if len(path) > maxTopicBytes || len(parts) != levels {
-		return Station{}, fmt.Errorf("%w: a station is enterprise/site/area/line/station, got %q", ErrTopic, clip(path))
+		return Station{}, fmt.Errorf(
+			"%w: a station is enterprise/site/area/line/station, got %q",
+			ErrTopic,
+			clip(path),
+		)
 	}
 	for _, p := range parts {
 		if err := CheckSegment(p); err != nil {
@@ -63,7 +67,8 @@ func ParseStation(path string) (Station, error) {
 }
 
 // CheckSegment refuses anything but 1 to 64 of A-Z a-z 0-9 . _ - that begins with a letter or digit, so that
-// no wildcard, separator, control character or path component of special meaning enters a topic or a file name.
+// no wildcard, separator, control character or path component of special meaning enters a topic or a file
+// name.
 func CheckSegment(s string) error {
 	if s == "" || len(s) > maxSegment || !alnum(s[0]) {
 		return fmt.Errorf("%w: %q is not 1 to 64 letters, digits, '.', '_' or '-', first a letter or digit",

@@ -82,7 +82,8 @@ classes: [{name: open, threshold: 2}, {name: open, threshold: 0.5}]
 providers: {order: [{name: npu}], policy: maybe}
 `))
 	for _, want := range []string{
-		"line 1: name", "line 2: version", "line 3: input.width", "line 3: input.channels", "line 3: input.layout",
+		"line 1: name", "line 2: version",
+		"line 3: input.width", "line 3: input.channels", "line 3: input.layout",
 		"line 4: preprocess.color", "line 4: preprocess.std", "line 5: decoder.family", "line 6: model:",
 		"line 7: classes[0].threshold", "line 7: classes[1].name: open is there twice",
 		"line 8: providers.order[0].name", "line 8: providers.policy",

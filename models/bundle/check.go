@@ -116,8 +116,11 @@ func (m *Manifest) checkPreprocess(doc *strictyaml.Document) {
 	doc.OneOf("preprocess.resize", p.Resize, Letterbox, Stretch)
 	doc.OneOf("preprocess.color", p.Color, ColorRGB, ColorBGR, ColorGray)
 	if (p.Color == ColorGray) != (m.Input.Channels == 1) {
-		doc.Add("preprocess.color", fmt.Sprintf("%s does not fit %d input channels", p.Color, m.Input.Channels),
-			"gray for 1, rgb or bgr for 3")
+		doc.Add(
+			"preprocess.color",
+			fmt.Sprintf("%s does not fit %d input channels", p.Color, m.Input.Channels),
+			"gray for 1, rgb or bgr for 3",
+		)
 	}
 	for _, list := range []struct {
 		path   string
@@ -145,13 +148,21 @@ func (m *Manifest) checkDecoder(doc *strictyaml.Document) {
 
 func (m *Manifest) checkClasses(doc *strictyaml.Document) {
 	if len(m.Classes) == 0 || len(m.Classes) > maxClasses {
-		doc.Add("classes", fmt.Sprintf("%d classes", len(m.Classes)), "name each output of the model, in its order")
+		doc.Add(
+			"classes",
+			fmt.Sprintf("%d classes", len(m.Classes)),
+			"name each output of the model, in its order",
+		)
 	}
 	seen := make(map[string]bool, len(m.Classes))
 	for i, c := range m.Classes {
 		at := fmt.Sprintf("classes[%d]", i)
 		if !namePattern.MatchString(c.Name) {
-			doc.Add(at+".name", fmt.Sprintf("%q is not a name", c.Name), "1 to 64 letters, digits, '.', '_', '-'")
+			doc.Add(
+				at+".name",
+				fmt.Sprintf("%q is not a name", c.Name),
+				"1 to 64 letters, digits, '.', '_', '-'",
+			)
 		}
 		if seen[c.Name] {
 			doc.Add(at+".name", c.Name+" is there twice", "classes have different names")

@@ -15,8 +15,9 @@ const (
 	maxTotalBytes = 1 << 30
 )
 
-// Digest hashes a bundle: sha256 over one line "<sha256 of the file>  <name>\n" for each file, in the byte order of
-// the names, which fs.WalkDir keeps within a folder. Anything but plain files and folders is refused.
+// Digest hashes a bundle: sha256 over one line "<sha256 of the file>  <name>\n" for each file, in the byte
+// order of the names, which fs.WalkDir keeps within a folder. Anything but plain files and folders is
+// refused.
 func Digest(root *os.Root) (string, error) {
 	sum := sha256.New()
 	files, total := 0, int64(0)
@@ -27,7 +28,8 @@ func Digest(root *os.Root) (string, error) {
 		if !entry.Type().IsRegular() {
 			return fmt.Errorf("%s is a link or a device: a bundle holds plain files only", name)
 		}
-		if files++; files > maxFiles {
+		files++
+		if files > maxFiles {
 			return fmt.Errorf("more than %d files", maxFiles)
 		}
 		hash, n, err := hashFile(root, name, maxTotalBytes-total)

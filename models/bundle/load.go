@@ -139,8 +139,8 @@ func readBounded(root *os.Root, name string, limit int64) ([]byte, error) {
 	return raw, nil
 }
 
-// Find returns the folder of a bundle that a user named: a path when it has a slash or is a folder here, else a name
-// below dir.
+// Find returns the folder of a bundle that a user named: a path when it has a slash or is a folder here, else
+// a name below dir.
 func Find(name, dir string) string {
 	if strings.ContainsRune(name, '/') {
 		return name

@@ -1,5 +1,5 @@
-// Package bundle is the public contract of a model that explains itself: a folder with bundle.yaml, model.onnx and
-// golden samples, and one digest over all of it.
+// Package bundle is the public contract of a model that explains itself: a folder with bundle.yaml,
+// model.onnx and golden samples, and one digest over all of it.
 package bundle
 
 // Names of the files of a bundle.
@@ -63,7 +63,7 @@ type Class struct {
 // Providers is the order in which execution providers are tried.
 type Providers struct {
 	Order  []Provider `yaml:"order"`  // default tensorrt, cuda, cpu
-	Policy string     `yaml:"policy"` // fallback (default: take the next and say so) or require (the first, or refuse)
+	Policy string     `yaml:"policy"` // fallback (default: the next, and say so) or require (the first)
 }
 
 // Provider is one execution provider with its options, passed to ONNX Runtime as they are.
@@ -79,15 +79,15 @@ type Golden struct {
 	Samples        []GoldenSample `yaml:"samples"`
 }
 
-// GoldenSample is an image (PNG) beside the detections expected of it (JSON: a list of Detection; all that reach
-// their class's threshold).
+// GoldenSample is an image (PNG) beside the detections expected of it (JSON: a list of Detection; all that
+// reach their class's threshold).
 type GoldenSample struct {
 	Image  string `yaml:"image"`  // golden/…png
 	Expect string `yaml:"expect"` // golden/…json
 }
 
-// Detection is one expected detection of a golden sample. Box is x1, y1, x2, y2 in image pixels, exclusive at right
-// and bottom.
+// Detection is one expected detection of a golden sample. Box is x1, y1, x2, y2 in image pixels, exclusive at
+// right and bottom.
 type Detection struct {
 	Class string     `json:"class"`
 	Score float32    `json:"score"`

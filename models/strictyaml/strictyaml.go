@@ -1,5 +1,5 @@
-// Package strictyaml reads YAML that people write by hand: unknown keys are faults, and all faults of a file are
-// reported at once, each with its line and what would mend it.
+// Package strictyaml reads YAML that people write by hand: unknown keys are faults, and all faults of a file
+// are reported at once, each with its line and what would mend it.
 package strictyaml
 
 import (
@@ -43,6 +43,8 @@ func (f Fault) String() string {
 }
 
 // Faults is an error that lists everything wrong in a file.
+//
+//nolint:errname // a list that is read as one, too
 type Faults []Fault
 
 func (f Faults) Error() string {
@@ -84,8 +86,8 @@ func Parse(raw []byte, into any) *Document {
 	return d
 }
 
-// Add reports a fault at a path such as "stations[0].trigger.mode"; where the path is not in the file, the line is
-// that of its nearest parent.
+// Add reports a fault at a path such as "stations[0].trigger.mode"; where the path is not in the file, the
+// line is that of its nearest parent.
 func (d *Document) Add(path, problem, remedy string) {
 	d.faults = append(d.faults, Fault{Line: d.line(path), Path: path, Problem: problem, Remedy: remedy})
 }
@@ -140,7 +142,8 @@ func explain(problem string) (text, remedy string) {
 	}
 	want := map[string]string{
 		"int": "a whole number", "int64": "a whole number", "uint64": "a whole number from 0 up",
-		"uint8": "a whole number from 0 to 255", "float64": "a number", "bool": "true or false", "string": "text",
+		"uint8": "a whole number from 0 to 255", "float64": "a number",
+		"bool": "true or false", "string": "text",
 		"time.Duration": "a duration such as 40ms or 2s",
 	}[m[3]]
 	switch {
@@ -185,20 +188,23 @@ func (d *Document) structKeys(node *yaml.Node, t reflect.Type, path string, dept
 			continue
 		}
 		d.faults = append(d.faults, Fault{
-			Line: key.Line, Path: join(path, key.Value), Problem: "unknown key", Remedy: suggest(key.Value, known),
+			Line:    key.Line,
+			Path:    join(path, key.Value),
+			Problem: "unknown key",
+			Remedy:  suggest(key.Value, known),
 		})
 	}
 }
 
 func fields(t reflect.Type) map[string]reflect.Type {
 	known := make(map[string]reflect.Type, t.NumField())
-	for i := range t.NumField() {
-		name, options, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
+	for field := range t.Fields() {
+		name, options, _ := strings.Cut(field.Tag.Get("yaml"), ",")
 		switch {
 		case options == "inline":
-			maps.Copy(known, fields(t.Field(i).Type))
+			maps.Copy(known, fields(field.Type))
 		case name != "":
-			known[name] = t.Field(i).Type
+			known[name] = field.Type
 		}
 	}
 	return known

@@ -20,9 +20,10 @@ func benchCommand(l *logging) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bench --bundle DIR",
 		Short: "Measure the agent's own time and its throughput beside a bare model loop",
-		Long: "Runs the real agent and worker on frames in memory and measures, as a subscriber of the result topic:\n" +
-			"the time from a frame in memory to its result, less the model's own run; and the parts a second beside a loop\n" +
-			"of nothing but the model with the same library and threads, in alternating rounds.",
+		Long: "Runs the real agent and worker on frames in memory and measures, as a subscriber of the\n" +
+			"result topic: the time from a frame in memory to its result, less the model's own run;\n" +
+			"and the parts a second beside a loop of nothing but the model with the same library and\n" +
+			"threads, in alternating rounds.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return t.bench(c, o, dir, limits)
@@ -31,7 +32,12 @@ func benchCommand(l *logging) *cobra.Command {
 	t.flags(c)
 	f := c.Flags()
 	f.StringVar(&dir, "bundle", "models/pcb-defects", "folder of the bundle")
-	f.StringVar(&o.Camera, "camera", "sim:?width=1920&height=1080&prerender=8&seed=7&color=true", "source URI of the frames")
+	f.StringVar(
+		&o.Camera,
+		"camera",
+		"sim:?width=1920&height=1080&prerender=8&seed=7&color=true",
+		"source URI of the frames",
+	)
 	f.StringVar(&o.Broker, "broker", "", "MQTT broker; default: a mosquitto of its own on loopback")
 	f.IntVar(&o.Parts, "parts", 300, "to measure latency with, and in each round of throughput")
 	f.IntVar(&o.Rounds, "rounds", 5, "of throughput, bare loop and agent in turn; 0: latency only")
@@ -69,7 +75,11 @@ func (t *tool) bench(c *cobra.Command, o bench.Options, dir string, limits bool)
 	if err != nil {
 		return err
 	}
-	if err := t.print(c.OutOrStdout(), report, func(w *tabwriter.Writer) { benchTable(w, report) }); err != nil {
+	if err := t.print(
+		c.OutOrStdout(),
+		report,
+		func(w *tabwriter.Writer) { benchTable(w, report) },
+	); err != nil {
 		return err
 	}
 	if limits {
@@ -87,7 +97,12 @@ func benchTable(w *tabwriter.Writer, r *bench.Report) {
 		row("agent over bare loop\t%.3f\t%.2f", r.Throughput, bench.LimitThroughput)
 		row("  agent, bare loop\t%.1f, %.1f a second\t", r.AgentFPS, r.BareFPS)
 	}
-	row("  preprocess, decode, deliver p50\t%.2f, %.2f, %.2f ms\t", r.PreprocessP50, r.DecodeP50, r.DeliverP50)
+	row(
+		"  preprocess, decode, deliver p50\t%.2f, %.2f, %.2f ms\t",
+		r.PreprocessP50,
+		r.DecodeP50,
+		r.DeliverP50,
+	)
 	row("  model p50, p99\t%.1f, %.1f ms\t", r.ModelP50, r.ModelP99)
 	row("parts, of them UNKNOWN\t%d, %d\t0", r.Verdicts, r.Unknown)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"text/tabwriter"
 	"time"
 
@@ -45,9 +46,10 @@ func checkCommand(l *logging) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check FILE|DIR",
 		Short: "Say everything that is wrong with a configuration or a bundle, and how to mend it",
-		Long: "Checks a configuration with every bundle and rule in it, or one bundle: keys, values, files, and, in a worker\n" +
-			"of its own with bounded memory, that the model loads, has the shapes that the manifest says, and brings out\n" +
-			"what its golden samples expect on this machine's execution provider.",
+		Long: "Checks a configuration with every bundle and rule in it, or one bundle: keys, values,\n" +
+			"files, and, in a worker of its own with bounded memory, that the model loads, has the\n" +
+			"shapes that the manifest says, and brings out what its golden samples expect on this\n" +
+			"machine's execution provider.",
 		Example: "  sightline-agent check sightline.yaml\n  sightline-agent check models/pcb-defects",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -151,7 +153,11 @@ func (k *checker) bundle(dir, policy string, threads int) *bundle.Bundle {
 		state, err := k.try(model, policy, threads)
 		says := ""
 		if err == nil {
-			says = fmt.Sprintf("runs on %s, %d golden samples agree", state.GetProvider(), len(model.Manifest.Golden.Samples))
+			says = fmt.Sprintf(
+				"runs on %s, %d golden samples agree",
+				state.GetProvider(),
+				len(model.Manifest.Golden.Samples),
+			)
 			if state.GetFellBack() {
 				says += "; fell back: " + state.GetFallbackReason()
 			}
@@ -161,13 +167,14 @@ func (k *checker) bundle(dir, policy string, threads int) *bundle.Bundle {
 	return model
 }
 
-// try loads the bundle in a worker whose memory is bounded, so that a hostile model takes only that worker down.
+// try loads the bundle in a worker whose memory is bounded, so that a hostile model takes only that worker
+// down.
 func (k *checker) try(model *bundle.Bundle, policy string, threads int) (*wire.StationState, error) {
 	log, err := k.quiet(k.command)
 	if err != nil {
 		return nil, err
 	}
-	launch, err := k.launch(log, "--memory-limit", fmt.Sprint(k.memory))
+	launch, err := k.launch(log, "--memory-limit", strconv.FormatUint(k.memory, 10))
 	if err != nil {
 		return nil, err
 	}
@@ -177,8 +184,11 @@ func (k *checker) try(model *bundle.Bundle, policy string, threads int) (*wire.S
 	ctx, cancel := context.WithTimeout(k.command.Context(), loadLimit)
 	defer cancel()
 	i := inspector.Open(ctx, inspector.Options{Launch: launch, Log: log, Configure: &wire.Configure{
-		Stations:         []*wire.StationConfig{{Name: "check", BundleDir: model.Dir, ProviderPolicy: policy}},
-		InferenceThreads: uint32(threads), OnnxruntimeLibrary: k.library,
+		Stations: []*wire.StationConfig{
+			{Name: "check", BundleDir: model.Dir, ProviderPolicy: policy},
+		},
+		InferenceThreads:   uint32(threads),
+		OnnxruntimeLibrary: k.library,
 	}})
 	defer i.Close()
 	return i.Ready(ctx)

@@ -16,9 +16,10 @@ func evalCommand(l *logging) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "eval --bundle DIR --data DIR",
 		Short: "Measure a bundle on labelled images",
-		Long: "Sends every image through a real worker, with the bundle's own thresholds and suppression, and prints\n" +
-			"map_iou33 and f_iou33 (IoU over 0.33, as the DeepPCB paper measures), map50 and map50_95 (COCO), and the time\n" +
-			"of the model's own run (ms_p50, ms_p99) and of a whole inspection from a frame in memory.",
+		Long: "Sends every image through a real worker, with the bundle's own thresholds and\n" +
+			"suppression, and prints map_iou33 and f_iou33 (IoU over 0.33, as the DeepPCB paper\n" +
+			"measures), map50 and map50_95 (COCO), and the time of the model's own run (ms_p50,\n" +
+			"ms_p99) and of a whole inspection from a frame in memory.",
 		Example: "  sightline-agent eval --bundle models/pcb-defects --data deeppcb --layout deeppcb -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -29,7 +30,12 @@ func evalCommand(l *logging) *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&dir, "bundle", "", "folder of the bundle")
 	f.StringVar(&data, "data", "", "folder of the data set")
-	f.StringVar(&layout, "layout", eval.LayoutDeepPCB, "of the data set: deeppcb (images/<id>_test.jpg, labels/<id>.txt)")
+	f.StringVar(
+		&layout,
+		"layout",
+		eval.LayoutDeepPCB,
+		"of the data set: deeppcb (images/<id>_test.jpg, labels/<id>.txt)",
+	)
 	for _, name := range []string{"bundle", "data"} {
 		if err := c.MarkFlagRequired(name); err != nil {
 			panic(err) // a flag that was not declared above
@@ -65,7 +71,11 @@ func (t *tool) eval(c *cobra.Command, dir, data, layout string) error {
 	if err != nil {
 		return err
 	}
-	if err := t.print(c.OutOrStdout(), report, func(w *tabwriter.Writer) { evalTable(w, report) }); err != nil {
+	if err := t.print(
+		c.OutOrStdout(),
+		report,
+		func(w *tabwriter.Writer) { evalTable(w, report) },
+	); err != nil {
 		return err
 	}
 	if n := len(report.Failed); n > 0 {

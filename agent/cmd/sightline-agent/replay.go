@@ -37,8 +37,8 @@ func replayCommand(l *logging) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "replay CONFIGURATION --images DIR",
 		Short: "Show the verdict that a station would give to each image of a folder",
-		Long: "Sends recorded images through the station's bundle and verdict rules, without PLC or broker: to see what\n" +
-			"a changed threshold, zone or model would have decided.",
+		Long: "Sends recorded images through the station's bundle and verdict rules, without PLC or\n" +
+			"broker: to see what a changed threshold, zone or model would have decided.",
 		Example: "  sightline-agent replay sightline.yaml --station line3/aoi-1 --images recorded -o json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -99,7 +99,7 @@ func (t *tool) replay(c *cobra.Command, path, name, images, glob string) error {
 		InferenceThreads: uint32(t.threads), OnnxruntimeLibrary: t.library,
 	}})
 	defer i.Close()
-	if _, err := i.Ready(c.Context()); err != nil {
+	if _, err = i.Ready(c.Context()); err != nil {
 		return err
 	}
 	all, err := replayAll(c, i, rules)
@@ -144,14 +144,24 @@ func replayAll(c *cobra.Command, i *inspector.Inspector, rules *verdict.Rules) (
 		if answer.GetFault() == wire.Fault_FAULT_END {
 			break
 		}
-		out := verdict.Unknown(strings.ToLower(strings.TrimPrefix(answer.GetFault().String(), "FAULT_")), answer.GetFaultText())
+		out := verdict.Unknown(
+			strings.ToLower(strings.TrimPrefix(answer.GetFault().String(), "FAULT_")),
+			answer.GetFaultText(),
+		)
 		if answer.GetFault() == wire.Fault_FAULT_NONE {
 			out = rules.Judge(answer.GetDetections())
 		}
 		all = append(all, replayed{
-			Image: filepath.Base(answer.GetSource()), Verdict: out.Verdict, Reason: out.Reason, Detail: out.Detail,
+			Image: filepath.Base(
+				answer.GetSource(),
+			),
+			Verdict: out.Verdict,
+			Reason:  out.Reason,
+			Detail:  out.Detail,
 			Defects: out.Defects,
-			Ms:      inspector.Milliseconds(answer.GetPreprocessNs() + answer.GetInferenceNs() + answer.GetDecodeNs()),
+			Ms: inspector.Milliseconds(
+				answer.GetPreprocessNs() + answer.GetInferenceNs() + answer.GetDecodeNs(),
+			),
 		})
 	}
 	if len(all) == 0 {

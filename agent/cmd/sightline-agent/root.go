@@ -9,8 +9,6 @@ import (
 )
 
 // version is set by the linker.
-//
-//nolint:gochecknoglobals // the linker's -X needs a variable
 var version = "dev"
 
 // logging is what all commands share: where and how they log.
@@ -31,7 +29,14 @@ func root() *cobra.Command {
 	}
 	c.PersistentFlags().TextVar(&l.level, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	c.PersistentFlags().StringVar(&l.format, "log-format", "text", "text or json")
-	c.AddCommand(runCommand(&l), checkCommand(&l), evalCommand(&l), benchCommand(&l), replayCommand(&l), versionCommand())
+	c.AddCommand(
+		runCommand(&l),
+		checkCommand(&l),
+		evalCommand(&l),
+		benchCommand(&l),
+		replayCommand(&l),
+		versionCommand(),
+	)
 	return c
 }
 

@@ -30,7 +30,13 @@ func runCommand(l *logging) *cobra.Command {
 			}})
 		},
 	}
-	c.Flags().StringVarP(&output, "output", "o", "", "json: print a line with the addresses that it listens on")
+	c.Flags().StringVarP(
+		&output,
+		"output",
+		"o",
+		"",
+		"json: print a line with the addresses that it listens on",
+	)
 	return c
 }
 

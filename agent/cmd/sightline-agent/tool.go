@@ -31,7 +31,12 @@ type tool struct {
 func (t *tool) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVarP(&t.output, "output", "o", "table", "table or json")
-	f.StringVar(&t.worker, "worker", "", "sightline-worker to use; default: beside this program, then in PATH")
+	f.StringVar(
+		&t.worker,
+		"worker",
+		"",
+		"sightline-worker to use; default: beside this program, then in PATH",
+	)
 	f.StringVar(&t.library, "onnxruntime", os.Getenv("SIGHTLINE_ONNXRUNTIME"), "libonnxruntime.so")
 	f.IntVar(&t.threads, "threads", runtime.NumCPU(), "of one inference")
 }
@@ -54,7 +59,10 @@ func (t *tool) quiet(c *cobra.Command) (*slog.Logger, error) {
 	return t.logging.logger(c)
 }
 
-func (t *tool) launch(log *slog.Logger, args ...string) (func(context.Context) (vision.Process, error), error) {
+func (t *tool) launch(
+	log *slog.Logger,
+	args ...string,
+) (func(context.Context) (vision.Process, error), error) {
 	path, err := vision.Find(t.worker)
 	if err != nil {
 		return nil, err
@@ -83,9 +91,14 @@ func bar(c *cobra.Command, what string) func(done, total int) {
 	var drawn *progressbar.ProgressBar
 	return func(done, total int) {
 		if drawn == nil {
-			drawn = progressbar.NewOptions(total, progressbar.OptionSetWriter(file), progressbar.OptionShowCount(),
-				progressbar.OptionSetDescription(what), progressbar.OptionThrottle(100*time.Millisecond),
-				progressbar.OptionClearOnFinish())
+			drawn = progressbar.NewOptions(
+				total,
+				progressbar.OptionSetWriter(file),
+				progressbar.OptionShowCount(),
+				progressbar.OptionSetDescription(what),
+				progressbar.OptionThrottle(100*time.Millisecond),
+				progressbar.OptionClearOnFinish(),
+			)
 		}
 		_ = drawn.Set(done) // a bar that cannot be drawn is no reason to stop
 	}

@@ -17,7 +17,7 @@ func (a *agent) configure() *wire.Configure {
 			Name: s.Name, Camera: s.Camera, BundleDir: bundle.Find(s.Bundle, a.cfg.BundleDir),
 			ProviderPolicy: s.Provider,
 			OpenTimeoutNs:  int64(s.OpenTimeout), ReadTimeoutNs: int64(s.ReadTimeout),
-			EvidenceQuality: int32(a.cfg.Evidence.Quality), MaxCrops: int32(a.cfg.Evidence.MaxCrops),
+			EvidenceQuality: int32(a.cfg.Evidence.Quality), MaxCrops: int32(*a.cfg.Evidence.MaxCrops),
 			FreeRun: s.Trigger.Mode == config.ModeContinuous,
 		})
 	}

@@ -1,5 +1,5 @@
-// Package bench measures the agent as it runs on a line: the real processes, a real broker, and the clock of a
-// subscriber.
+// Package bench measures the agent as it runs on a line: the real processes, a real broker, and the clock of
+// a subscriber.
 package bench
 
 import (
@@ -30,8 +30,8 @@ type Options struct {
 	Log         *slog.Logger
 }
 
-// Report is what was measured. Times in milliseconds. Beyond the model is a subscriber's receipt of the result, less
-// the frame's completion in memory, less the model's own run, part by part.
+// Report is what was measured. Times in milliseconds. Beyond the model is a subscriber's receipt of the
+// result, less the frame's completion in memory, less the model's own run, part by part.
 type Report struct {
 	Parts            int       `json:"parts"`
 	Rounds           int       `json:"rounds"`
@@ -75,7 +75,13 @@ func Run(ctx context.Context, o Options) (report *Report, err error) {
 		defer func() { err = errors.Join(err, broker.stop()) }()
 		o.Broker = "tcp://" + broker.addr
 	}
-	r := &Report{Parts: o.Parts, Rounds: o.Rounds, Camera: o.Camera, Bundle: o.Bundle.Digest, Threads: o.Threads}
+	r := &Report{
+		Parts:   o.Parts,
+		Rounds:  o.Rounds,
+		Camera:  o.Camera,
+		Bundle:  o.Bundle.Digest,
+		Threads: o.Threads,
+	}
 	if err := r.latency(ctx, &o); err != nil {
 		return nil, fmt.Errorf("latency: %w", err)
 	}
@@ -100,7 +106,16 @@ func (r *Report) Check() error {
 			continue
 		}
 		if !(c.value <= c.limit) {
-			errs = append(errs, fmt.Errorf("%w: %s is %.3f, limit %.3f", ErrLimit, c.name, math.Abs(c.value), math.Abs(c.limit)))
+			errs = append(
+				errs,
+				fmt.Errorf(
+					"%w: %s is %.3f, limit %.3f",
+					ErrLimit,
+					c.name,
+					math.Abs(c.value),
+					math.Abs(c.limit),
+				),
+			)
 		}
 	}
 	if r.Unknown > 0 {
@@ -109,7 +124,8 @@ func (r *Report) Check() error {
 	return errors.Join(errs...)
 }
 
-// spare is the room between two parts of the latency run, as a multiple of the model's time: no part waits for another.
+// spare is the room between two parts of the latency run, as a multiple of the model's time: no part waits
+// for another.
 const spare = 1.5
 
 func (r *Report) latency(ctx context.Context, o *Options) error {
@@ -123,7 +139,8 @@ func (r *Report) latency(ctx context.Context, o *Options) error {
 		return err
 	}
 	var beyond, model, preprocess, decode, deliver []float64
-	for _, s := range samples {
+	for i := range samples {
+		s := &samples[i]
 		r.count(s)
 		r.Provider = s.in.Model.Provider
 		beyond = append(beyond, s.beyondModel())
@@ -152,8 +169,8 @@ func (r *Report) throughput(ctx context.Context, o *Options) error {
 		if err != nil {
 			return err
 		}
-		for _, s := range samples {
-			r.count(s)
+		for i := range samples {
+			r.count(&samples[i])
 		}
 		span := samples[len(samples)-1].at.Sub(samples[0].at).Seconds()
 		agent = append(agent, float64(len(samples)-1)/span)
@@ -166,7 +183,7 @@ func (r *Report) throughput(ctx context.Context, o *Options) error {
 	return nil
 }
 
-func (r *Report) count(s sample) {
+func (r *Report) count(s *sample) {
 	r.Verdicts++
 	if s.in.Verdict == "UNKNOWN" {
 		r.Unknown++

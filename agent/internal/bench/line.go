@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -28,15 +30,15 @@ type sample struct {
 	in event.Inspection
 }
 
-// deliver is the way from the event's creation to the subscriber, in milliseconds, over less than a few milliseconds
-// of wall clock on one machine.
-func (s sample) deliver() float64 {
+// deliver is the way from the event's creation to the subscriber, in milliseconds, over less than a few
+// milliseconds of wall clock on one machine.
+func (s *sample) deliver() float64 {
 	return float64(s.at.Sub(s.in.CreationTime)) / float64(time.Millisecond)
 }
 
-// beyondModel is frame in memory to receipt, less the model's run, in milliseconds. Publish ends where the event is
-// created.
-func (s sample) beyondModel() float64 {
+// beyondModel is frame in memory to receipt, less the model's run, in milliseconds. Publish ends where the
+// event is created.
+func (s *sample) beyondModel() float64 {
 	return s.in.TimesMs.Publish - s.in.TimesMs.Inference + s.deliver()
 }
 
@@ -46,7 +48,7 @@ func lineRun(ctx context.Context, o *Options, mode string, interval time.Duratio
 ) {
 	place := topic.Station{Enterprise: "bench", Site: "bench", Area: "bench", Line: "line1", Name: "aoi-1"}
 	arrivals := make(chan sample, 4*parts+256)
-	conn, err := subscribe(o, place, arrivals)
+	conn, err := subscribe(o, place, arrivals) //nolint:contextcheck // lives until its Close
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +65,12 @@ func lineRun(ctx context.Context, o *Options, mode string, interval time.Duratio
 				samples = append(samples, s)
 			}
 		case <-time.After(partLimit):
-			return nil, fmt.Errorf("no result for %s after %d parts, see %s", partLimit, n+warmup, agent.log.Name())
+			return nil, fmt.Errorf(
+				"no result for %s after %d parts, see %s",
+				partLimit,
+				n+warmup,
+				agent.log.Name(),
+			)
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
@@ -92,18 +99,7 @@ func subscribe(o *Options, place topic.Station, arrivals chan<- sample) (*broker
 		return nil, err
 	}
 	err = conn.Subscribe(place.Topic(topic.Result), cap(arrivals), func(d broker.Delivery) {
-		at := time.Now()
-		e, err := event.Decode(d.Payload)
-		if err != nil {
-			o.Log.Error("result is not an event", "error", err)
-			return
-		}
-		in, err := event.DecodeInspection(e.Data)
-		if err != nil {
-			o.Log.Error("result is not an inspection", "error", err)
-			return
-		}
-		arrivals <- sample{at: at, in: in}
+		receive(d, o.Log, arrivals)
 	})
 	if err != nil {
 		conn.Close()
@@ -116,6 +112,21 @@ func subscribe(o *Options, place topic.Station, arrivals chan<- sample) (*broker
 		conn.Close()
 		return nil, fmt.Errorf("no broker answers at %s", o.Broker)
 	}
+}
+
+func receive(d broker.Delivery, log *slog.Logger, arrivals chan<- sample) {
+	at := time.Now()
+	e, err := event.Decode(d.Payload)
+	if err != nil {
+		log.Error("result is not an event", "error", err)
+		return
+	}
+	in, err := event.DecodeInspection(e.Data)
+	if err != nil {
+		log.Error("result is not an inspection", "error", err)
+		return
+	}
+	arrivals <- sample{at: at, in: in}
 }
 
 // agent is the agent under measurement.
@@ -143,16 +154,18 @@ stations:
     camera: %q
     bundle: %q
     trigger: {mode: %s, deadline: 30s%s}
-`, place.Enterprise, place.Site, place.Area, o.Broker, filepath.Join(dir, "state"), o.Worker, o.ONNXRuntime, o.Threads,
+`, place.Enterprise, place.Site, place.Area, o.Broker, filepath.Join(dir, "state"), o.Worker, o.ONNXRuntime,
+		o.Threads,
 		place.Line, place.Name, o.Camera, o.Bundle.Dir, mode, intervalKey(interval))
 	path := filepath.Join(dir, "sightline.yaml")
 	//nolint:forbidigo // a temporary file of one benchmark need not survive a power cut
-	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
+	if err = os.WriteFile(path, []byte(config), 0o600); err != nil {
 		return nil, errors.Join(fmt.Errorf("configure the agent: %w", err), os.RemoveAll(dir))
 	}
-	if a.log, err = os.Create(filepath.Join(os.TempDir(), "sightline-bench-agent.log")); err != nil {
+	if a.log, err = os.Create(filepath.Join(dir, "agent.log")); err != nil {
 		return nil, errors.Join(fmt.Errorf("create log: %w", err), os.RemoveAll(dir))
 	}
+	//nolint:gosec // this program itself
 	a.cmd = exec.CommandContext(ctx, o.Agent, "run", path)
 	a.cmd.Stderr = a.log
 	a.cmd.Cancel = func() error { return a.cmd.Process.Signal(syscall.SIGTERM) }
@@ -174,7 +187,10 @@ func intervalKey(interval time.Duration) string {
 func (a *agent) stop() error {
 	_ = a.cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
 	err := a.cmd.Wait()
-	return errors.Join(err, a.log.Close(), os.RemoveAll(a.dir))
+	if err != nil { // the log tells why: it stays
+		return errors.Join(fmt.Errorf("agent, see %s: %w", a.log.Name(), err), a.log.Close())
+	}
+	return errors.Join(a.log.Close(), os.RemoveAll(a.dir))
 }
 
 // bare is a loop of nothing but the model.
@@ -182,8 +198,20 @@ type bare struct{ perRun time.Duration }
 
 // bareLoop lets the worker run the model and nothing else, with the same library, threads and options.
 func bareLoop(ctx context.Context, o *Options, runs int) (bare, error) {
-	command := exec.CommandContext(ctx, o.Worker, "bare", "--bundle", o.Bundle.Dir, "--onnxruntime", o.ONNXRuntime,
-		"--threads", fmt.Sprint(o.Threads), "--runs", fmt.Sprint(runs))
+	//nolint:gosec // the operator's own worker
+	command := exec.CommandContext(
+		ctx,
+		o.Worker,
+		"bare",
+		"--bundle",
+		o.Bundle.Dir,
+		"--onnxruntime",
+		o.ONNXRuntime,
+		"--threads",
+		strconv.Itoa(o.Threads),
+		"--runs",
+		strconv.Itoa(runs),
+	)
 	out, err := command.Output()
 	if err != nil {
 		if exit := new(exec.ExitError); errors.As(err, &exit) {

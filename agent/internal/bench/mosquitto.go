@@ -72,6 +72,7 @@ func (s *server) run(ctx context.Context, path string) error {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return fmt.Errorf("configure mosquitto: %w", err)
 	}
+	//nolint:gosec // found in PATH or where Debian puts it
 	s.cmd = exec.CommandContext(ctx, path, "-c", file)
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.cmd.Start(); err != nil {

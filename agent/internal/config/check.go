@@ -36,11 +36,19 @@ const (
 
 func (c *Config) check(doc *strictyaml.Document) {
 	if _, err := topic.ParseStation(c.Place + "/line/station"); err != nil {
-		doc.Add("place", fmt.Sprintf("%q is not a place", c.Place), "write enterprise/site/area, such as acme/dongguan/smt")
+		doc.Add(
+			"place",
+			fmt.Sprintf("%q is not a place", c.Place),
+			"write enterprise/site/area, such as acme/dongguan/smt",
+		)
 	}
 	c.checkMQTT(doc)
 	if len(c.Stations) == 0 || len(c.Stations) > maxStations {
-		doc.Add("stations", fmt.Sprintf("%d stations", len(c.Stations)), "one to 64, each with a name, camera and bundle")
+		doc.Add(
+			"stations",
+			fmt.Sprintf("%d stations", len(c.Stations)),
+			"one to 64, each with a name, camera and bundle",
+		)
 	}
 	names := map[string]bool{}
 	for i := range c.Stations {
@@ -55,7 +63,7 @@ func (c *Config) check(doc *strictyaml.Document) {
 	doc.Within("worker.threads", float64(c.Worker.Threads), 0, maxThreads)
 	doc.Within("outbox.max_bytes", float64(c.Outbox.MaxBytes), minBudget, math.MaxInt64)
 	doc.Within("evidence.max_bytes", float64(c.Evidence.MaxBytes), minBudget, math.MaxInt64)
-	doc.Within("evidence.max_crops", float64(c.Evidence.MaxCrops), 0, maxCrops)
+	doc.Within("evidence.max_crops", float64(*c.Evidence.MaxCrops), 0, maxCrops)
 	doc.Within("evidence.quality", float64(c.Evidence.Quality), 1, 100)
 }
 
@@ -89,15 +97,27 @@ func checkBroker(doc *strictyaml.Document, path, address string) {
 	switch {
 	case err == nil && u.Scheme == "unix" && u.Path != "":
 	case err != nil || !slices.Contains(known, u.Scheme) || u.Host == "":
-		doc.Add(path, fmt.Sprintf("%q is not a broker address", address), "such as tcp://127.0.0.1:1883 or ssl://host:8883")
+		doc.Add(
+			path,
+			fmt.Sprintf("%q is not a broker address", address),
+			"such as tcp://127.0.0.1:1883 or ssl://host:8883",
+		)
 	case u.User != nil:
-		doc.Add(path, "a user name or password stands in the address", "use mqtt.username and mqtt.password_file")
+		doc.Add(
+			path,
+			"a user name or password stands in the address",
+			"use mqtt.username and mqtt.password_file",
+		)
 	}
 }
 
 func (c *Config) checkStation(doc *strictyaml.Document, at string, s *Station) {
 	if _, err := topic.ParseStation("a/b/c/" + s.Name); err != nil {
-		doc.Add(at+".name", fmt.Sprintf("%q is not a station", s.Name), "write line/station, such as line3/aoi-1")
+		doc.Add(
+			at+".name",
+			fmt.Sprintf("%q is not a station", s.Name),
+			"write line/station, such as line3/aoi-1",
+		)
 	}
 	checkCamera(doc, at+".camera", s.Camera)
 	if s.Bundle == "" {
@@ -107,7 +127,11 @@ func (c *Config) checkStation(doc *strictyaml.Document, at string, s *Station) {
 	if s.Trigger.Mode == ModeInterval {
 		duration(doc, at+".trigger.interval", s.Trigger.Interval, time.Millisecond, time.Hour)
 	} else if s.Trigger.Interval != 0 {
-		doc.Add(at+".trigger.interval", "has no meaning in mode "+s.Trigger.Mode, "use mode: interval, or leave it out")
+		doc.Add(
+			at+".trigger.interval",
+			"has no meaning in mode "+s.Trigger.Mode,
+			"use mode: interval, or leave it out",
+		)
 	}
 	duration(doc, at+".trigger.deadline", s.Trigger.Deadline, time.Millisecond, time.Minute)
 	duration(doc, at+".open_timeout", s.OpenTimeout, 10*time.Millisecond, time.Minute)

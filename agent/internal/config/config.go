@@ -53,7 +53,7 @@ type Trigger struct {
 
 // Verdict says what a detection means.
 type Verdict struct {
-	Classes map[string]ClassRule `yaml:"classes"`  // by class name; classes not named: the bundle's threshold, FAIL
+	Classes map[string]ClassRule `yaml:"classes"`  // by name; not named: the bundle's threshold, FAIL
 	MinSize float64              `yaml:"min_size"` // pixels: longer side of a defect that counts; default 0
 	Zones   []Zone               `yaml:"zones"`
 }
@@ -89,7 +89,7 @@ type Outbox struct {
 type Evidence struct {
 	Dir      string `yaml:"dir"`       // default <state_dir>/evidence
 	MaxBytes int64  `yaml:"max_bytes"` // default 1 GiB, oldest go first
-	MaxCrops int    `yaml:"max_crops"` // of one part, default 8
+	MaxCrops *int   `yaml:"max_crops"` // of one part, default 8
 	Quality  int    `yaml:"quality"`   // JPEG, default 85
 }
 

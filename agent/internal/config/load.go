@@ -45,7 +45,7 @@ func Load(path string) (*Loaded, error) {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
 	loaded, err := Parse(raw)
-	if faults := (strictyaml.Faults)(nil); errors.As(err, &faults) {
+	if _, ok := errors.AsType[strictyaml.Faults](err); ok {
 		return nil, fmt.Errorf("%s:\n%w", path, err)
 	}
 	return loaded, err
@@ -79,7 +79,10 @@ func (c *Config) complete() {
 	setDefault(&c.Outbox.MaxBytes, defaultBudget)
 	setDefault(&c.Evidence.Dir, filepath.Join(c.StateDir, "evidence"))
 	setDefault(&c.Evidence.MaxBytes, defaultBudget)
-	setDefault(&c.Evidence.MaxCrops, defaultCrops)
+	if c.Evidence.MaxCrops == nil { // 0 is a choice: no crops
+		crops := defaultCrops
+		c.Evidence.MaxCrops = &crops
+	}
 	setDefault(&c.Evidence.Quality, defaultQuality)
 	setDefault(&c.Health.Listen, DefaultHealth)
 	setDefault(&c.Worker.ONNXRuntime, os.Getenv("SIGHTLINE_ONNXRUNTIME"))

@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// LayoutDeepPCB names the layout of the DeepPCB data set: images/<id>_test.jpg beside labels/<id>.txt with a line
-// "x1 y1 x2 y2 class" for each defect: inclusive pixels, classes from 1.
+// LayoutDeepPCB names the layout of the DeepPCB data set: images/<id>_test.jpg beside labels/<id>.txt with a
+// line "x1 y1 x2 y2 class" for each defect: inclusive pixels, classes from 1.
 const LayoutDeepPCB = "deeppcb"
 
 const (
@@ -31,18 +31,27 @@ type Dataset struct {
 	Labels map[string][]Box // by file
 }
 
-// Load reads the labels of a data set. Classes beyond the bundle's are an error: the labels are not of this model.
+// Load reads the labels of a data set. Classes beyond the bundle's are an error: the labels are not of this
+// model.
 func Load(dir, layout string, classes int) (*Dataset, error) {
 	if layout != LayoutDeepPCB {
 		return nil, fmt.Errorf("layout %q is not known: use %s", layout, LayoutDeepPCB)
 	}
-	set := &Dataset{Images: filepath.Join(dir, "images"), Glob: "*" + deepPCBImage, Labels: map[string][]Box{}}
+	set := &Dataset{
+		Images: filepath.Join(dir, "images"),
+		Glob:   "*" + deepPCBImage,
+		Labels: map[string][]Box{},
+	}
 	paths, err := filepath.Glob(filepath.Join(set.Images, set.Glob))
 	if err != nil {
 		return nil, fmt.Errorf("list images: %w", err)
 	}
 	if len(paths) == 0 {
-		return nil, fmt.Errorf("no images/*%s in %s: is --data the folder that holds images/ and labels/?", deepPCBImage, dir)
+		return nil, fmt.Errorf(
+			"no images/*%s in %s: is --data the folder that holds images/ and labels/?",
+			deepPCBImage,
+			dir,
+		)
 	}
 	slices.Sort(paths)
 	for _, path := range paths {

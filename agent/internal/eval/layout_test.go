@@ -26,7 +26,11 @@ func TestLabelsAreInclusivePixels(t *testing.T) {
 	set, err := eval.Load(dataset(t, "0 10 639 20 6\n\n"), eval.LayoutDeepPCB, 6)
 	require.NoError(t, err)
 	require.Equal(t, []string{"7_test.jpg"}, set.Files)
-	require.Equal(t, []eval.Box{{Class: 5, Score: 1, Corners: [4]float32{0, 10, 640, 21}}}, set.Labels["7_test.jpg"])
+	require.Equal(
+		t,
+		[]eval.Box{{Class: 5, Score: 1, Corners: [4]float32{0, 10, 640, 21}}},
+		set.Labels["7_test.jpg"],
+	)
 }
 
 func TestBrokenLabelsNameFileLineAndReason(t *testing.T) {

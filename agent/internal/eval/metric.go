@@ -40,7 +40,8 @@ type Metrics struct {
 	PerClass []ClassMetrics
 }
 
-// ClassMetrics are the figures of one class. Precision, Recall and F are at the bundle's threshold and IoU 0.33.
+// ClassMetrics are the figures of one class. Precision, Recall and F are at the bundle's threshold and IoU
+// 0.33.
 type ClassMetrics struct {
 	Class     int
 	Labels    int
@@ -52,12 +53,12 @@ type ClassMetrics struct {
 	F         float64
 }
 
-// Measure computes the metrics. thresholds holds, by class, the score from which a detection counts in the F-score.
-// Classes without labels are left out of the means, as COCO does.
+// Measure computes the metrics. thresholds holds, by class, the score from which a detection counts in the
+// F-score. Classes without labels are left out of the means, as COCO does.
 //
 // map_iou33 is the paper's: the mean over classes of (sum of the precision at each true positive) / labels, a
-// detection being true when its best free label overlaps by more than 0.33. map50 and map50_95 are COCO's, precision
-// interpolated at 101 recalls.
+// detection being true when its best free label overlaps by more than 0.33. map50 and map50_95 are COCO's,
+// precision interpolated at 101 recalls.
 func Measure(images []Image, thresholds []float64) Metrics {
 	var m Metrics
 	var truePositives, counted, labels, classes int

@@ -12,6 +12,11 @@ func box(class int, score, x float32) eval.Box {
 	return eval.Box{Class: class, Score: score, Corners: [4]float32{x, 0, x + 10, 10}}
 }
 
+// one is an image with one label and what was detected.
+func one(detected eval.Box) []eval.Image {
+	return []eval.Image{{Labels: []eval.Box{box(0, 1, 0)}, Detected: []eval.Box{detected}}}
+}
+
 func TestMetricsByHand(t *testing.T) {
 	half := []float64{0.5, 0.5}
 	for name, c := range map[string]struct {
@@ -20,10 +25,10 @@ func TestMetricsByHand(t *testing.T) {
 	}{
 		"nothing detected": {[]eval.Image{{Labels: []eval.Box{box(0, 1, 0)}}}, 0, 0, 0},
 		"nothing there":    {[]eval.Image{{Detected: []eval.Box{box(0, 0.9, 0)}}}, 0, 0, 0},
-		"all found":        {[]eval.Image{{Labels: []eval.Box{box(0, 1, 0)}, Detected: []eval.Box{box(0, 0.9, 0)}}}, 1, 1, 1},
-		"wrong class":      {[]eval.Image{{Labels: []eval.Box{box(0, 1, 0)}, Detected: []eval.Box{box(1, 0.9, 0)}}}, 0, 0, 0},
+		"all found":        {one(box(0, 0.9, 0)), 1, 1, 1},
+		"wrong class":      {one(box(1, 0.9, 0)), 0, 0, 0},
 		// overlap 5 of 15: 0.333 is over 0.33 and under 0.5
-		"half shifted": {[]eval.Image{{Labels: []eval.Box{box(0, 1, 0)}, Detected: []eval.Box{box(0, 0.9, 5)}}}, 1, 1, 0},
+		"half shifted": {one(box(0, 0.9, 5)), 1, 1, 0},
 		// by score: false, true, true (one below the threshold) of 2 labels: (1/2 + 2/3) / 2
 		"false one first": {[]eval.Image{{
 			Labels:   []eval.Box{box(0, 1, 0), box(0, 1, 100)},

@@ -31,8 +31,9 @@ type Options struct {
 	Log         *slog.Logger
 }
 
-// Report is what a person or a script reads. The first eight keys are stable. ms_p50 and ms_p99 are the model's own
-// run, inspection_ms from a frame in memory to its detections; fps is one image after another through all of that.
+// Report is what a person or a script reads. The first eight keys are stable. ms_p50 and ms_p99 are the
+// model's own run, inspection_ms from a frame in memory to its detections; fps is one image after another
+// through all of that.
 type Report struct {
 	Images          int           `json:"images"`
 	MAPIoU33        float64       `json:"map_iou33"`
@@ -157,7 +158,9 @@ func (r *run) finish(state *wire.StationState) {
 	}
 	m := Measure(r.images, thresholds)
 	p := &r.report
-	p.Images, p.MAPIoU33, p.FIoU33, p.MAP50, p.MAP5095 = len(r.images), m.MAPIoU33, m.FIoU33, m.MAP50, m.MAP5095
+	p.Images, p.MAPIoU33, p.FIoU33, p.MAP50, p.MAP5095 = len(
+		r.images,
+	), m.MAPIoU33, m.FIoU33, m.MAP50, m.MAP5095
 	p.Bundle, p.Version, p.Digest = manifest.Name, manifest.Version, r.options.Bundle.Digest
 	p.Provider, p.FellBack, p.Threads = state.GetProvider(), state.GetFellBack(), r.options.Threads
 	sum := 0.0
@@ -171,8 +174,15 @@ func (r *run) finish(state *wire.StationState) {
 	p.InspectionMsP50, p.InspectionMsP99 = Quantile(r.inspection, 0.5), Quantile(r.inspection, 0.99)
 	for _, c := range m.PerClass {
 		p.Classes = append(p.Classes, ClassReport{
-			Class: manifest.Classes[c.Class].Name, Labels: c.Labels, APIoU33: c.APIoU33, AP50: c.AP50, AP5095: c.AP5095,
-			Precision: c.Precision, Recall: c.Recall, F: c.F, Threshold: thresholds[c.Class],
+			Class:     manifest.Classes[c.Class].Name,
+			Labels:    c.Labels,
+			APIoU33:   c.APIoU33,
+			AP50:      c.AP50,
+			AP5095:    c.AP5095,
+			Precision: c.Precision,
+			Recall:    c.Recall,
+			F:         c.F,
+			Threshold: thresholds[c.Class],
 		})
 	}
 }

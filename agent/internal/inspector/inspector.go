@@ -58,7 +58,8 @@ func (i *Inspector) Close() {
 	i.worker.Close()
 }
 
-// Ready waits until the station runs and returns its state. A refusal is ErrRefused with the worker's sentence.
+// Ready waits until the station runs and returns its state. A refusal is ErrRefused with the worker's
+// sentence.
 func (i *Inspector) Ready(ctx context.Context) (*wire.StationState, error) {
 	for {
 		message, err := i.next(ctx)

@@ -1,5 +1,6 @@
 // Package wire is the protocol between the supervisor and its worker processes: protobuf messages on a Unix
-// stream socket, each behind a frame of four bytes of length (little endian, of what follows), and one byte of kind.
+// stream socket, each behind a frame of four bytes of length (little endian, of what follows), and one byte
+// of kind.
 package wire
 
 import (
@@ -69,8 +70,8 @@ func NewConn(conn net.Conn) *Conn {
 // Close closes the socket and unblocks both directions.
 func (c *Conn) Close() error { return c.conn.Close() }
 
-// Send writes one message. It does not allocate once its buffer has grown, and gives up after two seconds, since a
-// peer that does not read for so long is to be replaced.
+// Send writes one message. It does not allocate once its buffer has grown, and gives up after two seconds,
+// since a peer that does not read for so long is to be replaced.
 func (c *Conn) Send(kind Kind, m proto.Message) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
@@ -93,8 +94,8 @@ func (c *Conn) Send(kind Kind, m proto.Message) error {
 	return nil
 }
 
-// Receive reads the next frame. The payload is valid until the next call. io.EOF means that the peer closed between
-// two frames.
+// Receive reads the next frame. The payload is valid until the next call. io.EOF means that the peer closed
+// between two frames.
 func (c *Conn) Receive() (Kind, []byte, error) {
 	if _, err := io.ReadFull(c.reader, c.header[:]); err != nil {
 		return 0, nil, err
@@ -114,8 +115,8 @@ func (c *Conn) Receive() (Kind, []byte, error) {
 	return Kind(c.header[4]), c.in, nil
 }
 
-// Decode fills m, which the caller has reset or uses anew, from a payload. Messages of numbers only (Inspect) can be
-// reused with their fields zeroed, and then nothing is allocated.
+// Decode fills m, which the caller has reset or uses anew, from a payload. Messages of numbers only (Inspect)
+// can be reused with their fields zeroed, and then nothing is allocated.
 func (c *Conn) Decode(payload []byte, m proto.Message) error {
 	if err := c.decoder.Unmarshal(payload, m); err != nil {
 		return fmt.Errorf("%w: %w", ErrFrame, err)

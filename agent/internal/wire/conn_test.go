@@ -76,7 +76,11 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 		must(t, err)
 	}
 	round()
-	require.LessOrEqual(t, testing.AllocsPerRun(200, round), 1.0) // the one Inspect made here, supervisor's side
+	require.LessOrEqual(
+		t,
+		testing.AllocsPerRun(200, round),
+		1.0,
+	) // the one Inspect made here, supervisor's side
 }
 
 func must(tb testing.TB, err error) {

@@ -31,10 +31,13 @@ func command() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "sightline-demo",
 		Short: "Run a simulated line, PLC, agent, bridge and Kafka consumer on this machine",
-		Long: "Runs a simulated line and PLC, the real agent with its real worker and ONNX Runtime, the bridge, and a\n" +
-			"Kafka consumer, on embedded servers that are for demonstration. Pictures of what did not pass, logs and the\n" +
-			"configuration stay in --out. The exit status is 0 only when every part has one verdict everywhere.",
-		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
+		Long: "Runs a simulated line and PLC, the real agent with its real worker and ONNX Runtime, the\n" +
+			"bridge, and a Kafka consumer, on embedded servers that are for demonstration. Pictures\n" +
+			"of what did not pass, logs and the configuration stay in --out. The exit status is 0\n" +
+			"only when every part has one verdict everywhere.",
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.Live = !lines && term.IsTerminal(int(os.Stdout.Fd()))
 			return factory.Run(c.Context(), o)
@@ -43,7 +46,12 @@ func command() *cobra.Command {
 	f := c.Flags()
 	f.IntVar(&o.Parts, "parts", 0, "stop after so many parts; 0: run until Ctrl-C")
 	f.DurationVar(&o.Interval, "interval", 250*time.Millisecond, "time from one trigger to the next")
-	f.DurationVar(&o.Deadline, "deadline", time.Second, "trigger to verdict; a part without answer is then UNKNOWN")
+	f.DurationVar(
+		&o.Deadline,
+		"deadline",
+		time.Second,
+		"trigger to verdict; a part without answer is then UNKNOWN",
+	)
 	f.Uint64Var(&o.Seed, "seed", 1, "of the simulated boards: the same seed shows the same boards")
 	f.Float64Var(&o.Defects, "defects", 2, "mean number of defects on a board that has any")
 	f.Float64Var(&o.Clean, "clean", 0.5, "share of boards without a defect")

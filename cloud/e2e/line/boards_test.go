@@ -31,7 +31,11 @@ func dataset(t *testing.T) string {
 	}
 	dir, err := filepath.Abs(dir)
 	require.NoError(t, err)
-	require.DirExists(t, filepath.Join(dir, "images"), "set SIGHTLINE_DEEPPCB to the folder of the DeepPCB data set")
+	require.DirExists(
+		t,
+		filepath.Join(dir, "images"),
+		"set SIGHTLINE_DEEPPCB to the folder of the DeepPCB data set",
+	)
 	return filepath.Join(dir, "images")
 }
 
@@ -43,7 +47,13 @@ func TestTwoHundredRealBoardsReachPLCAndKafkaOnceAndInOrder(t *testing.T) {
 	require.GreaterOrEqual(t, len(names), boards)
 	slices.Sort(names)
 
-	line, cloud := servers.StartMosquitto(t, servers.MosquittoOptions{}), servers.StartMosquitto(t, servers.MosquittoOptions{})
+	line, cloud := servers.StartMosquitto(
+		t,
+		servers.MosquittoOptions{},
+	), servers.StartMosquitto(
+		t,
+		servers.MosquittoOptions{},
+	)
 	store := servers.StartKafka(t)
 	startProgram(t, "sightline-cloud", "bridge", "--mqtt", cloud.URL(), "--kafka", store, "--health", "off",
 		"--evidence-dir", t.TempDir())
@@ -61,7 +71,12 @@ func TestTwoHundredRealBoardsReachPLCAndKafkaOnceAndInOrder(t *testing.T) {
 	kinds := map[event.Verdict]int{}
 	for i, in := range p.results {
 		require.Equal(t, fmt.Sprintf("board-%03d", i), in.PartID, "order at the PLC")
-		require.Equal(t, filepath.Base(names[i]), filepath.Base(in.Frame.Source), "each part has its own board")
+		require.Equal(
+			t,
+			filepath.Base(names[i]),
+			filepath.Base(in.Frame.Source),
+			"each part has its own board",
+		)
 		kinds[in.Verdict]++
 	}
 	require.Zero(t, kinds[event.Unknown])
@@ -72,8 +87,8 @@ func TestTwoHundredRealBoardsReachPLCAndKafkaOnceAndInOrder(t *testing.T) {
 
 func ids(results []event.Inspection) []string {
 	all := make([]string, 0, len(results))
-	for _, in := range results {
-		all = append(all, in.ResultID)
+	for i := range results {
+		all = append(all, results[i].ResultID)
 	}
 	return all
 }
@@ -85,7 +100,9 @@ func kafkaIDs(t *testing.T, addr string) []string {
 	defer cancel()
 	var all []string
 	seen := map[string]bool{}
-	err := watch.Follow(ctx, watch.Options{Brokers: []string{addr}, Topic: record.Inspections, FromStart: true},
+	err := watch.Follow(
+		ctx,
+		watch.Options{Brokers: []string{addr}, Topic: record.Inspections, FromStart: true},
 		func(m kafka.Message) bool {
 			for _, h := range m.Headers {
 				if id := string(h.Value); h.Key == "ce_id" && !seen[id] {
@@ -94,7 +111,8 @@ func kafkaIDs(t *testing.T, addr string) []string {
 				}
 			}
 			return len(all) < boards
-		})
+		},
+	)
 	require.NoError(t, err)
 	return all
 }

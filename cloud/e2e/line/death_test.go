@@ -14,12 +14,16 @@ import (
 
 // Fault 18.
 func TestWorkerKilledInTheMiddleLeavesEachPartItsOneVerdict(t *testing.T) {
-	for name, signal := range map[string]syscall.Signal{"SIGKILL": syscall.SIGKILL, "SIGSEGV": syscall.SIGSEGV} {
+	signals := map[string]syscall.Signal{"SIGKILL": syscall.SIGKILL, "SIGSEGV": syscall.SIGSEGV}
+	for name, signal := range signals {
 		t.Run(name, func(t *testing.T) {
 			realServers(t)
 			const deadline = time.Second
 			line := servers.StartMosquitto(t, servers.MosquittoOptions{})
-			agent := startAgent(t, agentConfig{local: line.URL(), camera: "sim:?seed=3", deadline: deadline.String()})
+			agent := startAgent(
+				t,
+				agentConfig{local: line.URL(), camera: "sim:?seed=3", deadline: deadline.String()},
+			)
 			p := newPLC(t, line.URL())
 			p.until("TriggerReady", func() bool { return p.ready })
 			sent := 0
@@ -49,7 +53,12 @@ func TestWorkerKilledInTheMiddleLeavesEachPartItsOneVerdict(t *testing.T) {
 					require.Contains(t, []string{"worker_died", "not_ready"}, in.Reason)
 				}
 			}
-			t.Logf("%d parts, %d UNKNOWN, inspecting again after %s", sent, unknown, back.Round(time.Millisecond))
+			t.Logf(
+				"%d parts, %d UNKNOWN, inspecting again after %s",
+				sent,
+				unknown,
+				back.Round(time.Millisecond),
+			)
 		})
 	}
 }

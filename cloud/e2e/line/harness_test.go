@@ -78,7 +78,7 @@ func (p *process) worker(t *testing.T) int {
 		if err != nil {
 			continue // the thread has ended
 		}
-		for _, child := range strings.Fields(string(raw)) {
+		for child := range strings.FieldsSeq(string(raw)) {
 			pid, err := strconv.Atoi(child)
 			require.NoError(t, err)
 			return pid
@@ -123,14 +123,21 @@ type plc struct {
 func newPLC(t *testing.T, url string) *plc {
 	t.Helper()
 	p := &plc{
-		t: t, inbox: make(chan mqtt.Message, 4096), seen: map[string]string{}, took: map[string]time.Duration{},
-		sent: map[string]time.Time{},
+		t:     t,
+		inbox: make(chan mqtt.Message, 4096),
+		seen:  map[string]string{},
+		took:  map[string]time.Duration{},
+		sent:  map[string]time.Time{},
 	}
 	p.client = mqtt.NewClient(mqtt.NewClientOptions().AddBroker(url).SetClientID("plc"))
 	p.done(p.client.Connect())
 	t.Cleanup(func() { p.client.Disconnect(100) })
-	p.done(p.client.SubscribeMultiple(map[string]byte{place().Topic(topic.State): 1, place().Topic(topic.Result): 1},
-		func(_ mqtt.Client, m mqtt.Message) { p.inbox <- m }))
+	p.done(
+		p.client.SubscribeMultiple(
+			map[string]byte{place().Topic(topic.State): 1, place().Topic(topic.Result): 1},
+			func(_ mqtt.Client, m mqtt.Message) { p.inbox <- m },
+		),
+	)
 	return p
 }
 

@@ -1,5 +1,6 @@
-// Package line_test shows the whole chain at work: the real agent with its real worker and ONNX Runtime on real boards,
-// between a real mosquitto on the line and another in the cloud, the real bridge, and a real Apache Kafka.
+// Package line_test shows the whole chain at work: the real agent with its real worker and ONNX Runtime on
+// real boards, between a real mosquitto on the line and another in the cloud, the real bridge, and a real
+// Apache Kafka.
 package line_test
 
 import (
@@ -17,7 +18,7 @@ var programs string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(run(m))
+	os.Exit(run(m)) //nolint:forbidigo // TestMain is a main
 }
 
 func run(m *testing.M) int {
@@ -32,8 +33,13 @@ func run(m *testing.M) int {
 	defer func() { _ = os.RemoveAll(dir) }()
 	programs = dir
 	err = errors.Join(
-		build("agent/cmd/sightline-agent", "CGO_ENABLED=0"), build("cloud/cmd/sightline-cloud", "CGO_ENABLED=0"),
-		build("agent/cmd/sightline-worker", "CGO_ENABLED=1"))
+		build(
+			"agent/cmd/sightline-agent",
+			"CGO_ENABLED=0",
+		),
+		build("cloud/cmd/sightline-cloud", "CGO_ENABLED=0"),
+		build("agent/cmd/sightline-worker", "CGO_ENABLED=1"),
+	)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

@@ -31,7 +31,12 @@ func consume(ctx context.Context, broker string, tally *Tally) error {
 			return fmt.Errorf("record at offset %d of %s: %w", m.Offset, inspectionsTopic, err)
 		}
 		if id := header(&m, "ce_id"); id != in.ResultID {
-			return fmt.Errorf("record at offset %d: header ce_id %q is not the result's id %q", m.Offset, id, in.ResultID)
+			return fmt.Errorf(
+				"record at offset %d: header ce_id %q is not the result's id %q",
+				m.Offset,
+				id,
+				in.ResultID,
+			)
 		}
 		tally.InKafka(in.ResultID, in.PartID)
 	}

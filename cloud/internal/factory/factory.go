@@ -80,7 +80,8 @@ func Run(ctx context.Context, o Options) (err error) {
 	return f.conclude()
 }
 
-// prepare makes the folder. State of an earlier demonstration goes: it would be delivered into this one's count.
+// prepare makes the folder. State of an earlier demonstration goes: it would be delivered into this one's
+// count.
 func (f *factory) prepare() error {
 	var err error
 	o := &f.options
@@ -92,11 +93,11 @@ func (f *factory) prepare() error {
 	}
 	f.places = places{Folder: o.Out, Evidence: filepath.Join(o.Out, "evidence")}
 	for _, dir := range []string{filepath.Join(o.Out, "state"), f.places.Evidence} {
-		if err := os.RemoveAll(dir); err != nil {
+		if err = os.RemoveAll(dir); err != nil {
 			return fmt.Errorf("clear folder: %w", err)
 		}
 	}
-	if err := os.MkdirAll(f.places.Evidence, 0o755); err != nil {
+	if err = os.MkdirAll(f.places.Evidence, 0o750); err != nil {
 		return fmt.Errorf("make folder: %w", err)
 	}
 	if f.logFile, err = os.Create(filepath.Join(o.Out, "line.log")); err != nil {
@@ -128,9 +129,17 @@ func (f *factory) settle(ctx context.Context) {
 // conclude prints the closing lines.
 func (f *factory) conclude() error {
 	s := f.tally.Summarize(0)
-	_, _ = fmt.Fprintf(f.options.Stdout, "first verdict after %.1f s; trigger to verdict p50 %d ms, p99 %d ms; "+
-		"%d false alarms on clean boards\npictures of what did not pass: %s\n%s\n",
-		s.First.Seconds(), s.P50.Milliseconds(), s.P99.Milliseconds(), s.FalseAlarm, f.places.Evidence, s.Line())
+	_, _ = fmt.Fprintf(
+		f.options.Stdout,
+		"first verdict after %.1f s; trigger to verdict p50 %d ms, p99 %d ms; "+
+			"%d false alarms on clean boards\npictures of what did not pass: %s\n%s\n",
+		s.First.Seconds(),
+		s.P50.Milliseconds(),
+		s.P99.Milliseconds(),
+		s.FalseAlarm,
+		f.places.Evidence,
+		s.Line(),
+	)
 	if !s.Agree() || s.Parts == 0 {
 		return fmt.Errorf("%w: see the logs in %s", ErrNumbers, f.places.Folder)
 	}

@@ -21,8 +21,8 @@ const (
 	publishLimit = 2 * time.Second
 )
 
-// plc simulates the line's controller: it waits for TriggerReady, triggers a part at each tick, takes the verdict
-// over and acknowledges it. One goroutine.
+// plc simulates the line's controller: it waits for TriggerReady, triggers a part at each tick, takes the
+// verdict over and acknowledges it. One goroutine.
 type plc struct {
 	station topic.Station
 	tally   *Tally
@@ -43,7 +43,8 @@ func newPLC(station topic.Station, tally *Tally, log *slog.Logger, show func(Par
 	}
 }
 
-// run triggers n parts, one each interval, or parts without end when n is 0, and returns when each has its verdict.
+// run triggers n parts, one each interval, or parts without end when n is 0, and returns when each has its
+// verdict.
 func (p *plc) run(ctx context.Context, broker string, n int, interval time.Duration) error {
 	if err := p.connect(broker); err != nil {
 		return err
@@ -51,32 +52,37 @@ func (p *plc) run(ctx context.Context, broker string, n int, interval time.Durat
 	defer p.client.Disconnect(100)
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
-	var last <-chan time.Time
-	for n == 0 || p.sent < n || len(p.outstanding) > 0 {
-		if p.sent == n && n > 0 && last == nil {
-			last = time.After(plcTimeout)
-		}
+	for !p.complete(n) {
 		select {
 		case <-ctx.Done():
 			return p.finish()
-		case <-last:
-			return fmt.Errorf("plc: %d parts have no verdict %s after the last trigger", len(p.outstanding), plcTimeout)
 		case m := <-p.inbox:
 			if err := p.receive(m); err != nil {
 				return err
 			}
 		case <-ticker.C:
-			if p.ready && (n == 0 || p.sent < n) && len(p.outstanding) < plcWindow {
-				if err := p.trigger(); err != nil {
-					return err
-				}
+			if err := p.tick(n); err != nil {
+				return err
 			}
+		}
+		if n > 0 && p.sent == n {
+			return p.finish()
 		}
 	}
 	return nil
 }
 
-// finish waits for the verdicts that are still due after the person has stopped the line.
+func (p *plc) complete(n int) bool { return n > 0 && p.sent == n && len(p.outstanding) == 0 }
+
+// tick triggers the next part unless the station is not ready or too many are under way.
+func (p *plc) tick(n int) error {
+	if !p.ready || n > 0 && p.sent == n || len(p.outstanding) >= plcWindow {
+		return nil
+	}
+	return p.trigger()
+}
+
+// finish waits for the verdicts that are still due after the last trigger.
 func (p *plc) finish() error {
 	limit := time.After(plcTimeout)
 	for len(p.outstanding) > 0 {
@@ -86,7 +92,11 @@ func (p *plc) finish() error {
 				return err
 			}
 		case <-limit:
-			return fmt.Errorf("plc: %d parts have no verdict %s after the line stopped", len(p.outstanding), plcTimeout)
+			return fmt.Errorf(
+				"plc: %d parts have no verdict %s after the last trigger",
+				len(p.outstanding),
+				plcTimeout,
+			)
 		}
 	}
 	return nil
@@ -152,7 +162,15 @@ func (p *plc) state(payload []byte) error {
 		return fmt.Errorf("plc: state: %w", err)
 	}
 	if state.TriggerReady != p.ready {
-		p.log.Info("station state", "state", state.State, "trigger_ready", state.TriggerReady, "reason", state.Reason)
+		p.log.Info(
+			"station state",
+			"state",
+			state.State,
+			"trigger_ready",
+			state.TriggerReady,
+			"reason",
+			state.Reason,
+		)
 	}
 	p.ready = state.TriggerReady
 	return nil

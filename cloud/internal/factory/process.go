@@ -31,14 +31,19 @@ func start(ctx context.Context, logDir, name string, args ...string) (*process, 
 		return nil, fmt.Errorf("find own folder: %w", err)
 	}
 	path := filepath.Join(filepath.Dir(self), name)
-	if _, err := os.Stat(path); err != nil {
+	if _, err = os.Stat(path); err != nil {
 		return nil, fmt.Errorf("%s is not beside sightline-demo: run make build", name)
 	}
 	log, err := os.Create(filepath.Join(logDir, name+".log"))
 	if err != nil {
 		return nil, fmt.Errorf("create log: %w", err)
 	}
-	p := &process{name: name, cmd: exec.CommandContext(ctx, path, args...), log: log, done: make(chan error, 1)}
+	p := &process{
+		name: name,
+		cmd:  exec.CommandContext(ctx, path, args...), //nolint:gosec // a program of ours beside this one
+		log:  log,
+		done: make(chan error, 1),
+	}
 	p.cmd.Stderr = log
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
 	p.cmd.WaitDelay = stopLimit
@@ -52,7 +57,8 @@ func start(ctx context.Context, logDir, name string, args ...string) (*process, 
 	return p, nil
 }
 
-// firstLine decodes the one JSON line that the child prints when it listens, drains the rest, and watches its end.
+// firstLine decodes the one JSON line that the child prints when it listens, drains the rest, and watches its
+// end.
 func (p *process) firstLine(into any) error {
 	decoder := json.NewDecoder(p.out)
 	err := decoder.Decode(into)
@@ -75,8 +81,5 @@ func (p *process) watch() {
 func (p *process) stop() error {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
 	err := <-p.done
-	if exit := new(exec.ExitError); errors.As(err, &exit) && exit.ProcessState.Sys().(syscall.WaitStatus).Signal() == syscall.SIGTERM {
-		err = nil
-	}
 	return errors.Join(err, p.log.Close())
 }

@@ -70,7 +70,7 @@ func (f *factory) poll(ctx context.Context) {
 func (f *factory) countVerdicts(ctx context.Context) {
 	n, err := verdicts(ctx, f.places.Metrics)
 	if err != nil {
-		f.log.Warn("agent's metrics not read", "error", err)
+		f.log.WarnContext(ctx, "agent's metrics not read", "error", err)
 		return
 	}
 	f.tally.SetVerdicts(n)

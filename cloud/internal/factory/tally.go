@@ -1,5 +1,6 @@
-// Package factory runs the whole chain on one machine without a camera, a GPU or a server: a simulated line and PLC, the
-// real agent with its real worker, the bridge, and a Kafka consumer, and counts whether anything was lost.
+// Package factory runs the whole chain on one machine without a camera, a GPU or a server: a simulated line
+// and PLC, the real agent with its real worker, the bridge, and a Kafka consumer, and counts whether anything
+// was lost.
 package factory
 
 import (
@@ -62,7 +63,11 @@ func (t *Tally) AtPLC(in event.Inspection, at time.Time) (part Part, first bool)
 		t.first = at.Sub(t.started)
 	}
 	p = &Part{
-		ID: in.PartID, Result: in, Found: in.Found(), Drawn: len(in.Truth), ids: map[string]bool{in.ResultID: true},
+		ID:     in.PartID,
+		Result: in,
+		Found:  in.Found(),
+		Drawn:  len(in.Truth),
+		ids:    map[string]bool{in.ResultID: true},
 	}
 	if sent, ok := t.sent[in.PartID]; ok {
 		p.Latency = at.Sub(sent)
@@ -110,7 +115,8 @@ type Summary struct {
 
 // Agree says whether every part has one verdict everywhere.
 func (s *Summary) Agree() bool {
-	return s.Lost == 0 && s.Duplicated == 0 && s.Verdicts == uint64(s.Parts) && s.PLC == s.Parts && s.Kafka == s.Parts
+	return s.Lost == 0 && s.Duplicated == 0 && s.Verdicts == uint64(s.Parts) && s.PLC == s.Parts &&
+		s.Kafka == s.Parts
 }
 
 // Line is the closing line.

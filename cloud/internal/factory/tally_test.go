@@ -27,7 +27,10 @@ func TestClosingLineTellsLossAndDuplication(t *testing.T) {
 		want string
 		ok   bool
 	}{
-		"whole": {func(*factory.Tally) {}, "parts=1 verdicts=1 plc=1 kafka=1 lost=0 duplicated=0 found=0 of 0", true},
+		"whole": {
+			func(*factory.Tally) {},
+			"parts=1 verdicts=1 plc=1 kafka=1 lost=0 duplicated=0 found=0 of 0", true,
+		},
 		"no verdict at the PLC": {
 			func(c *factory.Tally) { c.Triggered("p2", start); c.SetVerdicts(2); c.InKafka("r2", "p2") },
 			"parts=2 verdicts=2 plc=1 kafka=2 lost=1 duplicated=0 found=0 of 0", false,

@@ -3,6 +3,7 @@ package factory
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -74,7 +75,11 @@ func (l live) View() string {
 	s := l.tally.Summarize(recentParts)
 	var b strings.Builder
 	title := lipgloss.NewStyle().Bold(true).Render("Sightline demo")
-	fmt.Fprintf(&b, "%s  simulated line, real agent, worker, ONNX Runtime and bridge; Ctrl-C stops\n\n", title)
+	fmt.Fprintf(
+		&b,
+		"%s  simulated line, real agent, worker, ONNX Runtime and bridge; Ctrl-C stops\n\n",
+		title,
+	)
 	fmt.Fprintf(&b, "  parts %s   verdicts %d   PLC %d   Kafka %d   lost %s   duplicated %s\n",
 		l.progress(s.Parts), s.Verdicts, s.PLC, s.Kafka, alarm(s.Parts-s.PLC > plcWindow, s.Parts-s.PLC),
 		alarm(s.Duplicated > 0, s.Duplicated))
@@ -96,27 +101,36 @@ func (l live) View() string {
 
 func (l live) progress(parts int) string {
 	if l.goal == 0 {
-		return fmt.Sprint(parts)
+		return strconv.Itoa(parts)
 	}
 	const cells = 20
 	done := min(cells, parts*cells/l.goal)
-	return fmt.Sprintf("%d/%d %s%s", parts, l.goal, strings.Repeat("█", done), strings.Repeat("░", cells-done))
+	return fmt.Sprintf(
+		"%d/%d %s%s",
+		parts,
+		l.goal,
+		strings.Repeat("█", done),
+		strings.Repeat("░", cells-done),
+	)
 }
 
 func (p places) String() string {
 	return fmt.Sprintf("  pictures      %s\n  logs, config  %s\n  line broker   %s\n"+
-		"  cloud broker  %s (embedded, for demonstration)\n  Kafka         %s (embedded, for demonstration)\n"+
+		"  cloud broker  %s (embedded, for demonstration)\n"+
+		"  Kafka         %s (embedded, for demonstration)\n"+
 		"  metrics       %s", p.Evidence, p.Folder, p.LineBroker, p.CloudBroker, p.Kafka, p.Metrics)
 }
 
 func colour(v event.Verdict) string {
-	ansi := map[event.Verdict]string{event.Pass: "2", event.Fail: "1", event.Rework: "3", event.Unknown: "5"}[v]
+	ansi := map[event.Verdict]string{
+		event.Pass: "2", event.Fail: "1", event.Rework: "3", event.Unknown: "5",
+	}[v]
 	return lipgloss.NewStyle().Bold(true).Foreground(lipgloss.Color(ansi)).Render(string(v))
 }
 
 func alarm(on bool, n int) string {
 	if !on {
-		return fmt.Sprint(n)
+		return strconv.Itoa(n)
 	}
-	return lipgloss.NewStyle().Bold(true).Foreground(lipgloss.Color("1")).Render(fmt.Sprint(n))
+	return lipgloss.NewStyle().Bold(true).Foreground(lipgloss.Color("1")).Render(strconv.Itoa(n))
 }
