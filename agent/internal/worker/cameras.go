@@ -43,6 +43,7 @@ func (s *station) cameraState(c cameras.State) {
 	if c.Phase == cameras.Closed { // by this worker, at its end
 		return
 	}
+	<-s.opened // nobody hears of a ready camera before the station takes orders
 	err := s.change(func(m *wire.StationState) {
 		m.Phase, m.Reason = phase(c.Phase), c.Reason
 		m.Paced, m.Simulated, m.Stale, m.Reconnects = c.Paced, c.Simulated, c.Stale, c.Reconnects

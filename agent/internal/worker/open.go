@@ -76,6 +76,7 @@ func (o *opener) station(ctx context.Context, s *station) error {
 		return err
 	}
 	s.ready.Store(true)
+	close(s.opened)
 	o.group.Go(func() error {
 		defer s.close()
 		return s.capture(ctx)

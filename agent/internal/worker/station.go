@@ -44,8 +44,9 @@ type station struct {
 	orders chan order
 	free   chan *slot
 	ready  atomic.Bool // model and camera are there
-	camera camera      // set before ready
-	lane   *lane       // set before ready
+	opened chan struct{}
+	camera camera // set before ready, which is set before opened closes
+	lane   *lane  // set before ready
 	kept   kept
 
 	inspected, evidenceDropped atomic.Uint64
@@ -60,7 +61,7 @@ func newStation(index uint32, c *wire.StationConfig, w *worker) *station {
 	s := &station{
 		index: index, config: c, conn: w.conn, log: w.log.With("station",
 			c.GetName()), pictures: w.pictures, die: w.die,
-		orders: make(chan order, maxOrders), free: make(chan *slot, slots),
+		opened: make(chan struct{}), orders: make(chan order, maxOrders), free: make(chan *slot, slots),
 	}
 	s.state.message = &wire.StationState{
 		Station: index, Phase: wire.Phase_PHASE_OPENING,

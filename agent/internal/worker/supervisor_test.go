@@ -54,6 +54,7 @@ func pair(tb testing.TB) (net.Conn, net.Conn) {
 func start(t *testing.T, runtime func(string) (Runtime, error), stations ...*wire.StationConfig) *supervisor {
 	t.Helper()
 	ours, theirs := pair(t)
+	require.NoError(t, ours.SetReadDeadline(time.Now().Add(time.Minute)))
 	s := &supervisor{T: t, conn: wire.NewConn(ours), ended: make(chan error, 1)}
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	go func() {

@@ -182,8 +182,9 @@ func TestStationsThatCannotWorkAreRefusedAndTheOthersRun(t *testing.T) {
 	noCamera.Camera = "webcam:0"
 	s := start(t, scripted(twoDetections), noBundle, noCamera, good)
 	says := map[uint32]string{0: "open bundle folder", 1: "camera"}
-	for len(says) > 0 {
+	for ready := false; len(says) > 0 || !ready; {
 		m := expect(s, wire.KindStationState, &wire.StationState{})
+		ready = ready || m.GetPhase() == wire.Phase_PHASE_READY
 		if m.GetPhase() == wire.Phase_PHASE_REFUSED {
 			require.Contains(t, m.GetReason(), says[m.GetStation()])
 			delete(says, m.GetStation())
@@ -193,7 +194,6 @@ func TestStationsThatCannotWorkAreRefusedAndTheOthersRun(t *testing.T) {
 	got := s.inspected()
 	require.Equal(t, wire.Fault_FAULT_NOT_READY, got.GetFault())
 	require.Contains(t, got.GetFaultText(), "open bundle folder")
-	s.ready()
 	require.NoError(t, s.conn.Send(wire.KindInspect, &wire.Inspect{Station: 2, Job: 8}))
 	s.exposed()
 	require.Equal(t, wire.Fault_FAULT_NONE, s.inspected().GetFault())
