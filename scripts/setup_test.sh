@@ -44,7 +44,7 @@ setup_with() {
   local environment=()
   while [[ $1 != -- ]]; do environment+=("$1"); shift; done
   shift
-  output=$(env -i HOME="$work" PATH="$work/bin" SIGHTLINE_BUILD="$work/build" \
+  output=$(env -i HOME=/nonexistent GOPATH="$work/gopath" PATH="$work/bin" SIGHTLINE_BUILD="$work/build" \
     GOCACHE="${GOCACHE:-$work/gocache}" SIGHTLINE_CA_FILE="$work/ca.crt" "${environment[@]}" \
     bash "$setup" "$@" 2>&1)
   code=$?
