@@ -50,6 +50,7 @@ type counts struct {
 	held        *prometheus.Desc
 	ready       *prometheus.Desc
 	workerState *prometheus.Desc
+	frames      *prometheus.Desc
 }
 
 func newCounts(a *agent) *counts {
@@ -67,6 +68,9 @@ func newCounts(a *agent) *counts {
 			"Results that the PLC has not acknowledged.", []string{"station"}, nil),
 		ready: prometheus.NewDesc("sightline_station_state",
 			"1 for the state that the station is in.", []string{"station", "state"}, nil),
+		frames: prometheus.NewDesc("sightline_frames_total",
+			"What became of the camera's frames since the worker started: captured = inspected + displaced + waiting.",
+			[]string{"station", "what"}, nil),
 		workerState: prometheus.NewDesc("sightline_worker_total",
 			"Vision worker processes started, and died unasked.", []string{"what"}, nil),
 	}
@@ -83,8 +87,16 @@ func (c *counts) Collect(to chan<- prometheus.Metric) {
 	gauge := func(desc *prometheus.Desc, value int, labels ...string) {
 		to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(value), labels...)
 	}
-	for _, s := range c.agent.stations {
+	for i, s := range c.agent.stations {
 		path := s.place.Path()
+		if frames := c.agent.worker.Counts(i); frames != nil {
+			count(c.frames, frames.GetCaptured(), path, "captured")
+			count(c.frames, frames.GetInspected(), path, "inspected")
+			count(c.frames, frames.GetDisplaced(), path, "displaced")
+			count(c.frames, frames.GetBadFrames(), path, "bad")
+			count(c.frames, frames.GetHungCaptures(), path, "captures_hung")
+			count(c.frames, frames.GetEvidenceDropped(), path, "evidence_dropped")
+		}
 		for _, n := range s.station.Counters().All() {
 			switch n.Name {
 			case station.CountParts:

@@ -38,6 +38,7 @@ type session struct {
 	log      *slog.Logger
 	greeted  atomic.Bool
 	beats    atomic.Uint64
+	counts   atomic.Pointer[wire.Heartbeat] // the last one
 }
 
 type request struct {
@@ -139,8 +140,7 @@ func (s *session) dispatch(kind wire.Kind, payload []byte) error {
 	case wire.KindHello:
 		return s.hello(payload)
 	case wire.KindHeartbeat:
-		s.beats.Add(1)
-		return nil
+		return s.beat(payload)
 	case wire.KindStationState:
 		return deliver(s, payload, &wire.StationState{})
 	case wire.KindExposed:
@@ -163,6 +163,16 @@ func (s *session) hello(payload []byte) error {
 	s.beats.Add(1)
 	s.log.Info("vision worker started", "pid", hello.GetPid(), "version", hello.GetVersion(),
 		"onnxruntime", hello.GetOnnxruntimeVersion(), "opencv", hello.GetOpencvVersion())
+	return nil
+}
+
+func (s *session) beat(payload []byte) error {
+	heartbeat := &wire.Heartbeat{}
+	if err := s.conn.Decode(payload, heartbeat); err != nil {
+		return err
+	}
+	s.counts.Store(heartbeat)
+	s.beats.Add(1)
 	return nil
 }
 

@@ -87,6 +87,21 @@ func (w *Worker) Starts() uint64 { return w.starts.Load() }
 // Deaths counts the processes that ended unasked.
 func (w *Worker) Deaths() uint64 { return w.deaths.Load() }
 
+// Counts returns what the running worker has counted at a station since it started, or nil when it has not said
+// yet. Not to be changed.
+func (w *Worker) Counts(station int) *wire.StationCount {
+	s := w.current.Load()
+	if s == nil {
+		return nil
+	}
+	for _, c := range s.counts.Load().GetStations() {
+		if c.GetStation() == uint32(station) {
+			return c
+		}
+	}
+	return nil
+}
+
 func (w *Worker) send(kind wire.Kind, m proto.Message) error {
 	s := w.current.Load()
 	if s == nil {

@@ -216,6 +216,18 @@ func TestGarbageEndsTheWorker(t *testing.T) {
 	}
 }
 
+// Every drop in the worker is seen outside of it.
+func TestCountsOfTheLastHeartbeatAreKept(t *testing.T) {
+	w, _ := start(t, fakeworker.Launch(fakeworker.Script{
+		Counts: []*wire.StationCount{{Station: 0, Captured: 9, Displaced: 4}},
+	}), quiet())
+	require.Eventually(t, func() bool { return w.Counts(0) != nil }, 5*time.Second, 10*time.Millisecond)
+	require.Equal(t, uint64(4), w.Counts(0).GetDisplaced())
+	require.Nil(t, w.Counts(1))
+	w.Close()
+	require.Nil(t, w.Counts(0))
+}
+
 func TestAWorkerWithoutHeartbeatOrHelloIsReplaced(t *testing.T) {
 	for name, c := range map[string]struct {
 		script fakeworker.Script

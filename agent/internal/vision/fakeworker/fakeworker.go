@@ -28,10 +28,11 @@ type Script struct {
 	Configured func(*Peer, *wire.Configure)
 	Inspect    func(*Peer, *wire.Inspect)
 	Settle     func(*Peer, *wire.Settle)
-	Mute       bool         // says no Hello
-	Silent     bool         // has no heartbeat
-	Now        func() int64 // default monotime.Now
-	Classes    []string     // of the model that it claims to run
+	Mute       bool                 // says no Hello
+	Silent     bool                 // has no heartbeat
+	Counts     []*wire.StationCount // in each heartbeat
+	Now        func() int64         // default monotime.Now
+	Classes    []string             // of the model that it claims to run
 }
 
 // Peer is the worker as its script sees it. Safe for concurrent use.
@@ -128,7 +129,7 @@ func (p *Peer) beat(stop chan struct{}) {
 		select {
 		case <-ticker.C:
 			if !p.script.Silent {
-				p.Send(wire.KindHeartbeat, &wire.Heartbeat{SentNs: p.script.Now()})
+				p.Send(wire.KindHeartbeat, &wire.Heartbeat{SentNs: p.script.Now(), Stations: p.script.Counts})
 			}
 		case <-stop:
 			return
