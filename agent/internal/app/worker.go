@@ -10,6 +10,7 @@ import (
 func (a *agent) configure() *wire.Configure {
 	c := &wire.Configure{
 		InferenceThreads: uint32(a.cfg.Worker.Threads), OnnxruntimeLibrary: a.cfg.Worker.ONNXRuntime,
+		AllowSpinning: a.cfg.Worker.Spinning,
 	}
 	for i := range a.cfg.Stations {
 		s := &a.cfg.Stations[i]

@@ -7,16 +7,20 @@ import (
 	"io"
 	"net"
 	"sync"
+	"time"
 )
 
 // The parts of MQTT's framing that the connection must know.
 const (
 	typePublish    = 3
+	typePubAck     = 4
 	typePingReq    = 12
 	typePingResp   = 13
 	maxLengthBytes = 4       // of the remaining length, 7 bits in each
 	maxControl     = 4 << 10 // any packet that is not a message is far smaller
 	readBuffer     = 64 << 10
+	maxAcks        = 4 << 10 // bytes
+	ackDelay       = time.Millisecond
 )
 
 var errFraming = errors.New("the broker sent what is not MQTT")
@@ -43,6 +47,9 @@ type conn struct {
 	skip int    // bytes of the socket to throw away after the body
 	owed int    // answers to pings that conn has given in advance
 
+	writing sync.Mutex
+	acks    []byte // acknowledgements that wait for more
+
 	pinged    chan struct{} // holds a token while a ping is unanswered
 	closed    chan struct{}
 	closeOnce sync.Once
@@ -64,15 +71,55 @@ func (c *conn) Close() error {
 	return c.Conn.Close() //nolint:wrapcheck // net.Conn
 }
 
-// Write passes packets on. The client writes each ping by itself.
+// Write passes packets on, each given by itself. Acknowledgements wait up to a millisecond for more of them: one
+// system call and one wake-up of the broker for a batch, where each alone would cost more than the message.
 func (c *conn) Write(p []byte) (int, error) {
-	if len(p) > 0 && p[0]>>4 == typePingReq {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	switch p[0] >> 4 {
+	case typePubAck:
+		return c.delay(p)
+	case typePingReq:
 		select {
 		case c.pinged <- struct{}{}:
 		default:
 		}
 	}
+	if err := c.flush(); err != nil {
+		return 0, err
+	}
 	return c.Conn.Write(p) //nolint:wrapcheck // net.Conn
+}
+
+// delay is called with writing held.
+func (c *conn) delay(ack []byte) (int, error) {
+	if len(c.acks) == 0 {
+		time.AfterFunc(ackDelay, func() {
+			c.writing.Lock()
+			defer c.writing.Unlock()
+			if c.flush() != nil {
+				_ = c.Close() // the reader learns of it
+			}
+		})
+	}
+	c.acks = append(c.acks, ack...)
+	if len(c.acks) < maxAcks {
+		return len(ack), nil
+	}
+	return len(ack), c.flush()
+}
+
+// flush is called with writing held.
+func (c *conn) flush() error {
+	if len(c.acks) == 0 {
+		return nil
+	}
+	_, err := c.Conn.Write(c.acks)
+	c.acks = c.acks[:0]
+	return err //nolint:wrapcheck // net.Conn
 }
 
 // Read delivers whole packets in pieces of any size.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 	"github.com/stretchr/testify/require"
@@ -136,6 +137,47 @@ func TestWhatIsNotMQTTIsAnError(t *testing.T) {
 			require.True(t, errors.Is(err, errFraming) || errors.Is(err, io.ErrUnexpectedEOF))
 		})
 	}
+}
+
+// counted is a peer that notes what it is sent.
+type counted struct {
+	socket
+	writes *[][]byte
+}
+
+func (c counted) Write(p []byte) (int, error) {
+	*c.writes = append(*c.writes, bytes.Clone(p))
+	return len(p), nil
+}
+
+func TestAcknowledgementsGoOutTogetherInOrderAndBeforeAnythingElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var writes [][]byte
+		c := newConn(counted{socket{in: bytes.NewReader(nil)}, &writes}, newGate(1, 1), 1)
+		send := func(p ...byte) {
+			n, err := c.Write(p)
+			require.NoError(t, err)
+			require.Equal(t, len(p), n)
+		}
+		send(typePubAck<<4, 2, 0, 1)
+		send(typePubAck<<4, 2, 0, 2)
+		require.Empty(t, writes)
+		time.Sleep(2 * ackDelay) //nolint:forbidigo // the bubble's clock
+		synctest.Wait()
+		require.Equal(t, [][]byte{{typePubAck << 4, 2, 0, 1, typePubAck << 4, 2, 0, 2}}, writes)
+		send(typePubAck<<4, 2, 0, 3)
+		send(pingReq...)
+		require.Equal(t, [][]byte{{typePubAck << 4, 2, 0, 3}, pingReq}, writes[1:])
+		time.Sleep(2 * ackDelay) //nolint:forbidigo // the bubble's clock
+		synctest.Wait()
+		require.Len(t, writes, 3)
+		for range maxAcks / 4 {
+			send(typePubAck<<4, 2, 0, 4)
+		}
+		require.Len(t, writes[3], maxAcks, "a full batch does not wait")
+		time.Sleep(2 * ackDelay) //nolint:forbidigo // the bubble's clock
+		synctest.Wait()
+	})
 }
 
 func TestTheGateOpensBelowBothBounds(t *testing.T) {
