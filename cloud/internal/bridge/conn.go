@@ -71,8 +71,9 @@ func (c *conn) Close() error {
 	return c.Conn.Close() //nolint:wrapcheck // net.Conn
 }
 
-// Write passes packets on, each given by itself. Acknowledgements wait up to a millisecond for more of them: one
-// system call and one wake-up of the broker for a batch, where each alone would cost more than the message.
+// Write passes packets on, each given by itself. Acknowledgements wait up to a millisecond for more of them:
+// one system call and one wake-up of the broker for a batch, where each alone would cost more than the
+// message.
 func (c *conn) Write(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -159,24 +160,26 @@ func TestAcknowledgementsGoOutTogetherInOrderAndBeforeAnythingElse(t *testing.T)
 			require.NoError(t, err)
 			require.Equal(t, len(p), n)
 		}
+		sent := func() [][]byte {
+			c.writing.Lock()
+			defer c.writing.Unlock()
+			return slices.Clone(writes)
+		}
 		send(typePubAck<<4, 2, 0, 1)
 		send(typePubAck<<4, 2, 0, 2)
-		require.Empty(t, writes)
+		require.Empty(t, sent())
 		time.Sleep(2 * ackDelay) //nolint:forbidigo // the bubble's clock
-		synctest.Wait()
-		require.Equal(t, [][]byte{{typePubAck << 4, 2, 0, 1, typePubAck << 4, 2, 0, 2}}, writes)
+		require.Equal(t, [][]byte{{typePubAck << 4, 2, 0, 1, typePubAck << 4, 2, 0, 2}}, sent())
 		send(typePubAck<<4, 2, 0, 3)
 		send(pingReq...)
-		require.Equal(t, [][]byte{{typePubAck << 4, 2, 0, 3}, pingReq}, writes[1:])
+		require.Equal(t, [][]byte{{typePubAck << 4, 2, 0, 3}, pingReq}, sent()[1:])
 		time.Sleep(2 * ackDelay) //nolint:forbidigo // the bubble's clock
-		synctest.Wait()
-		require.Len(t, writes, 3)
+		require.Len(t, sent(), 3)
 		for range maxAcks / 4 {
 			send(typePubAck<<4, 2, 0, 4)
 		}
-		require.Len(t, writes[3], maxAcks, "a full batch does not wait")
+		require.Len(t, sent()[3], maxAcks, "a full batch does not wait")
 		time.Sleep(2 * ackDelay) //nolint:forbidigo // the bubble's clock
-		synctest.Wait()
 	})
 }
 
