@@ -316,6 +316,7 @@ func TestARefusalOfKafkaEndsTheBridgeWithAdvice(t *testing.T) {
 	p := startPlant(t)
 	o := p.options()
 	o.Kafka.Replication = 3
+	o.MQTT.URL = "tcp://127.0.0.1:1" // away: the refusal does not wait for it
 	registry := prometheus.NewRegistry()
 	o.Metrics = bridge.NewMetrics(registry)
 	b, err := bridge.New(o, registry)
