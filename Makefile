@@ -110,7 +110,9 @@ proto: $(TOOLS)/protoc-gen-go ## write the Go code of the .proto files (needs pr
 ##@ Measure
 .PHONY: bench
 bench: setup-tests build ## what Sightline adds to the model's own time, as a table and as JSON
-	@$(ENV); bin/sightline-agent bench $(ARGS)
+	@$(ENV); go test -count=1 -v -run TheSteadyStateAllocatesNothing ./agent/internal/worker | grep allocations; \
+	bin/sightline-agent bench --limits --json build/bench.json $(ARGS); \
+	echo "the same as JSON: build/bench.json"
 
 .PHONY: bench-peers
 bench-peers: setup-tests build ## the same frames and model through a plain Python pipeline, side by side

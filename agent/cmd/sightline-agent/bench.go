@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"text/tabwriter"
@@ -8,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sightline-edge/sightline/agent/internal/bench"
+	"github.com/sightline-edge/sightline/agent/internal/fsutil"
 	"github.com/sightline-edge/sightline/agent/internal/vision"
 	"github.com/sightline-edge/sightline/models/bundle"
 )
@@ -17,6 +19,7 @@ func benchCommand(l *logging) *cobra.Command {
 	var o bench.Options
 	var dir string
 	var limits bool
+	var save string
 	c := &cobra.Command{
 		Use:   "bench --bundle DIR",
 		Short: "Measure the agent's own time and its throughput beside a bare model loop",
@@ -26,7 +29,7 @@ func benchCommand(l *logging) *cobra.Command {
 			"threads, in alternating rounds.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return t.bench(c, o, dir, limits)
+			return t.bench(c, o, dir, save, limits)
 		},
 	}
 	t.flags(c)
@@ -41,11 +44,12 @@ func benchCommand(l *logging) *cobra.Command {
 	f.StringVar(&o.Broker, "broker", "", "MQTT broker; default: a mosquitto of its own on loopback")
 	f.IntVar(&o.Parts, "parts", 300, "to measure latency with, and in each round of throughput")
 	f.IntVar(&o.Rounds, "rounds", 5, "of throughput, bare loop and agent in turn; 0: latency only")
+	f.StringVar(&save, "json", "", "file to write the report to, as JSON")
 	f.BoolVar(&limits, "limits", false, "exit with an error when a figure is outside its limit")
 	return c
 }
 
-func (t *tool) bench(c *cobra.Command, o bench.Options, dir string, limits bool) error {
+func (t *tool) bench(c *cobra.Command, o bench.Options, dir, save string, limits bool) error {
 	if err := t.check(); err != nil {
 		return err
 	}
@@ -82,10 +86,25 @@ func (t *tool) bench(c *cobra.Command, o bench.Options, dir string, limits bool)
 	); err != nil {
 		return err
 	}
+	if err = saveJSON(save, report); err != nil {
+		return err
+	}
 	if limits {
 		return report.Check()
 	}
 	return nil
+}
+
+// saveJSON writes the report for a machine to read, beside the table for a person.
+func saveJSON(path string, report *bench.Report) error {
+	if path == "" {
+		return nil
+	}
+	raw, err := json.MarshalIndent(report, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode report: %w", err)
+	}
+	return fsutil.WriteFile(fsutil.OS{}, path, append(raw, '\n'), 0o600)
 }
 
 func benchTable(w *tabwriter.Writer, r *bench.Report) {

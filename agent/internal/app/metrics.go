@@ -69,7 +69,7 @@ func newCounts(a *agent) *counts {
 		ready: prometheus.NewDesc("sightline_station_state",
 			"1 for the state that the station is in.", []string{"station", "state"}, nil),
 		frames: prometheus.NewDesc("sightline_frames_total",
-			"What became of the camera's frames since the worker started: captured = inspected + displaced + waiting.",
+			"Frames since the worker started: captured = inspected + displaced + waiting.",
 			[]string{"station", "what"}, nil),
 		workerState: prometheus.NewDesc("sightline_worker_total",
 			"Vision worker processes started, and died unasked.", []string{"what"}, nil),

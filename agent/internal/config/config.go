@@ -78,8 +78,8 @@ type Worker struct {
 	Path        string `yaml:"path"`        // default: sightline-worker beside the agent, then in PATH
 	ONNXRuntime string `yaml:"onnxruntime"` // libonnxruntime.so; default: $SIGHTLINE_ONNXRUNTIME
 	Threads     int    `yaml:"threads"`     // of one inference, default: the cores
-	// Spinning lets the threads of inference wait busily for the next part: a little faster on a quiet node, much
-	// slower beside other load.
+	// Spinning lets the threads of inference wait busily for the next part: a little faster on a quiet node,
+	// much slower beside other load.
 	Spinning bool `yaml:"spinning"`
 }
 

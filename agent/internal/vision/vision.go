@@ -87,8 +87,8 @@ func (w *Worker) Starts() uint64 { return w.starts.Load() }
 // Deaths counts the processes that ended unasked.
 func (w *Worker) Deaths() uint64 { return w.deaths.Load() }
 
-// Counts returns what the running worker has counted at a station since it started, or nil when it has not said
-// yet. Not to be changed.
+// Counts returns what the running worker has counted at a station since it started, or nil when it has not
+// said yet. Not to be changed.
 func (w *Worker) Counts(station int) *wire.StationCount {
 	s := w.current.Load()
 	if s == nil {

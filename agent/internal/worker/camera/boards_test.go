@@ -84,7 +84,6 @@ func TestColourBoardsShowTheSameInThreeChannels(t *testing.T) {
 		colour, err := openSource(parsed(t, "sim:?seed=5&width=256&height=192&color=true"+kept), Options{})
 		require.NoError(t, err)
 		pool := frame.NewPool(2)
-		defer pool.Close()
 		a, b := pool.Get(), pool.Get()
 		require.NoError(t, gray.Read(a))
 		require.NoError(t, colour.Read(b))
@@ -93,5 +92,8 @@ func TestColourBoardsShowTheSameInThreeChannels(t *testing.T) {
 		for i, v := range a.Pix {
 			require.Equal(t, [3]byte{v, v, v}, [3]byte(b.Pix[3*i:3*i+3]))
 		}
+		a.Release()
+		b.Release()
+		pool.Close()
 	}
 }

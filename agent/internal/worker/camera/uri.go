@@ -200,7 +200,8 @@ func (s *spec) parseSim(rest string) error {
 	if err != nil {
 		return fmt.Errorf("%w (and prerender, the number of boards kept in memory, and color)", err)
 	}
-	if bytes := 3 * int64(s.prerender) * int64(s.board.Width) * int64(s.board.Height); bytes > maxPrerenderBytes {
+	bytes := 3 * int64(s.prerender) * int64(s.board.Width) * int64(s.board.Height)
+	if bytes > maxPrerenderBytes {
 		return fmt.Errorf("prerender needs %d bytes for its boards; at most %d are kept", bytes,
 			maxPrerenderBytes)
 	}
