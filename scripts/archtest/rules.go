@@ -177,12 +177,9 @@ func deviceLayers() [][]string {
 // cloudLayers are the same for the cloud. What it sees of the device lies below all of them.
 func cloudLayers() [][]string {
 	return [][]string{
-		{"cloud/api/...", "cloud/internal/record", "cloud/internal/demo"},
-		{
-			"cloud/internal/bridge", "cloud/internal/evidence", "cloud/internal/watch",
-			"cloud/internal/factory",
-		},
-		{"cloud/internal/app"},
+		{"cloud/api/...", "cloud/internal/record", "cloud/internal/embedded"},
+		{"cloud/internal/bridge", "cloud/internal/evidence", "cloud/internal/watch"},
+		{"cloud/internal/app", "cloud/internal/demo"},
 		{"cloud/cmd/...", "cloud/e2e/..."},
 	}
 }

@@ -67,7 +67,7 @@ func (t *tool) launch(
 	if err != nil {
 		return nil, err
 	}
-	return vision.Executable(path, args, log), nil
+	return vision.Executable(path, append([]string{"--log-format", "json"}, args...), log), nil
 }
 
 // print writes the value as JSON, or lets table write it.

@@ -3,8 +3,11 @@ package vision
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -12,8 +15,8 @@ import (
 // own.
 const maxLine = 4 << 10
 
-// logLines passes the worker's standard error on until it ends. Native libraries write what they like there,
-// so the lines are data to the log and not parsed.
+// logLines passes the worker's standard error on until it ends: its own records, which are JSON, as records
+// again, and what native libraries write as it is.
 func logLines(ctx context.Context, from io.Reader, log *slog.Logger) {
 	reader := bufio.NewReaderSize(from, maxLine)
 	for {
@@ -22,18 +25,27 @@ func logLines(ctx context.Context, from io.Reader, log *slog.Logger) {
 			return
 		}
 		if text := strings.TrimSpace(string(line)); text != "" {
-			log.Log(ctx, level(text), "vision worker says", "line", strings.ToValidUTF8(text, "?"))
+			logLine(ctx, text, log)
 		}
 	}
 }
 
-// level is what a line of the worker's own log says of itself. Native libraries say nothing: they are heard
-// as info.
-func level(line string) slog.Level {
-	for _, l := range []slog.Level{slog.LevelDebug, slog.LevelWarn, slog.LevelError} {
-		if strings.Contains(line, "level="+l.String()+" ") {
-			return l
+func logLine(ctx context.Context, text string, log *slog.Logger) {
+	var record map[string]any
+	var level slog.Level
+	name := ""
+	if json.Unmarshal([]byte(text), &record) == nil {
+		name, _ = record[slog.LevelKey].(string)
+	}
+	if level.UnmarshalText([]byte(name)) != nil {
+		log.InfoContext(ctx, "vision worker says", "line", strings.ToValidUTF8(text, "?"))
+		return
+	}
+	attributes := []slog.Attr{slog.Any("says", record[slog.MessageKey])}
+	for _, key := range slices.Sorted(maps.Keys(record)) {
+		if key != slog.LevelKey && key != slog.MessageKey && key != slog.TimeKey {
+			attributes = append(attributes, slog.Any(key, record[key]))
 		}
 	}
-	return slog.LevelInfo
+	log.LogAttrs(ctx, level, "vision worker", attributes...)
 }

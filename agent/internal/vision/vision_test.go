@@ -36,6 +36,8 @@ func TestMain(m *testing.M) {
 
 func beWorker(mode string) int {
 	fmt.Fprintln(os.Stderr, "driver says hello from", mode)
+	fmt.Fprintln(os.Stderr, `{"time":"x","level":"WARN","msg":"camera state","phase":"failed","n":2}`)
+	fmt.Fprintln(os.Stderr, `{"level":"LOUD","msg":"not ours"}`)
 	conn, err := net.FileConn(os.NewFile(3, "supervisor"))
 	if err != nil {
 		return 2
@@ -118,7 +120,9 @@ func TestAWorkerProcessAnswersAndItsLastWordsAreLogged(t *testing.T) {
 	require.NoError(t, w.Inspect(&wire.Inspect{Job: 7}))
 	await[*wire.Inspected](t, in, 1)
 	w.Close()
-	require.Contains(t, out.String(), "driver says hello from good")
+	require.Contains(t, out.String(), `level=INFO msg="vision worker says" line="driver says hello from good"`)
+	require.Contains(t, out.String(), `level=WARN msg="vision worker" says="camera state" n=2 phase=failed`)
+	require.Contains(t, out.String(), `level=INFO msg="vision worker says" line="{\"level\":\"LOUD\"`)
 	require.Zero(t, w.Deaths())
 	require.ErrorIs(t, w.Inspect(&wire.Inspect{Job: 8}), vision.ErrDown)
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/sightline-edge/sightline/cloud/internal/factory"
+	"github.com/sightline-edge/sightline/cloud/internal/demo"
 )
 
 func main() {
@@ -26,7 +26,7 @@ func main() {
 }
 
 func command() *cobra.Command {
-	o := factory.Options{Stdout: os.Stdout}
+	o := demo.Options{Stdout: os.Stdout}
 	lines := false
 	c := &cobra.Command{
 		Use:   "sightline-demo",
@@ -40,7 +40,7 @@ func command() *cobra.Command {
 		SilenceErrors: true,
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.Live = !lines && term.IsTerminal(int(os.Stdout.Fd()))
-			return factory.Run(c.Context(), o)
+			return demo.Run(c.Context(), o)
 		},
 	}
 	f := c.Flags()

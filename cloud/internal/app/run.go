@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sightline-edge/sightline/cloud/internal/bridge"
-	"github.com/sightline-edge/sightline/cloud/internal/demo"
+	"github.com/sightline-edge/sightline/cloud/internal/embedded"
 	"github.com/sightline-edge/sightline/cloud/internal/evidence"
 )
 
@@ -97,12 +97,12 @@ type Demo struct {
 // hold outlives the process. up is called once, when messages pass.
 func RunAll(ctx context.Context, c Config, d Demo, log *slog.Logger, up func(Addresses)) (err error) {
 	log.WarnContext(ctx, "embedded mqtt broker and kafka server: for demonstration, not durable")
-	broker, err := demo.StartBroker(d.MQTTListen, log)
+	broker, err := embedded.StartBroker(d.MQTTListen, log)
 	if err != nil {
 		return err //nolint:wrapcheck // names its step
 	}
 	defer func() { err = errors.Join(err, broker.Close()) }()
-	server, err := demo.StartKafka(d.KafkaListen)
+	server, err := embedded.StartKafka(d.KafkaListen)
 	if err != nil {
 		return err //nolint:wrapcheck // names its step
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/event"
 	"github.com/sightline-edge/sightline/agent/topic"
 	"github.com/sightline-edge/sightline/cloud/internal/bridge"
-	"github.com/sightline-edge/sightline/cloud/internal/demo"
+	"github.com/sightline-edge/sightline/cloud/internal/embedded"
 	"github.com/sightline-edge/sightline/cloud/internal/evidence"
 	"github.com/sightline-edge/sightline/cloud/internal/record"
 )
@@ -31,16 +31,16 @@ const patience = 20 * time.Second
 
 // plant is a broker, a Kafka node and what tests do with them.
 type plant struct {
-	broker *demo.Broker
-	kafka  *demo.Kafka
+	broker *embedded.Broker
+	kafka  *embedded.Kafka
 }
 
 func startPlant(tb testing.TB) *plant {
 	tb.Helper()
-	broker, err := demo.StartBroker("127.0.0.1:0", quiet())
+	broker, err := embedded.StartBroker("127.0.0.1:0", quiet())
 	require.NoError(tb, err)
 	tb.Cleanup(func() { require.NoError(tb, broker.Close()) })
-	server, err := demo.StartKafka("127.0.0.1:0")
+	server, err := embedded.StartKafka("127.0.0.1:0")
 	require.NoError(tb, err)
 	tb.Cleanup(server.Close)
 	return &plant{broker, server}

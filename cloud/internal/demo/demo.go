@@ -1,105 +1,163 @@
-// Package demo runs an MQTT broker and a Kafka-protocol server inside the process, so that the whole chain
-// can be tried with nothing installed. Both keep everything in memory: what they have acknowledged is gone
-// when the process ends. They are for demonstration and unit tests, never for a plant.
 package demo
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
-	"math"
-	"net"
+	"os"
+	"path/filepath"
+	"time"
 
-	mqtt "github.com/mochi-mqtt/server/v2"
-	"github.com/mochi-mqtt/server/v2/listeners"
-	"github.com/mochi-mqtt/server/v2/packets"
-	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/sightline-edge/sightline/agent/topic"
+	"github.com/sightline-edge/sightline/cloud/internal/embedded"
 )
 
-// Broker is an MQTT broker that lets everybody in.
-type Broker struct {
-	server  *mqtt.Server
-	address string
+// Options is what a person may change.
+type Options struct {
+	Parts    int           // 0: until stopped
+	Interval time.Duration // between triggers
+	Deadline time.Duration // trigger to verdict
+	Seed     uint64        // of the simulated boards
+	Defects  float64       // mean number on a board that has any
+	Clean    float64       // share of boards without
+	Bundle   string        // folder
+	Out      string        // folder for pictures, logs and the configuration
+	Live     bool          // redraw a terminal; else a line for each part
+	Stdout   io.Writer
 }
 
-// StartBroker listens on addr; port 0 takes a free one.
-func StartBroker(addr string, log *slog.Logger) (*Broker, error) {
-	listener, err := listen(addr)
-	if err != nil {
-		return nil, fmt.Errorf("start demonstration broker: %w", err)
-	}
-	limits := mqtt.NewDefaultServerCapabilities()
-	limits.MaximumInflight = math.MaxUint16 // it drops messages beyond
-	limits.MaximumClientWritesPending = math.MaxUint16
-	limits.ReceiveMaximum = math.MaxUint16
-	quiet := slog.New(warnings{log.With("part", "demo_broker").Handler()})
-	server := mqtt.New(&mqtt.Options{Capabilities: limits, Logger: quiet})
-	if err := server.AddHook(new(everybody), nil); err != nil {
-		return nil, fmt.Errorf("start demonstration broker: %w", err)
-	}
-	if err := server.AddListener(listeners.NewNet("tcp", listener)); err != nil {
-		return nil, fmt.Errorf("start demonstration broker: %w", err)
-	}
-	if err := server.Serve(); err != nil {
-		return nil, fmt.Errorf("start demonstration broker: %w", err)
-	}
-	return &Broker{server: server, address: listener.Addr().String()}, nil
+// ErrNumbers says that something was lost, duplicated or unanswered.
+var ErrNumbers = errors.New("the numbers do not agree")
+
+const (
+	settleLimit = 15 * time.Second // for the last results to reach Kafka
+	pollEvery   = 100 * time.Millisecond
+)
+
+// chain is everything of one demonstration.
+type chain struct {
+	options Options
+	station topic.Station
+	tally   *Tally
+	places  places
+	log     *slog.Logger
+	logFile *os.File
+	line    *embedded.Broker
+	cloud   *process
+	agent   *process
 }
 
-// everybody may connect, publish and subscribe.
-type everybody struct{ mqtt.HookBase }
-
-func (*everybody) ID() string { return "everybody" }
-
-func (*everybody) Provides(b byte) bool {
-	return b == mqtt.OnConnectAuthenticate || b == mqtt.OnACLCheck
+// Run plays the demonstration to its end and prints the closing line. The error says what did not agree.
+func Run(ctx context.Context, o Options) (err error) {
+	f := &chain{
+		options: o, tally: NewTally(time.Now()),
+		station: topic.Station{Enterprise: "demo", Site: "laptop", Area: "smt", Line: "line1", Name: "aoi-1"},
+	}
+	defer func() { err = errors.Join(err, f.stop()) }()
+	if err := f.prepare(); err != nil {
+		return err
+	}
+	// Servers and agent end after the line has: stopping the line does not stop them.
+	always := context.WithoutCancel(ctx)
+	if err := f.startServers(always); err != nil {
+		return err
+	}
+	if err := f.startAgent(always); err != nil {
+		return err
+	}
+	consuming, stopConsuming := context.WithCancel(always)
+	defer stopConsuming()
+	consumed := make(chan error, 1)
+	go func() { consumed <- consume(consuming, f.places.Kafka, f.tally) }()
+	ran := f.run(ctx)
+	f.settle(always)
+	stopConsuming()
+	if err := errors.Join(ran, <-consumed); err != nil {
+		return err
+	}
+	return f.conclude()
 }
 
-func (*everybody) OnConnectAuthenticate(*mqtt.Client, packets.Packet) bool { return true }
+// prepare makes the folder. State of an earlier demonstration goes: it would be delivered into this one's
+// count.
+func (f *chain) prepare() error {
+	var err error
+	o := &f.options
+	if o.Out, err = filepath.Abs(o.Out); err != nil {
+		return fmt.Errorf("resolve folder: %w", err)
+	}
+	if o.Bundle, err = filepath.Abs(o.Bundle); err != nil {
+		return fmt.Errorf("resolve bundle: %w", err)
+	}
+	f.places = places{Folder: o.Out, Evidence: filepath.Join(o.Out, "evidence")}
+	for _, dir := range []string{filepath.Join(o.Out, "state"), f.places.Evidence} {
+		if err = os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("clear folder: %w", err)
+		}
+	}
+	if err = os.MkdirAll(f.places.Evidence, 0o750); err != nil {
+		return fmt.Errorf("make folder: %w", err)
+	}
+	if f.logFile, err = os.Create(filepath.Join(o.Out, "line.log")); err != nil {
+		return fmt.Errorf("create log: %w", err)
+	}
+	f.log = slog.New(slog.NewTextHandler(f.logFile, nil))
+	return nil
+}
 
-func (*everybody) OnACLCheck(*mqtt.Client, string, bool) bool { return true }
+// settle waits until Kafka holds what the PLC has, or its limit is over; the closing line tells which.
+func (f *chain) settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, settleLimit)
+	defer cancel()
+	ticker := time.NewTicker(pollEvery)
+	defer ticker.Stop()
+	for {
+		f.countVerdicts(ctx)
+		if s := f.tally.Summarize(0); s.Agree() {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
 
-// URL is where clients connect.
-func (b *Broker) URL() string { return "tcp://" + b.address }
-
-// Close disconnects everybody and forgets everything.
-func (b *Broker) Close() error {
-	if err := b.server.Close(); err != nil {
-		return fmt.Errorf("stop demonstration broker: %w", err)
+// conclude prints the closing lines.
+func (f *chain) conclude() error {
+	s := f.tally.Summarize(0)
+	_, _ = fmt.Fprintf(
+		f.options.Stdout,
+		"first verdict after %.1f s; trigger to verdict p50 %d ms, p99 %d ms; "+
+			"%d false alarms on clean boards\npictures of what did not pass: %s\n%s\n",
+		s.First.Seconds(),
+		s.P50.Milliseconds(),
+		s.P99.Milliseconds(),
+		s.FalseAlarm,
+		f.places.Evidence,
+		s.Line(),
+	)
+	if !s.Agree() || s.Parts == 0 {
+		return fmt.Errorf("%w: see the logs in %s", ErrNumbers, f.places.Folder)
 	}
 	return nil
 }
 
-// Kafka is a single Kafka-protocol node.
-type Kafka struct {
-	cluster *kfake.Cluster
-	address string
-}
-
-// StartKafka listens on addr; port 0 takes a free one.
-func StartKafka(addr string) (*Kafka, error) {
-	listener, err := listen(addr)
-	if err != nil {
-		return nil, fmt.Errorf("start demonstration kafka: %w", err)
+func (f *chain) stop() error {
+	var errs []error
+	for _, p := range []*process{f.agent, f.cloud} {
+		if p != nil {
+			errs = append(errs, p.stop())
+		}
 	}
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1),
-		kfake.ListenFn(func(string, string) (net.Listener, error) { return listener, nil }))
-	if err != nil {
-		return nil, fmt.Errorf("start demonstration kafka: %w", err)
+	if f.line != nil {
+		errs = append(errs, f.line.Close())
 	}
-	return &Kafka{cluster: cluster, address: listener.Addr().String()}, nil
-}
-
-// Address is the bootstrap address.
-func (k *Kafka) Address() string { return k.address }
-
-// Close ends the node and forgets everything.
-func (k *Kafka) Close() { k.cluster.Close() }
-
-func listen(addr string) (net.Listener, error) {
-	listener, err := net.Listen("tcp", addr) //nolint:noctx // returns at once
-	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w: choose another address, or port 0 for a free one", addr,
-			err)
+	if f.logFile != nil {
+		errs = append(errs, f.logFile.Close())
 	}
-	return listener, nil
+	return errors.Join(errs...)
 }

@@ -1,4 +1,4 @@
-package factory
+package demo
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 var errEnded = errors.New("a process ended by itself")
 
 // run plays the line until its parts are done, a person stops it or a process ends.
-func (f *factory) run(ctx context.Context) error {
+func (f *chain) run(ctx context.Context) error {
 	ctx, stopLine := context.WithCancel(ctx)
 	defer stopLine()
 	group, lineCtx := errgroup.WithContext(ctx)
@@ -42,7 +42,7 @@ func (f *factory) run(ctx context.Context) error {
 }
 
 // watch ends the line when a process ends by itself.
-func (f *factory) watch(ctx context.Context) error {
+func (f *chain) watch(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return nil
@@ -54,7 +54,7 @@ func (f *factory) watch(ctx context.Context) error {
 }
 
 // poll takes over the agent's own count of verdicts for display.
-func (f *factory) poll(ctx context.Context) {
+func (f *chain) poll(ctx context.Context) {
 	ticker := time.NewTicker(pollEvery)
 	defer ticker.Stop()
 	for {
@@ -67,7 +67,7 @@ func (f *factory) poll(ctx context.Context) {
 	}
 }
 
-func (f *factory) countVerdicts(ctx context.Context) {
+func (f *chain) countVerdicts(ctx context.Context) {
 	n, err := verdicts(ctx, f.places.Metrics)
 	if err != nil {
 		f.log.WarnContext(ctx, "agent's metrics not read", "error", err)

@@ -1,7 +1,7 @@
-// Package factory runs the whole chain on one machine without a camera, a GPU or a server: a simulated line
+// Package demo runs the whole chain on one machine without a camera, a GPU or a server: a simulated line
 // and PLC, the real agent with its real worker, the bridge, and a Kafka consumer, and counts whether anything
 // was lost.
-package factory
+package demo
 
 import (
 	"fmt"

@@ -1,4 +1,4 @@
-package factory
+package demo
 
 import (
 	"context"
@@ -8,13 +8,13 @@ import (
 	"path/filepath"
 	"text/template"
 
-	"github.com/sightline-edge/sightline/cloud/internal/demo"
+	"github.com/sightline-edge/sightline/cloud/internal/embedded"
 )
 
 // startServers starts the line's broker in this process and the cloud in its own.
-func (f *factory) startServers(ctx context.Context) error {
+func (f *chain) startServers(ctx context.Context) error {
 	var err error
-	if f.line, err = demo.StartBroker("127.0.0.1:0", f.log); err != nil {
+	if f.line, err = embedded.StartBroker("127.0.0.1:0", f.log); err != nil {
 		return fmt.Errorf("start the line's broker: %w", err)
 	}
 	f.places.LineBroker = f.line.URL()
@@ -46,7 +46,7 @@ stations:
 `
 
 // startAgent writes a configuration that a person may read and change, and starts the agent with it.
-func (f *factory) startAgent(ctx context.Context) error {
+func (f *chain) startAgent(ctx context.Context) error {
 	path := filepath.Join(f.options.Out, "sightline.yaml")
 	if err := f.writeConfig(path); err != nil {
 		return fmt.Errorf("write configuration: %w", err)
@@ -63,7 +63,7 @@ func (f *factory) startAgent(ctx context.Context) error {
 	return nil
 }
 
-func (f *factory) writeConfig(path string) error {
+func (f *chain) writeConfig(path string) error {
 	parsed, err := template.New("sightline.yaml").Parse(configTemplate)
 	if err != nil {
 		return err
