@@ -105,6 +105,7 @@ def main() -> None:
     parser.add_argument("--thresholds", help="six numbers, comma between; default: best F on this part")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    parser.add_argument("--also", help="pool with all boards of this folder, to choose thresholds for both")
     args = parser.parse_args()
     root = Path(args.data)
     ids = board_ids(root)
@@ -112,7 +113,10 @@ def main() -> None:
     if args.limit:
         ids = ids[:: max(len(ids) // args.limit, 1)][: args.limit]
     thresholds = [float(v) for v in args.thresholds.split(",")] if args.thresholds else None
-    pairs, times = predict(session(Path(args.model), args.threads), load_boards(root, ids))
+    boards = load_boards(root, ids)
+    if args.also:
+        boards += load_boards(Path(args.also), board_ids(Path(args.also)))
+    pairs, times = predict(session(Path(args.model), args.threads), boards)
     result = summary(pairs, thresholds)
     result |= {"ms_p50": float(np.median(times)), "ms_p99": float(np.percentile(times, 99))}
     print(json.dumps(result, indent=1) if args.output == "json" else table(result))

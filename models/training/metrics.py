@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+PLATEAU = 0.005
+
 
 @dataclass(frozen=True)
 class Detections:
@@ -84,12 +86,16 @@ class Curve:
         return float(np.append(envelope, 0.0)[at].mean())
 
     def best(self) -> tuple[float, float]:
-        """Best F and the lowest score that reaches it; (0, 1) without detections or truth."""
+        """Best F and its threshold; (0, 1) without detections or truth.
+
+        The threshold is the middle of the scores whose F comes within PLATEAU of the best: the very best
+        point of a small set is an accident of that set.
+        """
         if self.wanted == 0 or len(self.scores) == 0:
             return 0.0, 1.0
         f = 2 * self.hits.cumsum() / (np.arange(1, len(self.scores) + 1) + self.wanted)
-        k = int(f.argmax())
-        return float(f[k]), float(self.scores[k])
+        good = self.scores[f >= f.max() - PLATEAU]
+        return float(f.max()), float((good[0] + good[-1]) / 2)
 
     def at(self, threshold: float) -> tuple[int, int, int]:
         """Hits, false alarms and misses with this threshold."""

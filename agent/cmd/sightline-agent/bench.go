@@ -79,7 +79,7 @@ func (t *tool) bench(c *cobra.Command, o bench.Options, dir, save string, limits
 	if err != nil {
 		return err
 	}
-	if err := t.print(
+	if err = t.print(
 		c.OutOrStdout(),
 		report,
 		func(w *tabwriter.Writer) { benchTable(w, report) },

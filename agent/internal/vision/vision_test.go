@@ -120,7 +120,7 @@ func TestAWorkerProcessAnswersAndItsLastWordsAreLogged(t *testing.T) {
 	require.NoError(t, w.Inspect(&wire.Inspect{Job: 7}))
 	await[*wire.Inspected](t, in, 1)
 	w.Close()
-	require.Contains(t, out.String(), `level=INFO msg="vision worker says" line="driver says hello from good"`)
+	require.Contains(t, out.String(), `msg="vision worker says" line="driver says hello from good"`)
 	require.Contains(t, out.String(), `level=WARN msg="vision worker" says="camera state" n=2 phase=failed`)
 	require.Contains(t, out.String(), `level=INFO msg="vision worker says" line="{\"level\":\"LOUD\"`)
 	require.Zero(t, w.Deaths())

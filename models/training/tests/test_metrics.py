@@ -51,6 +51,14 @@ def test_average_precision_by_hand():
     assert c.at(0.75) == (1, 1, 1)
 
 
+def test_threshold_is_the_middle_of_what_is_nearly_as_good():
+    # Of 200 boxes the first 100 are found; then one false alarm, which costs F 0.0022.
+    scores = np.append(np.linspace(0.9, 0.6, 100), 0.2)
+    best, threshold = Curve(scores, np.arange(101) < 100, 200).best()
+    assert best == pytest.approx(2 / 3)
+    assert 0.38 < threshold < 0.42
+
+
 def test_empty_detections_score_zero_and_do_not_crash():
     pairs = [(NOTHING, truth((BOX, 0))), (NOTHING, CLEAN)]
     assert mean_ap(pairs, 6, 0.5) == 0
