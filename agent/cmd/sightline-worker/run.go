@@ -94,6 +94,9 @@ func serve(s settings, log *slog.Logger) error {
 	if err := confine(s.memoryLimit); err != nil {
 		return err
 	}
+	if err := tameOpenCV(); err != nil {
+		return err
+	}
 	conn, err := connect(s.socket)
 	if err != nil {
 		return err
