@@ -57,7 +57,7 @@ func lineRun(ctx context.Context, o *Options, mode string, interval time.Duratio
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, agent.stop()) }()
+	defer func() { err = agent.stop(err) }()
 	for n := -warmup; n < parts; n++ {
 		select {
 		case s := <-arrivals:
@@ -65,12 +65,7 @@ func lineRun(ctx context.Context, o *Options, mode string, interval time.Duratio
 				samples = append(samples, s)
 			}
 		case <-time.After(partLimit):
-			return nil, fmt.Errorf(
-				"no result for %s after %d parts, see %s",
-				partLimit,
-				n+warmup,
-				agent.log.Name(),
-			)
+			return nil, fmt.Errorf("no result for %s after %d parts", partLimit, n+warmup)
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
@@ -184,13 +179,14 @@ func intervalKey(interval time.Duration) string {
 	return fmt.Sprintf(", interval: %s", interval)
 }
 
-func (a *agent) stop() error {
+// stop ends the agent. Its folder stays when something went wrong: the log in it tells what.
+func (a *agent) stop(cause error) error {
 	_ = a.cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
-	err := a.cmd.Wait()
-	if err != nil { // the log tells why: it stays
-		return errors.Join(fmt.Errorf("agent, see %s: %w", a.log.Name(), err), a.log.Close())
+	err := errors.Join(cause, a.cmd.Wait(), a.log.Close())
+	if err != nil {
+		return fmt.Errorf("%w, see %s", err, a.log.Name())
 	}
-	return errors.Join(a.log.Close(), os.RemoveAll(a.dir))
+	return os.RemoveAll(a.dir)
 }
 
 // bare is a loop of nothing but the model.
