@@ -69,7 +69,7 @@ func (l *lane) fill(job *slot, r infer.Result, err error) {
 	a.Station, a.Job, a.Frame, a.ExposedNs = job.station.index, job.job, f.Seq, f.ExposedNs
 	a.WaitNs, a.PreprocessNs = job.waitNs, job.preprocessNs+r.FillNs
 	a.InferenceNs, a.DecodeNs = r.InferenceNs, r.DecodeNs
-	a.Width, a.Height, a.Source, a.Simulated = int32(f.Width), int32(f.Height), f.Source, f.Simulated
+	a.Width, a.Height, a.Source, a.Simulated = int32(f.Width), int32(f.Height), said(f.Source), f.Simulated
 	a.Detections, a.Truth = l.found[:len(r.Detections)], l.truth[:len(f.Truth)]
 	a.Fault, a.FaultText = modelFault(err)
 }
@@ -92,10 +92,10 @@ func modelFault(err error) (wire.Fault, string) {
 	case err == nil:
 		return wire.Fault_FAULT_NONE, ""
 	case errors.Is(err, infer.ErrCancelled):
-		return wire.Fault_FAULT_CANCELLED, err.Error()
+		return wire.Fault_FAULT_CANCELLED, said(err.Error())
 	case errors.Is(err, detect.ErrOutput):
-		return wire.Fault_FAULT_BAD_OUTPUT, err.Error()
+		return wire.Fault_FAULT_BAD_OUTPUT, said(err.Error())
 	default:
-		return wire.Fault_FAULT_MODEL, err.Error()
+		return wire.Fault_FAULT_MODEL, said(err.Error())
 	}
 }

@@ -1,6 +1,8 @@
 package worker
 
 import (
+	"strings"
+
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
 )
@@ -17,7 +19,18 @@ func (s *station) change(edit func(*wire.StationState)) error {
 	s.state.Lock()
 	defer s.state.Unlock()
 	edit(s.state.message)
-	return closed(s.conn.Send(wire.KindStationState, s.state.message))
+	m := s.state.message
+	m.Reason, m.FallbackReason = said(m.GetReason()), said(m.GetFallbackReason())
+	return closed(s.conn.Send(wire.KindStationState, m))
+}
+
+// maxSaid bounds a text from outside in a message.
+const maxSaid = 4 << 10
+
+// said makes a text from outside fit for the protocol, whose strings are UTF-8: drivers, models and the names
+// of files may hold any bytes, and a message that cannot be encoded would end the worker.
+func said(text string) string {
+	return strings.ToValidUTF8(text[:min(len(text), maxSaid)], "?")
 }
 
 // reject says that the station cannot work until somebody changes its configuration or bundle.

@@ -140,7 +140,7 @@ func (s *station) prepare(ctx context.Context, slot *slot, o order, f *frame.Fra
 func (s *station) refuse(o order, fault wire.Fault, text string) error {
 	s.inspected.Add(1)
 	return closed(s.conn.Send(wire.KindInspected, &wire.Inspected{
-		Station: s.index, Job: o.job, Fault: fault, FaultText: text,
+		Station: s.index, Job: o.job, Fault: fault, FaultText: said(text),
 	}))
 }
 

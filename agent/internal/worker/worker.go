@@ -140,7 +140,7 @@ func (w *worker) loadRuntime() (Runtime, string) {
 func (w *worker) sendHello(rt Runtime) error {
 	hello := &wire.Hello{Pid: int32(os.Getpid()), Version: w.opts.Version, OpencvVersion: w.opts.OpenCV}
 	if rt != nil {
-		hello.OnnxruntimeVersion = rt.Version()
+		hello.OnnxruntimeVersion = said(rt.Version())
 	}
 	return closed(w.conn.Send(wire.KindHello, hello))
 }

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -264,6 +265,56 @@ func TestFolderOfImages(t *testing.T) {
 				require.NoError(t, s.conn.Decode(payload, got))
 				require.Equal(t, want, got.GetFault(), got.GetFaultText())
 			}
+		}
+	}
+}
+
+// A name of a file and a driver's text may hold any bytes: neither ends the worker.
+func TestTextsThatAreNotUTF8AreSaidAllTheSame(t *testing.T) {
+	station, dir := simStation(t), t.TempDir()
+	station.Camera = "dir:" + dir
+	good := golden(t)
+	require.NoError(t, os.WriteFile(dir+"/1\xff.png", good, 0o600))
+	require.NoError(t, os.WriteFile(dir+"/2\xff.png", good[:len(good)/2], 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "3.png"), good, 0o600))
+	runs := 0
+	s := start(t, scripted(func(spec infer.Spec, stop <-chan struct{}) error {
+		runs++
+		if runs == 3 { // the first is the blank frame at load
+			return errors.New("node \xff failed")
+		}
+		return twoDetections(spec, stop)
+	}), station)
+	s.ready()
+	for job, want := range []struct {
+		fault        wire.Fault
+		source, says string
+	}{
+		{fault: wire.Fault_FAULT_NONE, source: "1?.png"},
+		{fault: wire.Fault_FAULT_BAD_FRAME, says: "2?.png"},
+		{fault: wire.Fault_FAULT_MODEL, source: "3.png", says: "node ? failed"},
+	} {
+		s.inspect(uint64(job), 0)
+		if want.source != "" {
+			s.exposed()
+		}
+		got := s.inspected()
+		require.Equal(t, want.fault, got.GetFault(), got.GetFaultText())
+		require.Equal(t, want.source, got.GetSource())
+		require.Contains(t, got.GetFaultText(), want.says)
+	}
+}
+
+func TestARefusalWhoseReasonIsNotUTF8IsSaid(t *testing.T) {
+	s := start(t, func(string) (Runtime, error) {
+		return nil, errors.New("lib\xff.so" + strings.Repeat("x", 1<<20))
+	}, simStation(t))
+	for {
+		m := expect(s, wire.KindStationState, &wire.StationState{})
+		if m.GetPhase() == wire.Phase_PHASE_REFUSED {
+			require.True(t, strings.HasPrefix(m.GetReason(), "lib?.so"))
+			require.LessOrEqual(t, len(m.GetReason()), maxSaid)
+			return
 		}
 	}
 }
