@@ -3,10 +3,13 @@
 package main
 
 import (
+	"bytes"
+	"image/jpeg"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -14,7 +17,9 @@ import (
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/sightline-edge/sightline/agent/event"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
+	"github.com/sightline-edge/sightline/models/bundle"
 )
 
 const asWorker = "SIGHTLINE_TEST_AS_WORKER"
@@ -82,6 +87,8 @@ func reference(t *testing.T) string {
 }
 
 func TestSimulatedBoardsAreInspectedByTheReferenceModel(t *testing.T) {
+	model, err := bundle.Load(reference(t))
+	require.NoError(t, err)
 	_, conn := launch(t, &wire.Configure{Stations: []*wire.StationConfig{{
 		Name: "line1/aoi-1", Camera: "sim:?seed=3&clean=0", BundleDir: reference(t), MaxCrops: 2,
 	}}})
@@ -89,28 +96,56 @@ func TestSimulatedBoardsAreInspectedByTheReferenceModel(t *testing.T) {
 	require.Equal(t, wire.Phase_PHASE_READY, state.GetPhase(), state.GetReason())
 	require.Equal(t, "cpu", state.GetProvider())
 	require.True(t, state.GetFellBack())
-	t.Log(state.GetFallbackReason())
-	found, truth := 0, 0
+	require.Contains(t, state.GetFallbackReason(), "tensorrt: ")
+	require.Contains(t, state.GetFallbackReason(), "cuda: ")
+	found, wrong, drawn := 0, 0, 0
 	for job := range uint64(20) {
 		require.NoError(t, conn.Send(wire.KindInspect, &wire.Inspect{Job: job}))
 		in := expect(t, conn, wire.KindInspected, &wire.Inspected{})
 		require.Equal(t, wire.Fault_FAULT_NONE, in.GetFault(), in.GetFaultText())
-		truth += len(in.GetTruth())
-		for _, d := range in.GetDetections() {
-			if d.GetScore() > 0.4 {
-				found++
-			}
-		}
-		t.Log(in.GetSource(), in.GetPreprocessNs(), in.GetInferenceNs(), in.GetDecodeNs(),
-			len(in.GetDetections()))
+		hits, misses := compare(in, model.Manifest.Classes)
+		found, wrong, drawn = found+hits, wrong+misses, drawn+len(in.GetTruth())
 		evidence := job == 0
 		require.NoError(t, conn.Send(wire.KindSettle, &wire.Settle{
 			Job: job, Evidence: evidence, Verdict: "FAIL", Defects: in.GetDetections(),
 		}))
 		if evidence {
-			picture := expect(t, conn, wire.KindEvidence, &wire.Evidence{})
-			require.NoError(t, os.WriteFile("/tmp/h5-evidence.jpg", picture.GetJpeg(), 0o600))
+			picture, err := jpeg.Decode(bytes.NewReader(
+				expect(t, conn, wire.KindEvidence, &wire.Evidence{}).GetJpeg()))
+			require.NoError(t, err)
+			size := picture.Bounds().Size()
+			require.Equal(t, 640, size.X)
+			require.Greater(t, size.Y, 640, "its caption stands over the frame")
 		}
 	}
-	t.Log("found", found, "of", truth)
+	require.Greater(t, drawn, 20)
+	require.GreaterOrEqual(t, float64(found), 0.9*float64(drawn), "found %d of %d", found, drawn)
+	require.LessOrEqual(t, float64(wrong), 0.2*float64(drawn), "%d of what was found is not there", wrong)
+}
+
+// compare counts the drawn defects that a detection over its class's threshold names, and the detections
+// over it that name none.
+func compare(in *wire.Inspected, classes []bundle.Class) (found, wrong int) {
+	const same = 0.33
+	named := make([]bool, len(in.GetTruth()))
+	for _, d := range in.GetDetections() {
+		if float64(d.GetScore()) < classes[d.GetClass()].Threshold {
+			continue
+		}
+		at := slices.IndexFunc(in.GetTruth(), func(t *wire.Detection) bool {
+			return t.GetClass() == d.GetClass() && event.Overlap(corners(t), corners(d)) > same
+		})
+		switch {
+		case at < 0:
+			wrong++
+		case !named[at]:
+			named[at] = true
+			found++
+		}
+	}
+	return found, wrong
+}
+
+func corners(d *wire.Detection) [4]float32 {
+	return [4]float32{d.GetX1(), d.GetY1(), d.GetX2(), d.GetY2()}
 }
