@@ -14,18 +14,21 @@ import (
 // sendResults is the results' own goroutine, so that nothing stands before a verdict on its way to the PLC.
 func (h *Handshake) sendResults(ctx context.Context, c conn) {
 	for {
+		last := h.isStopping() // asked first: what came before the stop is still seen
 		h.mu.Lock()
 		e, ok := h.results.next()
 		h.mu.Unlock()
+		if !ok && last {
+			return
+		}
 		if !ok {
 			select {
 			case <-h.pending:
-				continue
 			case <-h.stopping:
-				return
 			case <-ctx.Done():
 				return
 			}
+			continue
 		}
 		if err := h.publish(ctx, c, broker.Message{
 			Topic: h.opts.Station.Topic(topic.Result), QoS: 1, Payload: e.payload,
@@ -62,20 +65,32 @@ func (h *Handshake) undelivered(ctx context.Context, err error) bool {
 // of a moment that has passed, and the result follows in any case.
 func (h *Handshake) sendMessages(ctx context.Context, c conn) {
 	for {
+		last := h.isStopping() // asked first, as above
 		select {
 		case m := <-h.messages:
 			h.sendMessage(ctx, c, m)
 			continue
 		default:
 		}
+		if last {
+			return
+		}
 		select {
 		case m := <-h.messages:
 			h.sendMessage(ctx, c, m)
 		case <-h.stopping:
-			return
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+func (h *Handshake) isStopping() bool {
+	select {
+	case <-h.stopping:
+		return true
+	default:
+		return false
 	}
 }
 

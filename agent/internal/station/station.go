@@ -27,6 +27,7 @@ const (
 	prefetch  = 2                      // continuous: requests outstanding, one exposes while one is inferred
 	hangs     = 10 * time.Second       // a turn takes microseconds
 	clipBytes = 256                    // of a worker's text in an event
+	stopped   = "the agent was stopped"
 )
 
 // worker is what a station asks of the vision worker. Neither call blocks.
@@ -82,6 +83,7 @@ type Station struct {
 	counters Counters
 	triggers chan plc.Trigger
 	messages chan any
+	intake   sync.RWMutex  // held for reading while a trigger enters its channel
 	gone     chan struct{} // closed when nobody reads the channels any more
 	cancel   context.CancelFunc
 	done     sync.WaitGroup
@@ -132,11 +134,32 @@ func (s *Station) Stop() {
 // Counters returns the live counters.
 func (s *Station) Counters() *Counters { return &s.counters }
 
-// Trigger takes a trigger of the PLC. It waits only while the station is busy with earlier ones.
+// Trigger takes a trigger of the PLC. It waits only while the station is busy with earlier ones. One that
+// comes after Stop is refused.
 func (s *Station) Trigger(t plc.Trigger) {
+	if s.take(t) || s.line == nil {
+		return
+	}
+	s.counters.add(CountRefused, plc.RefusedNotReady)
+	s.line.Answer(event.TriggerAckMessage{
+		PartID: t.PartID, Reason: plc.RefusedNotReady, Detail: stopped,
+	})
+}
+
+// take returns false when nobody will look at the trigger any more.
+func (s *Station) take(t plc.Trigger) bool {
+	s.intake.RLock()
+	defer s.intake.RUnlock()
+	select {
+	case <-s.gone: // else there may be room in the channel, and nobody behind it
+		return false
+	default:
+	}
 	select {
 	case s.triggers <- t:
+		return true
 	case <-s.gone:
+		return false
 	}
 }
 

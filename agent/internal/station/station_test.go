@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -330,6 +331,33 @@ func TestStopGivesOpenPartsTheirVerdict(t *testing.T) {
 	require.Equal(t, station.ReasonShutdown, r.await(1)[0].Reason)
 	require.Equal(t, event.Halted, r.line.State().State)
 	r.trigger(`{"partId":"after the end"}`) // must not block
+	r.awaitAcks(2)
+	last := r.conn.acks(t)[1]
+	require.Equal(t, "after the end", last.PartID)
+	require.False(t, last.Accepted)
+	require.Equal(t, plc.RefusedNotReady, last.Reason)
+}
+
+// Each trigger is answered, on whichever side of the stop it comes: none lies in a queue that nobody reads.
+func TestTriggersDuringAStopAreAnsweredEachOnce(t *testing.T) {
+	const parts = 100
+	r := start(t, config.ModeMQTT, fakeworker.Script{}, nil)
+	r.awaitState(event.Ready)
+	var sent sync.WaitGroup
+	for i := range parts {
+		sent.Go(func() { r.trigger(fmt.Sprintf(`{"partId":"P%d"}`, i)) })
+		if i == parts/2 {
+			sent.Go(r.station.Stop)
+		}
+	}
+	sent.Wait()
+	r.awaitAcks(parts)
+	names := map[string]bool{}
+	for _, ack := range r.conn.acks(t) {
+		names[ack.PartID] = true
+	}
+	require.Len(t, names, parts)
+	require.Len(t, r.conn.acks(t), parts)
 }
 
 func TestAFullOutboxNeverReachesThePLC(t *testing.T) {

@@ -6,12 +6,12 @@ import (
 	"time"
 
 	"github.com/sightline-edge/sightline/agent/internal/config"
+	"github.com/sightline-edge/sightline/agent/internal/plc"
 	"github.com/sightline-edge/sightline/agent/internal/verdict"
 )
 
 // run takes one trigger or message after the other until ctx ends. No turn waits for anything.
 func (s *Station) run(ctx context.Context) {
-	defer close(s.gone)
 	timer := time.NewTimer(farAway)
 	defer timer.Stop()
 	ticks, stop := s.clock()
@@ -92,15 +92,19 @@ func (s *Station) closeAll(reason, detail string) {
 	}
 }
 
-// shutdown leaves no part without a verdict, also those whose trigger nobody has looked at yet.
+// shutdown leaves no part without a verdict, also those whose trigger nobody has looked at yet. What comes
+// later is refused: the lock waits for those that are about to enter the channel.
 func (s *Station) shutdown() {
-	const detail = "the agent was stopped"
-	s.halted = detail
-	s.closeAll(ReasonShutdown, detail)
+	s.halted = stopped
+	s.closeAll(ReasonShutdown, stopped)
+	close(s.gone)
+	s.intake.Lock()
+	defer s.intake.Unlock()
 	for {
 		select {
 		case t := <-s.triggers:
-			s.stillborn(s.order(t), ReasonShutdown, detail)
+			p := s.stillborn(s.order(t), ReasonShutdown, stopped)
+			s.refuse(p, plc.RefusedNotReady, stopped)
 		default:
 			s.report()
 			return
