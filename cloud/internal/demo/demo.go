@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/sightline-edge/sightline/agent/topic"
@@ -34,6 +35,7 @@ var ErrNumbers = errors.New("the numbers do not agree")
 const (
 	settleLimit = 15 * time.Second // for the last results to reach Kafka
 	pollEvery   = 100 * time.Millisecond
+	lineLog     = "line.log" // its presence also marks a folder as a demonstration's
 )
 
 // chain is everything of one demonstration.
@@ -59,14 +61,13 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := f.prepare(); err != nil {
 		return err
 	}
-	// Servers and agent end after the line has: stopping the line does not stop them.
-	always := context.WithoutCancel(ctx)
-	if err := f.startServers(always); err != nil {
+	if err := f.startServers(ctx); err != nil {
 		return err
 	}
-	if err := f.startAgent(always); err != nil {
+	if err := f.startAgent(ctx); err != nil {
 		return err
 	}
+	always := context.WithoutCancel(ctx) // what is under way when the line is stopped is counted, too
 	consuming, stopConsuming := context.WithCancel(always)
 	defer stopConsuming()
 	consumed := make(chan error, 1)
@@ -74,10 +75,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	ran := f.run(ctx)
 	f.settle(always)
 	stopConsuming()
-	if err := errors.Join(ran, <-consumed); err != nil {
-		return err
-	}
-	return f.conclude()
+	return errors.Join(ran, <-consumed, f.conclude())
 }
 
 // prepare makes the folder. State of an earlier demonstration goes: it would be delivered into this one's
@@ -91,8 +89,16 @@ func (f *chain) prepare() error {
 	if o.Bundle, err = filepath.Abs(o.Bundle); err != nil {
 		return fmt.Errorf("resolve bundle: %w", err)
 	}
-	f.places = places{Folder: o.Out, Evidence: filepath.Join(o.Out, "evidence")}
-	for _, dir := range []string{filepath.Join(o.Out, "state"), f.places.Evidence} {
+	if err = o.check(); err != nil {
+		return err
+	}
+	f.places = places{
+		Folder: o.Out, Evidence: filepath.Join(o.Out, "evidence"),
+		CloudEvidence: filepath.Join(o.Out, "cloud-evidence"),
+	}
+	for _, dir := range []string{
+		filepath.Join(o.Out, "state"), f.places.Evidence, f.places.CloudEvidence,
+	} {
 		if err = os.RemoveAll(dir); err != nil {
 			return fmt.Errorf("clear folder: %w", err)
 		}
@@ -100,10 +106,32 @@ func (f *chain) prepare() error {
 	if err = os.MkdirAll(f.places.Evidence, 0o750); err != nil {
 		return fmt.Errorf("make folder: %w", err)
 	}
-	if f.logFile, err = os.Create(filepath.Join(o.Out, "line.log")); err != nil {
+	if f.logFile, err = os.Create(filepath.Join(o.Out, lineLog)); err != nil {
 		return fmt.Errorf("create log: %w", err)
 	}
 	f.log = slog.New(slog.NewTextHandler(f.logFile, nil))
+	return nil
+}
+
+// check refuses what cannot work. It is about to clear folders below Out, so it takes only one that is empty
+// or that a demonstration made before.
+func (o *Options) check() error {
+	if o.Parts < 0 || o.Interval <= 0 {
+		return errors.New("the number of parts is not negative, and the interval is more than 0")
+	}
+	if _, err := os.Stat(filepath.Join(o.Bundle, "bundle.yaml")); err != nil {
+		return fmt.Errorf("there is no bundle in %s: name its folder with --bundle, or run this from the "+
+			"repository's root", o.Bundle)
+	}
+	inside, err := os.ReadDir(o.Out)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("read folder: %w", err)
+	}
+	ours := func(e os.DirEntry) bool { return e.Name() == lineLog }
+	if len(inside) > 0 && !slices.ContainsFunc(inside, ours) {
+		return fmt.Errorf("%s holds files that are no demonstration's: name an empty folder with --out",
+			o.Out)
+	}
 	return nil
 }
 

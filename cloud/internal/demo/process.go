@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -19,28 +20,37 @@ const stopLimit = 8 * time.Second
 type process struct {
 	name string
 	cmd  *exec.Cmd
+	end  context.CancelFunc // asks the child to end, and kills it when it has not within stopLimit
 	log  *os.File
 	out  io.ReadCloser
 	done chan error // closed after one value
 }
 
-// start runs a program that stands beside this one.
-func start(ctx context.Context, logDir, name string, args ...string) (*process, error) {
+// beside finds a program that stands beside this one.
+func beside(name string) (string, error) {
 	self, err := os.Executable()
 	if err != nil {
-		return nil, fmt.Errorf("find own folder: %w", err)
+		return "", fmt.Errorf("find own folder: %w", err)
 	}
 	path := filepath.Join(filepath.Dir(self), name)
 	if _, err = os.Stat(path); err != nil {
-		return nil, fmt.Errorf("%s is not beside sightline-demo: run make build", name)
+		return "", fmt.Errorf("%s is not beside sightline-demo: run make build", name)
 	}
+	return path, nil
+}
+
+// start runs a program. The end of ctx does not end it: servers and agent outlive the line.
+func start(ctx context.Context, logDir, path string, args ...string) (*process, error) {
+	name := filepath.Base(path)
 	log, err := os.Create(filepath.Join(logDir, name+".log"))
 	if err != nil {
 		return nil, fmt.Errorf("create log: %w", err)
 	}
+	living, end := context.WithCancel(context.WithoutCancel(ctx))
 	p := &process{
 		name: name,
-		cmd:  exec.CommandContext(ctx, path, args...), //nolint:gosec // a program of ours beside this one
+		cmd:  exec.CommandContext(living, path, args...), //nolint:gosec // a program of ours beside this one
+		end:  end,
 		log:  log,
 		done: make(chan error, 1),
 	}
@@ -48,25 +58,43 @@ func start(ctx context.Context, logDir, name string, args ...string) (*process, 
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
 	p.cmd.WaitDelay = stopLimit
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
-	if p.out, err = p.cmd.StdoutPipe(); err != nil {
-		return nil, errors.Join(fmt.Errorf("pipe of %s: %w", name, err), log.Close())
+	if p.out, err = p.cmd.StdoutPipe(); err == nil {
+		err = p.cmd.Start()
 	}
-	if err := p.cmd.Start(); err != nil {
+	if err != nil {
+		end()
 		return nil, errors.Join(fmt.Errorf("start %s: %w", name, err), log.Close())
 	}
 	return p, nil
 }
 
 // firstLine decodes the one JSON line that the child prints when it listens, drains the rest, and watches its
-// end.
-func (p *process) firstLine(into any) error {
-	decoder := json.NewDecoder(p.out)
-	err := decoder.Decode(into)
+// end. A child that has not said it by the end of ctx is ended.
+func (p *process) firstLine(ctx context.Context, into any) error {
+	stopped := context.AfterFunc(ctx, p.end)
+	defer stopped()
+	err := json.NewDecoder(p.out).Decode(into)
 	p.watch()
-	if err != nil {
-		return fmt.Errorf("%s said nothing of where it listens, see %s: %w", p.name, p.log.Name(), err)
+	if err == nil {
+		return nil
 	}
-	return nil
+	p.end()
+	exit := <-p.done
+	if ctx.Err() != nil {
+		return fmt.Errorf("stopped while %s was starting: %w", p.name, ctx.Err())
+	}
+	return fmt.Errorf("%s did not start: %s (%w, its log: %s)", p.name, lastLine(p.log.Name()), exit,
+		p.log.Name())
+}
+
+// lastLine is where a program's log says why it ended.
+func lastLine(path string) string {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(raw)), "\n")
+	return lines[len(lines)-1]
 }
 
 func (p *process) watch() {
@@ -77,9 +105,15 @@ func (p *process) watch() {
 	}()
 }
 
-// stop asks the child to end and waits for it.
+// stop asks the child to end and waits for it, for stopLimit at most.
 func (p *process) stop() error {
-	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
+	p.end()
 	err := <-p.done
+	if errors.Is(err, context.Canceled) { // it ended well, as it was asked to
+		err = nil
+	}
+	if err != nil {
+		err = fmt.Errorf("stop %s, see %s: %w", p.name, p.log.Name(), err)
+	}
 	return errors.Join(err, p.log.Close())
 }

@@ -18,14 +18,18 @@ func (f *chain) startServers(ctx context.Context) error {
 		return fmt.Errorf("start the line's broker: %w", err)
 	}
 	f.places.LineBroker = f.line.URL()
-	f.cloud, err = start(ctx, f.options.Out, "sightline-cloud", "all", "--mqtt-listen", "127.0.0.1:0",
+	path, err := beside("sightline-cloud")
+	if err != nil {
+		return err
+	}
+	f.cloud, err = start(ctx, f.options.Out, path, "all", "--mqtt-listen", "127.0.0.1:0",
 		"--kafka-listen", "127.0.0.1:0", "--health", "127.0.0.1:0",
-		"--evidence-dir", filepath.Join(f.options.Out, "cloud-evidence"), "-o", "json")
+		"--evidence-dir", f.places.CloudEvidence, "-o", "json")
 	if err != nil {
 		return err
 	}
 	var listening struct{ MQTT, Kafka string }
-	if err := f.cloud.firstLine(&listening); err != nil {
+	if err := f.cloud.firstLine(ctx, &listening); err != nil {
 		return err
 	}
 	f.places.CloudBroker, f.places.Kafka = listening.MQTT, listening.Kafka
@@ -51,12 +55,15 @@ func (f *chain) startAgent(ctx context.Context) error {
 	if err := f.writeConfig(path); err != nil {
 		return fmt.Errorf("write configuration: %w", err)
 	}
-	var err error
-	if f.agent, err = start(ctx, f.options.Out, "sightline-agent", "run", path, "-o", "json"); err != nil {
+	agent, err := beside("sightline-agent")
+	if err != nil {
+		return err
+	}
+	if f.agent, err = start(ctx, f.options.Out, agent, "run", path, "-o", "json"); err != nil {
 		return err
 	}
 	var listening struct{ Health string }
-	if err := f.agent.firstLine(&listening); err != nil {
+	if err := f.agent.firstLine(ctx, &listening); err != nil {
 		return err
 	}
 	f.places.Metrics = "http://" + listening.Health + "/metrics"

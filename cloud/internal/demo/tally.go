@@ -131,7 +131,12 @@ func (t *Tally) Summarize(recent int) Summary {
 	defer t.mu.Unlock()
 	s := Summary{
 		Parts: len(t.sent), Verdicts: t.verdicts, PLC: len(t.parts), Kafka: len(t.kafka), First: t.first,
-		Kinds: map[event.Verdict]int{}, Reasons: map[string]int{}, Lost: len(t.sent) - len(t.parts),
+		Kinds: map[event.Verdict]int{}, Reasons: map[string]int{},
+	}
+	for id := range t.sent {
+		if t.parts[id] == nil {
+			s.Lost++
+		}
 	}
 	latencies := make([]time.Duration, 0, len(t.order))
 	for _, p := range t.order {

@@ -55,6 +55,15 @@ func TestClosingLineTellsLossAndDuplication(t *testing.T) {
 			func(c *demo.Tally) { c.AtPLC(result("r1", "p1", event.Pass), start) },
 			"parts=1 verdicts=1 plc=1 kafka=1 lost=0 duplicated=0 found=0 of 0", true,
 		},
+		"a verdict for a part that nobody triggered": { // must not stand in for the one that is missing
+			func(c *demo.Tally) {
+				c.Triggered("p2", start)
+				c.SetVerdicts(2)
+				c.AtPLC(result("r9", "p9", event.Fail), start)
+				c.InKafka("r9", "p9")
+			},
+			"parts=2 verdicts=2 plc=2 kafka=2 lost=1 duplicated=0 found=0 of 0", false,
+		},
 		"agent counts otherwise": {
 			func(c *demo.Tally) { c.SetVerdicts(3) },
 			"parts=1 verdicts=3 plc=1 kafka=1 lost=0 duplicated=0 found=0 of 0", false,

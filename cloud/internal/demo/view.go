@@ -49,7 +49,7 @@ type live struct {
 }
 
 // places are what a person may want to open.
-type places struct{ Folder, Evidence, LineBroker, CloudBroker, Kafka, Metrics string }
+type places struct{ Folder, Evidence, CloudEvidence, LineBroker, CloudBroker, Kafka, Metrics string }
 
 type tick time.Time
 
