@@ -49,6 +49,11 @@ func TestWrongUseIsAClearError(t *testing.T) {
 			"bridge", "--mqtt", "tcp://u:p@127.0.0.1:1", "--kafka",
 			"127.0.0.1:1",
 		},
+		"no kafka broker is named": {"watch"},
+		"is less than 0": {
+			"bridge", "--mqtt", "tcp://127.0.0.1:1", "--kafka", "127.0.0.1:1",
+			"--max-unacked", "-5",
+		},
 		"mechanism \"x\" is none of ": {"watch", "--kafka-username", "u", "--kafka-mechanism", "x"},
 	} {
 		c := root()

@@ -2,6 +2,7 @@ package bridge_test
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
@@ -300,10 +301,13 @@ func TestOptionsAreCheckedWithASentence(t *testing.T) {
 		Kafka:   bridge.Kafka{Brokers: []string{"127.0.0.1:9092"}},
 		Metrics: bridge.NewMetrics(prometheus.NewRegistry()), Log: quiet(),
 	}
+	secret := &tls.Config{MinVersion: tls.VersionTLS13}
 	for want, spoil := range map[string]func(o *bridge.Options){
 		"write one such as": func(o *bridge.Options) { o.MQTT.URL = "127.0.0.1:1883" },
 		"client id":         func(o *bridge.Options) { o.MQTT.ClientID = "" },
 		"kafka broker":      func(o *bridge.Options) { o.Kafka.Brokers = nil },
+		"does not encrypt":  func(o *bridge.Options) { o.MQTT.TLS = secret },
+		"less than 0":       func(o *bridge.Options) { o.Kafka.Replication = -1 },
 	} {
 		o := good
 		spoil(&o)

@@ -18,6 +18,11 @@ func knownScheme(scheme string) bool {
 	return slices.Contains([]string{"tcp", "mqtt", "ssl", "tls", "mqtts", "ws", "wss"}, scheme)
 }
 
+// encrypts reports whether a known scheme means TLS.
+func encrypts(scheme string) bool {
+	return slices.Contains([]string{"ssl", "tls", "mqtts", "wss"}, scheme)
+}
+
 // dial opens the socket below MQTT. TCP's own probes notice a peer that is gone while the gate is closed,
 // when MQTT's ping cannot.
 func dial(ctx context.Context, at *url.URL, secret *tls.Config) (net.Conn, error) {

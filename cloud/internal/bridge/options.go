@@ -9,6 +9,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/url"
 	"time"
@@ -71,6 +72,11 @@ func (o *Options) complete() error {
 		return errors.New("mqtt address holds a secret: give username and password file instead")
 	case o.MQTT.ClientID == "":
 		return errors.New("mqtt client id is missing: without a stable one the broker keeps nothing for us")
+	case o.MQTT.TLS != nil && !encrypts(u.Scheme):
+		return fmt.Errorf("mqtt address %s does not encrypt, and certificates are named: "+
+			"write ssl:// or wss://, or name none", u)
+	case o.negative():
+		return errors.New("a number or the keep-alive is less than 0: write 0 for the default")
 	case len(o.Kafka.Brokers) == 0:
 		return errors.New("no kafka broker is named: write at least one host:port")
 	case o.Metrics == nil || o.Log == nil:
@@ -84,8 +90,13 @@ func (o *Options) complete() error {
 	return nil
 }
 
+func (o *Options) negative() bool {
+	return min(o.MaxUnacked, o.MaxUnackedBytes, o.Kafka.Partitions, o.Kafka.Replication) < 0 ||
+		o.MQTT.KeepAlive < 0
+}
+
 func orDefault[T int | time.Duration](v *T, value T) {
-	if *v <= 0 {
+	if *v == 0 {
 		*v = value
 	}
 }

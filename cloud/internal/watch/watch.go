@@ -59,6 +59,9 @@ func Follow(ctx context.Context, o Options, see func(kafka.Message) (more bool))
 }
 
 func lookup(ctx context.Context, o Options) ([]kafka.Partition, error) {
+	if len(o.Brokers) == 0 {
+		return nil, errors.New("no kafka broker is named: write at least one host:port")
+	}
 	dialer := o.Dialer
 	if dialer == nil {
 		dialer = kafka.DefaultDialer
