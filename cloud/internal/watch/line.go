@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/segmentio/kafka-go"
 
@@ -65,7 +66,7 @@ func Line(m kafka.Message) string {
 
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if unicode.IsControl(r) { // those above 0x7f, too: some terminals obey U+009B
 			return ' '
 		}
 		return r

@@ -44,9 +44,11 @@ func TestWhatIsNoJSONIsDescribedAsBytes(t *testing.T) {
 func FuzzLine(f *testing.F) {
 	f.Add([]byte(`{"verdict":"PASS"}`), "dev.sightline.inspection.v1")
 	f.Add([]byte("\x1b"), "")
+	f.Add([]byte("\u009b2J"), "")
 	f.Fuzz(func(t *testing.T, value []byte, kind string) {
 		line := watch.Line(record(string(value), "ce_type", kind))
 		require.NotContains(t, line, "\x1b")
 		require.NotContains(t, line, "\n")
+		require.NotContains(t, line, "\u009b")
 	})
 }
