@@ -93,26 +93,42 @@ func ids(results []event.Inspection) []string {
 	return all
 }
 
-// kafkaIDs reads sightline.inspections until it holds all boards, duplicates left out.
+// kafkaIDs reads sightline.inspections until it holds all boards, and sees that it holds no record more.
 func kafkaIDs(t *testing.T, addr string) []string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var all []string
-	seen := map[string]bool{}
 	err := watch.Follow(
 		ctx,
 		watch.Options{Brokers: []string{addr}, Topic: record.Inspections, FromStart: true},
 		func(m kafka.Message) bool {
 			for _, h := range m.Headers {
-				if id := string(h.Value); h.Key == "ce_id" && !seen[id] {
-					seen[id] = true
-					all = append(all, id)
+				if h.Key == "ce_id" {
+					all = append(all, string(h.Value))
 				}
 			}
 			return len(all) < boards
 		},
 	)
 	require.NoError(t, err)
+	require.EqualValues(t, boards, kafkaRecords(ctx, t, addr), "nothing failed, so nothing comes twice")
 	return all
+}
+
+// kafkaRecords counts what sightline.inspections holds.
+func kafkaRecords(ctx context.Context, t *testing.T, addr string) int64 {
+	t.Helper()
+	partitions, err := kafka.LookupPartitions(ctx, "tcp", addr, record.Inspections)
+	require.NoError(t, err)
+	var total int64
+	for i := range partitions {
+		leader, err := kafka.DialLeader(ctx, "tcp", addr, record.Inspections, partitions[i].ID)
+		require.NoError(t, err)
+		last, err := leader.ReadLastOffset()
+		require.NoError(t, err)
+		require.NoError(t, leader.Close())
+		total += last
+	}
+	return total
 }
