@@ -1,6 +1,6 @@
 // Package embedded runs an MQTT broker and a Kafka-protocol server inside the process, so that the whole
-// chain can be tried with nothing installed. Both keep everything in memory: what they have acknowledged is gone
-// when the process ends. They are for demonstration and unit tests, never for a plant.
+// chain can be tried with nothing installed. Both keep everything in memory: what they have acknowledged is
+// gone when the process ends. They are for demonstration and unit tests, never for a plant.
 package embedded
 
 import (
