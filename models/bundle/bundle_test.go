@@ -124,3 +124,15 @@ func TestMissingPartsAreNamed(t *testing.T) {
 	_, err = bundle.Load(dir)
 	require.ErrorContains(t, err, `line 10: golden.samples[0].expect: file "golden/b.json" is missing`)
 }
+
+func FuzzLoad(f *testing.F) {
+	f.Add([]byte(manifest))
+	f.Add([]byte("preprocess: {scale: no, mean: 3, std: [0]}\ninput: {channels: x}\nproviders: {order: {}}"))
+	f.Add([]byte("clases: []\ngolden: {samples: [{image: ../../x}]}"))
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, bundle.ManifestFile), raw, 0o600))
+		b, err := bundle.Load(dir)
+		require.Equal(t, err == nil, b != nil)
+	})
+}

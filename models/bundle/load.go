@@ -53,7 +53,7 @@ func Load(dir string) (*Bundle, error) {
 func parse(raw []byte, root *os.Root) (Manifest, error) {
 	var m Manifest
 	doc := strictyaml.Parse(raw, &m)
-	if doc.Err() != nil { // values behind a syntax or type fault would only bring false alarms
+	if !doc.Readable() {
 		return m, doc.Err()
 	}
 	m.complete()

@@ -57,8 +57,9 @@ func (f Faults) Error() string {
 
 // Document is a parsed file that remembers its lines and collects faults.
 type Document struct {
-	root   *yaml.Node
+	root   *yaml.Node // nil when the file could not be read at all
 	faults Faults
+	doubts bool // keys or values were not understood
 }
 
 // Parse decodes raw into the struct that into points to. Faults of syntax, unknown keys and wrong types are
@@ -83,13 +84,33 @@ func Parse(raw []byte, into any) *Document {
 	if err := d.root.Decode(into); err != nil {
 		d.addDecodeError(err)
 	}
+	d.doubts = len(d.faults) > 0
 	return d
 }
 
+// Readable says whether there are values to check: false for a file that is no YAML at all.
+func (d *Document) Readable() bool { return d.root != nil }
+
 // Add reports a fault at a path such as "stations[0].trigger.mode"; where the path is not in the file, the
-// line is that of its nearest parent.
+// line is that of its nearest parent. It keeps what may only follow from a misspelt key or a value of the
+// wrong type to itself: what is missing then, and what stands on a line that has such a fault.
 func (d *Document) Add(path, problem, remedy string) {
-	d.faults = append(d.faults, Fault{Line: d.line(path), Path: path, Problem: problem, Remedy: remedy})
+	line, value := d.find(path)
+	if d.doubts && (value == nil || d.doubtful(line) || d.doubtful(value.Line)) {
+		return
+	}
+	d.faults = append(d.faults, Fault{Line: line, Path: path, Problem: problem, Remedy: remedy})
+}
+
+// Line is where a path stands in the file, or its nearest parent.
+func (d *Document) Line(path string) int {
+	line, _ := d.find(path)
+	return line
+}
+
+// doubtful says whether a value that begins on the line could not be read.
+func (d *Document) doubtful(line int) bool {
+	return slices.ContainsFunc(d.faults, func(f Fault) bool { return f.Line == line && f.Path == "" })
 }
 
 // OneOf reports a value that is none of the known ones.
@@ -254,20 +275,20 @@ func join(path, key string) string {
 
 var step = regexp.MustCompile(`[^.\[\]]+`)
 
-// line follows the path as far as it goes.
-func (d *Document) line(path string) int {
+// find follows the path as far as it goes. Value is nil when that is not to its end.
+func (d *Document) find(path string) (line int, value *yaml.Node) {
 	if d.root == nil {
-		return 0
+		return 0, nil
 	}
-	node, line := d.root, 0
+	value = d.root
 	for _, name := range step.FindAllString(path, -1) {
-		next, at := child(node, name)
+		next, at := child(value, name)
 		if next == nil {
-			break
+			return line, nil
 		}
-		node, line = next, at
+		value, line = next, at
 	}
-	return line
+	return line, value
 }
 
 func child(node *yaml.Node, name string) (next *yaml.Node, line int) {

@@ -37,14 +37,19 @@ list:
 named:
   k: {mode: c, extra: 1}
 `), &o)
-	doc.Add("list[1].mode", "must be set", "write one")
+	doc.Add("list[0].mode", "is none of b, c", "write one of them")
+	doc.Add("list[1].mode", "must be set", "write one")              // it is misspelt
+	doc.Add("list[1].deadline", "0s is out of range", "write 1s up") // it could not be read
+	require.True(t, doc.Readable())
+	require.Equal(t, 11, doc.Line("named.k"))
+	require.Equal(t, 5, doc.Line("list.nothing"))
 	var faults strictyaml.Faults
 	require.True(t, errors.As(doc.Err(), &faults))
 	require.Equal(t, []string{
 		`line 3: "many" does not fit here (write a whole number)`,
 		`line 4: lst: unknown key (did you mean list?)`,
+		`line 6: list[0].mode: is none of b, c (write one of them)`,
 		`line 8: list[1].moode: unknown key (did you mean mode?)`,
-		`line 8: list[1].mode: must be set (write one)`,
 		`line 9: "soon" does not fit here (write a duration such as 40ms or 2s)`,
 		`line 11: named.k.extra: unknown key (known here: deadline, mode)`,
 	}, strings.Split(faults.Error(), "\n"))

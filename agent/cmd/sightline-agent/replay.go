@@ -68,17 +68,18 @@ func (t *tool) replay(c *cobra.Command, path, name, images, glob string) error {
 	if err != nil {
 		return err
 	}
-	s, err := pick(cfg, name)
+	at, err := pick(cfg, name)
 	if err != nil {
 		return err
 	}
+	s := &cfg.Stations[at]
 	model, err := bundle.Load(bundle.Find(s.Bundle, cfg.BundleDir))
 	if err != nil {
 		return err
 	}
 	rules, err := verdict.Compile(s.Verdict, model.Manifest.Classes)
 	if err != nil {
-		return err
+		return cfg.Locate(at, err)
 	}
 	camera, err := folder(images, glob)
 	if err != nil {
@@ -109,15 +110,16 @@ func (t *tool) replay(c *cobra.Command, path, name, images, glob string) error {
 	return t.print(c.OutOrStdout(), all, func(w *tabwriter.Writer) { replayTable(w, all) })
 }
 
-func pick(cfg *config.Loaded, name string) (*config.Station, error) {
+// pick returns the index of the named station.
+func pick(cfg *config.Loaded, name string) (int, error) {
 	names := make([]string, 0, len(cfg.Stations))
 	for i := range cfg.Stations {
 		if s := &cfg.Stations[i]; s.Name == name || name == "" && len(cfg.Stations) == 1 {
-			return s, nil
+			return i, nil
 		}
 		names = append(names, cfg.Stations[i].Name)
 	}
-	return nil, fmt.Errorf("no station %q: choose with --station one of %s", name, strings.Join(names, ", "))
+	return 0, fmt.Errorf("no station %q: choose with --station one of %s", name, strings.Join(names, ", "))
 }
 
 func folder(images, glob string) (string, error) {

@@ -40,7 +40,7 @@ func (a *agent) newActor(i int) (*actor, error) {
 	}
 	rules, err := verdict.Compile(cfg.Verdict, model.Manifest.Classes)
 	if err != nil {
-		return nil, err
+		return nil, a.cfg.Locate(i, err)
 	}
 	s := &actor{place: place}
 	s.station = station.New(a.stationOptions(i, place, rules, model.Manifest.Name))

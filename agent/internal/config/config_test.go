@@ -77,6 +77,46 @@ func TestUnknownKeyNamesItsNeighbour(t *testing.T) {
 	require.EqualError(t, err, "line 7: stations[0].bundel: unknown key (did you mean bundle?)")
 }
 
+// What follows from a misspelt key or a value of the wrong type is not told, all else is.
+func TestFaultsOfKeysHideNoFaultsOfValues(t *testing.T) {
+	_, err := config.Parse([]byte(`
+place: acme
+mqtt: {local: 127.0.0.1:1883, keepalive: 5}
+stations:
+  - name: line3/aoi-1
+    camera: usb0
+    bundel: pcb-defects
+    trigger: {mode: mqtt, deadline: soon}
+    verdict: {min_size: -1}
+evidence:
+  quality:
+    high
+`))
+	require.ErrorContains(t, err, "line 2: place:")
+	require.ErrorContains(t, err, "line 3: mqtt.keepalive: unknown key")
+	require.ErrorContains(t, err, "line 3: mqtt.local:")
+	require.ErrorContains(t, err, "line 6: stations[0].camera:")
+	require.ErrorContains(t, err, "line 7: stations[0].bundel: unknown key (did you mean bundle?)")
+	require.ErrorContains(t, err, `line 8: "soon" does not fit here`)
+	require.ErrorContains(t, err, "line 9: stations[0].verdict.min_size:")
+	require.ErrorContains(t, err, `line 12: "high" does not fit here`)
+	var faults strictyaml.Faults
+	require.True(t, errors.As(err, &faults))
+	require.Len(t, faults, 8, "%v", err)
+}
+
+func TestFaultsThatOnlyTheBundleShowsGetTheirLine(t *testing.T) {
+	c, err := config.Parse([]byte(strings.TrimSuffix(fiveLines, "\n") + `
+    verdict:
+      classes: {scrath: {}}
+`))
+	require.NoError(t, err)
+	found := strictyaml.Faults{{Path: "verdict.classes.scrath", Problem: "no such class"}}
+	require.EqualError(t, c.Locate(0, found), "line 10: stations[0].verdict.classes.scrath: no such class")
+	require.NoError(t, c.Locate(0, nil))
+	require.ErrorIs(t, c.Locate(0, os.ErrNotExist), os.ErrNotExist)
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(fiveLines))
 	f.Add([]byte("stations: [{verdict: {zones: [{polygon: [[.nan, .inf]]}]}}]"))

@@ -30,7 +30,8 @@ const (
 // Loaded is a valid configuration.
 type Loaded struct {
 	Config
-	ID string // sha256:<hex> of the file: the configurationId of results
+	ID  string // sha256:<hex> of the file: the configurationId of results
+	doc *strictyaml.Document
 }
 
 // Load reads, completes and checks a file. All faults come back at once as strictyaml.Faults.
@@ -55,7 +56,7 @@ func Load(path string) (*Loaded, error) {
 func Parse(raw []byte) (*Loaded, error) {
 	c := Config{}
 	doc := strictyaml.Parse(raw, &c)
-	if doc.Err() == nil { // values behind a syntax or type fault would only bring false alarms
+	if doc.Readable() {
 		c.complete()
 		c.check(doc)
 	}
@@ -63,7 +64,23 @@ func Parse(raw []byte) (*Loaded, error) {
 		return nil, err
 	}
 	sum := sha256.Sum256(raw)
-	return &Loaded{Config: c, ID: "sha256:" + hex.EncodeToString(sum[:])}, nil
+	return &Loaded{Config: c, ID: "sha256:" + hex.EncodeToString(sum[:]), doc: doc}, nil
+}
+
+// Locate gives faults of a station's rules, which only its bundle could show, their place in the file. Other
+// errors stay as they are.
+func (l *Loaded) Locate(station int, err error) error {
+	faults, ok := errors.AsType[strictyaml.Faults](err)
+	if !ok || l.doc == nil {
+		return err
+	}
+	located := make(strictyaml.Faults, len(faults))
+	for i, f := range faults {
+		f.Path = fmt.Sprintf("stations[%d].%s", station, f.Path)
+		f.Line = l.doc.Line(f.Path)
+		located[i] = f
+	}
+	return located
 }
 
 func setDefault[T comparable](v *T, value T) {

@@ -1,17 +1,19 @@
 package verdict
 
 import (
-	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/sightline-edge/sightline/agent/event"
 	"github.com/sightline-edge/sightline/agent/internal/config"
 	"github.com/sightline-edge/sightline/models/bundle"
+	"github.com/sightline-edge/sightline/models/strictyaml"
 )
 
-// Compile checks the configured rules against the bundle's classes. The error holds every mistake.
+// Compile checks the configured rules against the bundle's classes. An error is strictyaml.Faults with every
+// mistake, its path below the station and without a line: config.Loaded.Locate knows that.
 func Compile(cfg config.Verdict, classes []bundle.Class) (*Rules, error) {
 	r := &Rules{}
 	for _, c := range classes {
@@ -21,15 +23,18 @@ func Compile(cfg config.Verdict, classes []bundle.Class) (*Rules, error) {
 		})
 	}
 	faults := r.apply("verdict.classes", r.plain, cfg.Classes)
-	for _, z := range cfg.Zones {
-		faults = append(faults, r.addZone(z)...)
+	for i, z := range cfg.Zones {
+		faults = append(faults, r.addZone(i, z)...)
 	}
-	return r, errors.Join(faults...)
+	if len(faults) > 0 {
+		return nil, faults
+	}
+	return r, nil
 }
 
-func (r *Rules) addZone(z config.Zone) []error {
+func (r *Rules) addZone(i int, z config.Zone) strictyaml.Faults {
 	rules := slices.Clone(r.plain)
-	faults := r.apply(fmt.Sprintf("verdict.zones: zone %q", z.Name), rules, z.Classes)
+	faults := r.apply(fmt.Sprintf("verdict.zones[%d].classes", i), rules, z.Classes)
 	if z.Ignore {
 		clear(rules)
 	}
@@ -38,20 +43,22 @@ func (r *Rules) addZone(z config.Zone) []error {
 }
 
 // apply changes the rules of the classes that are named; what a class rule leaves out stays as it is.
-func (r *Rules) apply(where string, rules []rule, changes map[string]config.ClassRule) []error {
-	var faults []error
-	for name, change := range changes {
+func (r *Rules) apply(path string, rules []rule, changes map[string]config.ClassRule) strictyaml.Faults {
+	var faults strictyaml.Faults
+	for _, name := range slices.Sorted(maps.Keys(changes)) {
+		at := path + "." + name
 		i := slices.Index(r.names, name)
 		if i < 0 {
-			faults = append(faults, fmt.Errorf("%s: the bundle has no class %q: it knows %s",
-				where, name, strings.Join(r.names, ", ")))
+			faults = append(faults, strictyaml.Fault{
+				Path: at, Problem: fmt.Sprintf("the bundle has no class %q", name),
+				Remedy: "it knows " + strings.Join(r.names, ", "),
+			})
 			continue
 		}
-		if err := rules[i].change(change); err != nil {
-			faults = append(faults, fmt.Errorf("%s: class %q: %w", where, name, err))
+		if err := rules[i].change(changes[name]); err != nil {
+			faults = append(faults, strictyaml.Fault{Path: at + ".verdict", Problem: err.Error()})
 		}
 	}
-	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return faults
 }
 

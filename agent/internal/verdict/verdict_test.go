@@ -162,8 +162,9 @@ func TestEveryMistakeInTheRulesIsNamedAtOnce(t *testing.T) {
 		Zones:   []config.Zone{{Name: "core", Classes: map[string]config.ClassRule{"dent": {}}}},
 	}, []bundle.Class{{Name: "open"}, {Name: "spur"}})
 	for _, want := range []string{
-		`no class "scratch": it knows open, spur`, `"maybe" is none of fail, rework, ignore`,
-		`zone "core": the bundle has no class "dent"`,
+		`verdict.classes.scratch: the bundle has no class "scratch" (it knows open, spur)`,
+		`verdict.classes.open.verdict: verdict "maybe" is none of fail, rework, ignore`,
+		`verdict.zones[0].classes.dent: the bundle has no class "dent"`,
 	} {
 		require.ErrorContains(t, err, want)
 	}
