@@ -126,6 +126,9 @@ func (k *checker) config(path string) {
 	if k.worker == "" {
 		k.worker = cfg.Worker.Path
 	}
+	if k.load {
+		k.cameras(cfg)
+	}
 	for i := range cfg.Stations {
 		s := &cfg.Stations[i]
 		model := k.bundle(bundle.Find(s.Bundle, cfg.BundleDir), s.Provider, cfg.Worker.Threads)
@@ -133,7 +136,7 @@ func (k *checker) config(path string) {
 			continue
 		}
 		_, err := verdict.Compile(s.Verdict, model.Manifest.Classes)
-		k.found("station "+s.Name, s.Camera, err)
+		k.found("station "+s.Name, "its rules fit the bundle", cfg.Locate(i, err))
 	}
 }
 

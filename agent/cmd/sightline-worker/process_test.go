@@ -4,10 +4,12 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -106,6 +108,22 @@ func TestCommandLine(t *testing.T) {
 		require.Equal(t, exitUsage, run(wrong, io.Discard, io.Discard), wrong)
 	}
 	require.Equal(t, exitFailed, run([]string{"--socket", "/nonexistent"}, io.Discard, io.Discard))
+}
+
+func TestCamerasAreCheckedWithoutOpeningThem(t *testing.T) {
+	command := exec.CommandContext(t.Context(), os.Args[0], "cameras")
+	command.Env = append(os.Environ(), asWorker+"=1")
+	command.Stdin = strings.NewReader(`["sim:?seed=7", "sim:?sede=7", "v4l2:/dev/video0", "dir:?rate=5"]`)
+	out, err := command.Output()
+	require.NoError(t, err)
+	var faults []string
+	require.NoError(t, json.Unmarshal(out, &faults))
+	require.Len(t, faults, 4)
+	require.Empty(t, faults[0])
+	require.Contains(t, faults[1], "sede")
+	require.Contains(t, faults[3], "dir needs a folder")
+
+	require.Error(t, checkCameras(strings.NewReader("sim:"), io.Discard))
 }
 
 func TestStartedByHandItSaysWhatItWants(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"os/signal"
 	"syscall"
 
@@ -59,6 +60,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == "bare" {
 		if err := runBare(args[1:], stdout, stderr); err != nil {
 			fmt.Fprintln(stderr, "sightline-worker bare:", err)
+			return exitFailed
+		}
+		return exitDone
+	}
+	if len(args) > 0 && args[0] == "cameras" {
+		if err := checkCameras(os.Stdin, stdout); err != nil {
+			fmt.Fprintln(stderr, "sightline-worker cameras:", err)
 			return exitFailed
 		}
 		return exitDone

@@ -99,11 +99,8 @@ type Camera struct {
 // Start begins to open the camera and returns at once. It fails only for a URI or options that can never
 // work; a camera that is absent or broken is tried again until Close or the end of ctx.
 func Start(ctx context.Context, uri string, o Options) (*Camera, error) {
-	s, err := parse(uri)
+	s, err := understand(uri)
 	if err != nil {
-		return nil, err
-	}
-	if err := s.supported(); err != nil {
 		return nil, err
 	}
 	o = o.withDefaults()

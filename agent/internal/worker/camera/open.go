@@ -29,6 +29,20 @@ func openSource(s spec, o Options) (source, error) {
 	}
 }
 
+// Check returns why a URI can never work in this build, or nil. It opens nothing.
+func Check(uri string) error {
+	_, err := understand(uri)
+	return err
+}
+
+func understand(uri string) (spec, error) {
+	s, err := parse(uri)
+	if err == nil {
+		err = s.supported()
+	}
+	return s, err
+}
+
 // supported says whether this build can ever open the camera.
 func (s *spec) supported() error {
 	if s.live() && !hasVideo {

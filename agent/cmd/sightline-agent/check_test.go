@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sightline-edge/sightline/agent/internal/vision/fakeworker"
+)
+
+const (
+	asWorker  = "SIGHTLINE_TEST_WORKER"
+	reference = "../../../models/pcb-defects"
+)
+
+// TestMain lets the test binary be a scripted worker, too: it takes every bundle, and no camera whose URI has
+// the word wrong in it.
+func TestMain(m *testing.M) {
+	if os.Getenv(asWorker) != "" {
+		os.Exit(beWorker(os.Args[1:])) //nolint:forbidigo // it is the main of a worker now
+	}
+	os.Exit(m.Run()) //nolint:forbidigo // a test's main
+}
+
+func beWorker(args []string) int {
+	if len(args) > 0 && args[0] == "cameras" {
+		var uris []string
+		if json.NewDecoder(os.Stdin).Decode(&uris) != nil {
+			return 1
+		}
+		for i, uri := range uris {
+			if uris[i] = ""; strings.Contains(uri, "wrong") {
+				uris[i] = "it will not do"
+			}
+		}
+		if json.NewEncoder(os.Stdout).Encode(uris) != nil {
+			return 1
+		}
+		return 0
+	}
+	conn, err := net.FileConn(os.NewFile(3, "supervisor"))
+	if err != nil || fakeworker.Serve(conn, fakeworker.Script{}) != nil {
+		return 1
+	}
+	return 0
+}
+
+// command runs the agent's command line with the scripted worker.
+func command(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	t.Setenv(asWorker, "1")
+	var out bytes.Buffer
+	c := root()
+	c.SetArgs(append(args, "--worker", os.Args[0]))
+	c.SetOut(&out)
+	c.SetErr(t.Output())
+	err := c.ExecuteContext(t.Context())
+	return out.String(), err
+}
+
+func file(t *testing.T, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "sightline.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+	return path
+}
+
+func TestCheckNamesEveryFaultOfBundlesRulesAndCamerasWithItsLine(t *testing.T) {
+	dir, err := filepath.Abs(reference)
+	require.NoError(t, err)
+	path := file(t, fmt.Sprintf(`place: acme/dongguan/smt
+stations:
+  - name: line3/aoi-1
+    camera: "sim:?wrong=1"
+    bundle: %[1]s
+    verdict: {classes: {scrath: {verdict: ignore}}}
+  - name: line3/aoi-2
+    camera: "rtsp://joe:secret@camera/1"
+    bundle: %[1]s
+  - name: line3/aoi-3
+    camera: "sim:"
+    bundle: ./no-such
+`, dir))
+	out, err := command(t, "check", path)
+	require.ErrorIs(t, err, errFound)
+	require.Contains(t, out, "line 4: stations[0].camera: it will not do")
+	require.Contains(t, out, `line 6: stations[0].verdict.classes.scrath: the bundle has no class "scrath"`)
+	require.Contains(t, out, "./no-such")
+	require.NotContains(t, out, "secret")
+
+	out, err = command(t, "check", path, "-o", "json")
+	require.ErrorIs(t, err, errFound)
+	var found []finding
+	require.NoError(t, json.Unmarshal([]byte(out), &found))
+	lines := map[int]bool{}
+	for _, f := range found {
+		for _, fault := range f.List {
+			lines[fault.Line] = true
+		}
+	}
+	require.Equal(t, map[int]bool{4: true, 6: true}, lines)
+}
+
+func TestCheckOfWhatIsWellExitsWithoutError(t *testing.T) {
+	out, err := command(t, "check", reference)
+	require.NoError(t, err)
+	require.Contains(t, out, "runs on fake")
+	require.NotContains(t, out, "FAULT")
+	_, err = command(t, "check", filepath.Join(t.TempDir(), "absent.yaml"))
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
