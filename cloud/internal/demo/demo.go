@@ -168,7 +168,10 @@ func (f *chain) conclude() error {
 		f.places.Evidence,
 		s.Line(),
 	)
-	if !s.Agree() || s.Parts == 0 {
+	if s.Parts == 0 {
+		return fmt.Errorf("%w: no part was triggered, see the logs in %s", ErrNumbers, f.places.Folder)
+	}
+	if !s.Agree() {
 		return fmt.Errorf("%w: see the logs in %s", ErrNumbers, f.places.Folder)
 	}
 	return nil

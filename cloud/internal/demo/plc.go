@@ -19,6 +19,7 @@ const (
 	plcWindow    = 4 // parts between trigger and verdict at a time
 	plcTimeout   = 5 * time.Second
 	publishLimit = 2 * time.Second
+	readyLimit   = 30 * time.Second // for the worker to load its model and open the camera
 )
 
 // plc simulates the line's controller: it waits for TriggerReady, triggers a part at each tick, takes the
@@ -32,6 +33,7 @@ type plc struct {
 	client      mqtt.Client
 	inbox       chan mqtt.Message
 	ready       bool
+	reason      string // why it is not
 	sent        int
 	outstanding map[string]bool
 }
@@ -52,31 +54,35 @@ func (p *plc) run(ctx context.Context, broker string, n int, interval time.Durat
 	defer p.client.Disconnect(100)
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
-	for !p.complete(n) {
+	limit := time.After(readyLimit)
+	for n == 0 || p.sent < n {
 		select {
 		case <-ctx.Done():
 			return p.finish()
+		case <-limit:
+			if p.sent == 0 {
+				return p.neverReady()
+			}
 		case m := <-p.inbox:
 			if err := p.receive(m); err != nil {
 				return err
 			}
 		case <-ticker.C:
-			if err := p.tick(n); err != nil {
+			if err := p.tick(); err != nil {
 				return err
 			}
 		}
-		if n > 0 && p.sent == n {
-			return p.finish()
-		}
 	}
-	return nil
+	return p.finish()
 }
 
-func (p *plc) complete(n int) bool { return n > 0 && p.sent == n && len(p.outstanding) == 0 }
+func (p *plc) neverReady() error {
+	return fmt.Errorf("plc: the station was not ready within %s: %s", readyLimit, p.reason)
+}
 
 // tick triggers the next part unless the station is not ready or too many are under way.
-func (p *plc) tick(n int) error {
-	if !p.ready || n > 0 && p.sent == n || len(p.outstanding) >= plcWindow {
+func (p *plc) tick() error {
+	if !p.ready || len(p.outstanding) >= plcWindow {
 		return nil
 	}
 	return p.trigger()
@@ -172,7 +178,7 @@ func (p *plc) state(payload []byte) error {
 			state.Reason,
 		)
 	}
-	p.ready = state.TriggerReady
+	p.ready, p.reason = state.TriggerReady, string(state.State)+" "+state.Reason
 	return nil
 }
 
