@@ -102,6 +102,9 @@ func TestNothingOutsideTheFolderIsTouched(t *testing.T) {
 		"another file is a symbolic link": func(dir string) error {
 			return os.Symlink(filepath.Join(outside, "secret"), filepath.Join(dir, "extra"))
 		},
+		"a name looks like two files in the digest": func(dir string) error {
+			return os.WriteFile(dir+"/a\n"+strings.Repeat("0", 64)+"  b", nil, 0o600)
+		},
 		"a folder is a symbolic link": func(dir string) error {
 			return os.Symlink(outside, filepath.Join(dir, "more"))
 		},

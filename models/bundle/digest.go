@@ -8,6 +8,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
+	"unicode"
 )
 
 const (
@@ -27,6 +29,9 @@ func Digest(root *os.Root) (string, error) {
 		}
 		if !entry.Type().IsRegular() {
 			return fmt.Errorf("%s is a link or a device: a bundle holds plain files only", name)
+		}
+		if strings.ContainsFunc(name, unicode.IsControl) { // a line break would look like two files
+			return fmt.Errorf("the name %q holds a control character", name)
 		}
 		files++
 		if files > maxFiles {
