@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sightline-edge/sightline/agent/internal/vision/fakeworker"
+	"github.com/sightline-edge/sightline/agent/internal/wire"
 )
 
 const (
@@ -46,10 +47,22 @@ func beWorker(args []string) int {
 		return 0
 	}
 	conn, err := net.FileConn(os.NewFile(3, "supervisor"))
-	if err != nil || fakeworker.Serve(conn, fakeworker.Script{}) != nil {
+	if err != nil || fakeworker.Serve(conn, fakeworker.Script{Inspect: inspect}) != nil {
 		return 1
 	}
 	return 0
+}
+
+// inspect finds one defect on each of three images, of which it cannot read the second, and then has no more.
+func inspect(p *fakeworker.Peer, m *wire.Inspect) {
+	switch m.GetJob() {
+	case 1, 3:
+		p.Answer(m, &wire.Detection{Class: 0, Score: 0.9, X1: 10, Y1: 10, X2: 51, Y2: 51})
+	case 2:
+		p.Fault(m, wire.Fault_FAULT_BAD_FRAME, "bad frame: 2.png: it is truncated")
+	default:
+		p.Fault(m, wire.Fault_FAULT_END, "")
+	}
 }
 
 // command runs the agent's command line with the scripted worker.

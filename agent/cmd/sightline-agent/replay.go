@@ -14,6 +14,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/event"
 	"github.com/sightline-edge/sightline/agent/internal/config"
 	"github.com/sightline-edge/sightline/agent/internal/inspector"
+	"github.com/sightline-edge/sightline/agent/internal/station"
 	"github.com/sightline-edge/sightline/agent/internal/verdict"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/models/bundle"
@@ -33,7 +34,7 @@ type replayed struct {
 
 func replayCommand(l *logging) *cobra.Command {
 	t := tool{logging: l}
-	var station, images, glob string
+	var name, images, glob string
 	c := &cobra.Command{
 		Use:   "replay CONFIGURATION --images DIR",
 		Short: "Show the verdict that a station would give to each image of a folder",
@@ -42,12 +43,12 @@ func replayCommand(l *logging) *cobra.Command {
 		Example: "  sightline-agent replay sightline.yaml --station line3/aoi-1 --images recorded -o json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return t.replay(c, args[0], station, images, glob)
+			return t.replay(c, args[0], name, images, glob)
 		},
 	}
 	t.flags(c)
 	f := c.Flags()
-	f.StringVar(&station, "station", "", "line/station; default: the configuration's only one")
+	f.StringVar(&name, "station", "", "line/station; default: the configuration's only one")
 	f.StringVar(&images, "images", "", "folder of images, taken in the order of their names")
 	f.StringVar(&glob, "glob", "", "which of them, such as *_test.jpg; default: all images")
 	if err := c.MarkFlagRequired("images"); err != nil {
@@ -146,10 +147,7 @@ func replayAll(c *cobra.Command, i *inspector.Inspector, rules *verdict.Rules) (
 		if answer.GetFault() == wire.Fault_FAULT_END {
 			break
 		}
-		out := verdict.Unknown(
-			strings.ToLower(strings.TrimPrefix(answer.GetFault().String(), "FAULT_")),
-			answer.GetFaultText(),
-		)
+		out := verdict.Unknown(station.FaultReason(answer.GetFault()), answer.GetFaultText())
 		if answer.GetFault() == wire.Fault_FAULT_NONE {
 			out = rules.Judge(answer.GetDetections())
 		}

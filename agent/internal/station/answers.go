@@ -76,7 +76,7 @@ func (s *Station) answered(m *wire.Inspected) {
 // judge turns an answer into the part's outcome.
 func (s *Station) judge(p *inspected, m *wire.Inspected) verdict.Outcome {
 	if m.GetFault() != wire.Fault_FAULT_NONE {
-		return verdict.Unknown(faultReason(m.GetFault()), m.GetFaultText())
+		return verdict.Unknown(FaultReason(m.GetFault()), m.GetFaultText())
 	}
 	if s.seen.GetPaced() && p.TriggerNs != 0 && m.GetExposedNs() < p.TriggerNs {
 		return verdict.Unknown(ReasonStale, "the frame is older than the trigger: it shows an earlier part")

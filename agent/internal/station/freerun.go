@@ -49,7 +49,7 @@ func (s *Station) arrived(job uint64, exposedNs int64) {
 func (s *Station) unexposed(m *wire.Inspected) bool {
 	switch fault := m.GetFault(); fault {
 	case wire.Fault_FAULT_NO_FRAME, wire.Fault_FAULT_NOT_READY, wire.Fault_FAULT_END:
-		s.counters.add(CountFrames, faultReason(fault))
+		s.counters.add(CountFrames, FaultReason(fault))
 		s.pause()
 		s.end(m)
 		return false

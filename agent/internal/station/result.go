@@ -27,7 +27,8 @@ const (
 	ReasonFault      = "worker_fault"
 )
 
-func faultReason(f wire.Fault) string {
+// FaultReason is the reason of an UNKNOWN for what the worker answered instead of detections.
+func FaultReason(f wire.Fault) string {
 	switch f {
 	case wire.Fault_FAULT_NO_FRAME:
 		return ReasonNoFrame
