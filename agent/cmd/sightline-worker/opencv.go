@@ -14,6 +14,7 @@ func openCVVersion() string { return gocv.OpenCVVersion() }
 // ten), before anything loads it. An operator's own setting stays.
 func tameOpenCV() error {
 	const limit = "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT"
+	gocv.SetNumThreads(1)
 	if _, set := os.LookupEnv(limit); set {
 		return nil
 	}

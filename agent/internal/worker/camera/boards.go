@@ -15,7 +15,8 @@ const maxPrerenderBytes = 1 << 30
 type boards struct {
 	opt      sim.Options
 	color    bool
-	gray     []byte // one board before it is spread over three channels
+	zoom     int    // frame pixels for one of the board, in each direction
+	gray     []byte // one board before it is enlarged or spread over three channels
 	renderer *sim.Renderer
 	truth    []sim.Truth
 	kept     []board
@@ -33,14 +34,14 @@ func openBoards(s spec) (source, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &boards{opt: s.board, renderer: r, color: s.color}
-	if b.color {
+	b := &boards{opt: s.board, renderer: r, color: s.color, zoom: s.zoom}
+	if b.color || b.zoom > 1 {
 		b.gray = make([]byte, s.board.Width*s.board.Height)
 	}
 	for i := range s.prerender {
-		kept := board{pix: make([]byte, s.board.Width*s.board.Height*b.channels()), source: strconv.Itoa(i)}
+		kept := board{pix: make([]byte, s.frameBytes()), source: strconv.Itoa(i)}
 		b.draw(uint64(i), kept.pix)
-		kept.truth = appendTruth(nil, b.truth)
+		kept.truth = b.appendTruth(nil)
 		b.kept = append(b.kept, kept)
 	}
 	return b, nil
@@ -48,7 +49,7 @@ func openBoards(s spec) (source, error) {
 
 // Read draws the next board, or copies the next of those kept.
 func (b *boards) Read(f *frame.Frame) error {
-	if err := f.Shape(b.opt.Width, b.opt.Height, b.channels()); err != nil {
+	if err := f.Shape(b.opt.Width*b.zoom, b.opt.Height*b.zoom, b.channels()); err != nil {
 		return err
 	}
 	if n := uint64(len(b.kept)); n > 0 {
@@ -57,7 +58,7 @@ func (b *boards) Read(f *frame.Frame) error {
 		f.Truth, f.Source = append(f.Truth[:0], k.truth...), k.source
 	} else {
 		b.draw(b.index, f.Pix)
-		f.Truth, f.Source = appendTruth(f.Truth[:0], b.truth), strconv.FormatUint(b.index, 10)
+		f.Truth, f.Source = b.appendTruth(f.Truth[:0]), strconv.FormatUint(b.index, 10)
 	}
 	b.index++
 	return nil
@@ -73,21 +74,40 @@ func (b *boards) channels() int {
 
 // draw renders a board into pix and its truth into b.truth.
 func (b *boards) draw(index uint64, pix []byte) {
-	if !b.color {
+	if b.gray == nil {
 		b.truth = b.renderer.Render(index, pix, b.truth[:0])
 		return
 	}
 	b.truth = b.renderer.Render(index, b.gray, b.truth[:0])
-	for i, v := range b.gray {
-		pix[3*i], pix[3*i+1], pix[3*i+2] = v, v, v
+	row := b.opt.Width * b.zoom * b.channels()
+	for y := range b.opt.Height {
+		first := pix[y*b.zoom*row:][:row]
+		b.spread(first, b.gray[y*b.opt.Width:][:b.opt.Width])
+		for again := 1; again < b.zoom; again++ {
+			copy(pix[(y*b.zoom+again)*row:], first)
+		}
+	}
+}
+
+// spread repeats each pixel of a row over its channels and its zoom.
+func (b *boards) spread(to, from []byte) {
+	each := b.zoom * b.channels()
+	for x, v := range from {
+		pixel := to[x*each:][:each]
+		for i := range pixel {
+			pixel[i] = v
+		}
 	}
 }
 
 // Close does nothing.
 func (b *boards) Close() error { return nil }
 
-func appendTruth(to []frame.Truth, from []sim.Truth) []frame.Truth {
-	for _, t := range from {
+func (b *boards) appendTruth(to []frame.Truth) []frame.Truth {
+	for _, t := range b.truth {
+		for i := range t.Box {
+			t.Box[i] *= float32(b.zoom)
+		}
 		to = append(to, frame.Truth{Class: t.Class, Box: t.Box})
 	}
 	return to

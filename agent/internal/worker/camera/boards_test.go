@@ -97,3 +97,27 @@ func TestColourBoardsShowTheSameInThreeChannels(t *testing.T) {
 		pool.Close()
 	}
 }
+
+func TestZoomEnlargesTheBoardAndItsTruth(t *testing.T) {
+	small, err := openSource(parsed(t, "sim:?seed=5&clean=0&width=128&height=96"), Options{})
+	require.NoError(t, err)
+	large, err := openSource(parsed(t, "sim:?seed=5&clean=0&width=384&height=288&zoom=3&color=true"), Options{})
+	require.NoError(t, err)
+	var a, b frame.Frame
+	defer a.Release()
+	defer b.Release()
+	require.NoError(t, small.Read(&a))
+	require.NoError(t, large.Read(&b))
+	require.Equal(t, []int{384, 288, 3}, []int{b.Width, b.Height, b.Channels})
+	for y := range b.Height {
+		for x := range b.Width {
+			require.Equal(t, a.Pix[y/3*a.Stride+x/3], b.Pix[y*b.Stride+3*x+x%3])
+		}
+	}
+	require.Len(t, b.Truth, len(a.Truth))
+	for i := range a.Truth {
+		for k, v := range a.Truth[i].Box {
+			require.InDelta(t, 3*v, b.Truth[i].Box[k], 1e-3)
+		}
+	}
+}

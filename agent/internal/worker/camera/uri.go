@@ -15,6 +15,7 @@ const (
 	maxURI       = 4096
 	maxRate      = 1000
 	maxPrerender = 256
+	maxZoom      = 16
 	schemes      = "v4l2:/dev/video0, gst:<pipeline ending in appsink>, rtsp://…, file:<image or video>, " +
 		"dir:<folder of images>, sim:"
 )
@@ -47,6 +48,7 @@ type spec struct {
 	board     sim.Options
 	prerender int  // boards kept in memory
 	color     bool // three channels, as of a colour camera
+	zoom      int  // frame pixels for one of the board, in each direction
 }
 
 // live cameras look at the world: they have a clock of their own, and must not repeat themselves.
@@ -65,7 +67,7 @@ func (s *spec) simulated() bool { return s.kind == kindSim }
 //	file:PATH           image (JPEG, PNG, BMP, TIFF) or video; rate, loop, max_mpx
 //	dir:PATH            the images of a folder by name; glob, rate, loop, max_mpx
 //	sim:                seed, defects, clean, width, height, rate; prerender boards are kept in memory;
-//	                    color gives three channels
+//	                    color gives three channels, zoom enlarges a board of 1/zoom of the size
 //
 // rate is frames a second. Without it file, dir and sim are stepped: each request takes the next picture.
 // loop begins again at the end; max_mpx bounds what is decoded, in megapixels.
@@ -181,6 +183,15 @@ func (s *spec) parsePlay(q *query) {
 	}
 }
 
+// frameBytes is the size of a simulated frame.
+func (s *spec) frameBytes() int {
+	channels := 1
+	if s.color {
+		channels = 3
+	}
+	return s.board.Width * s.board.Height * s.zoom * s.zoom * channels
+}
+
 // parseSim keeps what is the camera's own, and hands the rest to the renderer.
 func (s *spec) parseSim(rest string) error {
 	target, q, err := options(rest)
@@ -191,16 +202,23 @@ func (s *spec) parseSim(rest string) error {
 		return fmt.Errorf("sim has options only, such as sim:?seed=7&rate=5; it has %q", target)
 	}
 	s.kind, s.rate, s.prerender = kindSim, q.number("rate", maxRate), q.whole("prerender", 1, maxPrerender)
-	s.color = q.yes("color")
+	s.color, s.zoom = q.yes("color"), max(1, q.whole("zoom", 1, maxZoom))
 	board := q.rest()
 	if q.err != nil {
 		return q.err
 	}
 	s.board, _, err = sim.ParseURI("sim:?" + board)
 	if err != nil {
-		return fmt.Errorf("%w (and prerender, the number of boards kept in memory, and color)", err)
+		return fmt.Errorf("%w (and prerender, the number of boards kept in memory, color and zoom)", err)
 	}
-	bytes := 3 * int64(s.prerender) * int64(s.board.Width) * int64(s.board.Height)
+	if s.board.Width%s.zoom != 0 || s.board.Height%s.zoom != 0 {
+		return fmt.Errorf("width %d and height %d must be multiples of zoom %d", s.board.Width, s.board.Height, s.zoom)
+	}
+	s.board.Width, s.board.Height = s.board.Width/s.zoom, s.board.Height/s.zoom
+	if err := s.board.Validate(); err != nil {
+		return fmt.Errorf("the board at 1/%d of the frame: %w", s.zoom, err)
+	}
+	bytes := int64(s.prerender) * int64(s.frameBytes())
 	if bytes > maxPrerenderBytes {
 		return fmt.Errorf("prerender needs %d bytes for its boards; at most %d are kept", bytes,
 			maxPrerenderBytes)
