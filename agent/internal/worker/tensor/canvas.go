@@ -25,7 +25,7 @@ type Canvas struct {
 
 // NewCanvas makes an empty canvas. Close frees it.
 func NewCanvas(plan *Plan) *Canvas {
-	return &Canvas{plan: plan, scaler: newScaler()}
+	return &Canvas{plan: plan, scaler: &decimator{scaler: newScaler()}}
 }
 
 // Fit scales the frame.

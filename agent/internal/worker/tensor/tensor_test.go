@@ -183,6 +183,34 @@ func TestScalersAgree(t *testing.T) {
 	}
 }
 
+// Where centres meet, taking a pixel is what OpenCV's and our own interpolation do.
+func TestDecimationIsBilinearInterpolation(t *testing.T) {
+	for _, channels := range []int{1, 3} {
+		for _, ratio := range []int{1, 3, 5} {
+			f := noise(t, 32*ratio, 24*ratio, channels)
+			fast := &decimator{scaler: unused{t}}
+			got, err := fast.scale(f, 32, 24)
+			require.NoError(t, err)
+			for _, slow := range []scaler{newScaler(), &goScaler{}} {
+				want, err := slow.scale(f, 32, 24)
+				require.NoError(t, err)
+				require.Equal(t, want, got, "%d channels, 1 of %d", channels, ratio)
+				slow.close()
+			}
+		}
+	}
+}
+
+// unused fails the test when the decimator hands over.
+type unused struct{ t *testing.T }
+
+func (u unused) scale(*frame.Frame, int, int) ([]byte, error) {
+	u.t.Error("not decimated")
+	return nil, nil
+}
+
+func (unused) close() {}
+
 func TestPaddedRowsScaleLikePackedOnes(t *testing.T) {
 	packed := noise(t, 50, 40, 3)
 	padded := &frame.Frame{Width: 50, Height: 40, Channels: 3, Stride: 160, Pix: make([]byte, 160*40)}
