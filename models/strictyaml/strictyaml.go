@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"reflect"
 	"regexp"
 	"slices"
@@ -123,8 +124,16 @@ func (d *Document) OneOf(path, value string, known ...string) {
 // Within reports a number outside low to high. NaN is outside, too.
 func (d *Document) Within(path string, value, low, high float64) {
 	if !(value >= low && value <= high) {
-		d.Add(path, fmt.Sprintf("%g is out of range", value), fmt.Sprintf("%g to %g", low, high))
+		d.Add(path, number(value)+" is out of range", number(low)+" to "+number(high))
 	}
+}
+
+// number writes whole numbers as people do, and what stands for "no bound" as such.
+func number(v float64) string {
+	if v >= math.MaxInt64 {
+		return "any"
+	}
+	return strconv.FormatFloat(v, 'f', -1, 64)
 }
 
 // Err returns all faults in the order of their lines, or nil.

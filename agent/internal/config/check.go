@@ -134,6 +134,7 @@ func (c *Config) checkStation(doc *strictyaml.Document, at string, s *Station) {
 		)
 	}
 	duration(doc, at+".trigger.deadline", s.Trigger.Deadline, time.Millisecond, time.Minute)
+	duration(doc, at+".trigger.repeat_window", s.Trigger.RepeatWindow, time.Millisecond, time.Minute)
 	duration(doc, at+".open_timeout", s.OpenTimeout, 10*time.Millisecond, time.Minute)
 	duration(doc, at+".read_timeout", s.ReadTimeout, 10*time.Millisecond, time.Minute)
 	if s.Provider != "" {

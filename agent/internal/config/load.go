@@ -15,16 +15,17 @@ import (
 
 // The defaults that are right for a line.
 const (
-	DefaultLocalBroker = "tcp://127.0.0.1:1883"
-	DefaultStateDir    = "/var/lib/sightline"
-	DefaultDeadline    = 50 * time.Millisecond
-	DefaultInterval    = time.Second
-	DefaultOpenTimeout = 5 * time.Second
-	DefaultReadTimeout = time.Second
-	DefaultHealth      = "127.0.0.1:9120"
-	defaultBudget      = int64(1) << 30
-	defaultCrops       = 8
-	defaultQuality     = 85
+	DefaultLocalBroker  = "tcp://127.0.0.1:1883"
+	DefaultStateDir     = "/var/lib/sightline"
+	DefaultDeadline     = 50 * time.Millisecond
+	DefaultInterval     = time.Second
+	DefaultRepeatWindow = 2 * time.Second
+	DefaultOpenTimeout  = 5 * time.Second
+	DefaultReadTimeout  = time.Second
+	DefaultHealth       = "127.0.0.1:9120"
+	defaultBudget       = int64(1) << 30
+	defaultCrops        = 8
+	defaultQuality      = 85
 )
 
 // Loaded is a valid configuration.
@@ -116,6 +117,7 @@ func (c *Config) complete() {
 func (s *Station) complete() {
 	setDefault(&s.Trigger.Mode, ModeContinuous)
 	setDefault(&s.Trigger.Deadline, DefaultDeadline)
+	setDefault(&s.Trigger.RepeatWindow, DefaultRepeatWindow)
 	setDefault(&s.OpenTimeout, DefaultOpenTimeout)
 	setDefault(&s.ReadTimeout, DefaultReadTimeout)
 	if s.Trigger.Mode == ModeInterval {

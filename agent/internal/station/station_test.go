@@ -170,6 +170,30 @@ func TestTriggersDuplicatedAndAnswersOutOfOrder(t *testing.T) {
 	}, 5*time.Second, time.Millisecond)
 }
 
+// Fault 21: a PLC that heard no acknowledgement triggers again, when the part may have its verdict already.
+func TestATriggerRepeatedAfterItsVerdictOpensNoSecondPart(t *testing.T) {
+	r := start(t, config.ModeMQTT, fakeworker.Script{}, func(o *station.Options) {
+		o.Trigger.RepeatWindow = time.Minute
+	})
+	r.awaitState(event.Ready)
+	r.trigger(`{"partId":"P"}`)
+	r.await(1)
+	r.trigger(`{"partId":"P"}`)
+	r.trigger(`{"partId":"Q"}`)
+	results := r.await(2)
+	require.Equal(t, []string{"P", "Q"}, []string{results[0].PartID, results[1].PartID})
+	require.EqualValues(t, 1, r.station.Counters().Get(station.CountRefused))
+}
+
+func TestTheSameNameIsANewPartWhenTheWindowIsOver(t *testing.T) {
+	r := start(t, config.ModeMQTT, fakeworker.Script{}, func(o *station.Options) { o.Trigger.RepeatWindow = 1 })
+	r.awaitState(event.Ready)
+	r.trigger(`{"partId":"P"}`)
+	r.await(1)
+	r.trigger(`{"partId":"P"}`)
+	r.await(2)
+}
+
 func TestUnacknowledgedResultsOverrunAndSayIt(t *testing.T) {
 	r := start(t, config.ModeMQTT, fakeworker.Script{}, nil)
 	r.awaitState(event.Ready)

@@ -23,6 +23,8 @@ func (s *Station) trigger(t plc.Trigger) {
 		s.refuse(&inspected{Order: order}, plc.RefusedMalformed, t.Fault.Error())
 	case t.Redelivered && s.ledger.Remembers(order.PartID):
 		s.refuse(&inspected{Order: order}, plc.RefusedDuplicate, "the broker delivered this trigger before")
+	case s.ledger.Repeats(order.PartID, order.TriggerNs, int64(s.opts.Trigger.RepeatWindow)):
+		s.refuse(&inspected{Order: order}, plc.RefusedDuplicate, "this part had its trigger and its verdict just now")
 	case !s.ready():
 		s.unready(order)
 	default:

@@ -6,7 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/stretchr/testify/require"
@@ -47,16 +49,14 @@ func TestTwoHundredRealBoardsReachPLCAndKafkaOnceAndInOrder(t *testing.T) {
 	require.GreaterOrEqual(t, len(names), boards)
 	slices.Sort(names)
 
-	line, cloud := servers.StartMosquitto(
-		t,
-		servers.MosquittoOptions{},
-	), servers.StartMosquitto(
-		t,
-		servers.MosquittoOptions{},
-	)
+	line := servers.StartMosquitto(t, servers.MosquittoOptions{})
+	cloud := servers.StartMosquitto(t, servers.MosquittoOptions{})
 	store := servers.StartKafka(t)
-	startProgram(t, "sightline-cloud", "bridge", "--mqtt", cloud.URL(), "--kafka", store, "--health", "off",
+	bridge := startProgram(t, "sightline-cloud", "bridge", "--mqtt", cloud.URL(), "--kafka", store, "--health", "off",
 		"--evidence-dir", t.TempDir())
+	require.Eventually(t, func() bool { // what a broker takes before anybody subscribes is nobody's
+		return strings.Contains(bridge.log.String(), "subscribed at the mqtt broker")
+	}, patience, 10*time.Millisecond)
 	startAgent(t, agentConfig{
 		local: line.URL(), uplink: cloud.URL(), camera: "dir:" + images + "?glob=*_test.jpg", deadline: "10s",
 	})

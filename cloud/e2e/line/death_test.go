@@ -22,7 +22,7 @@ func TestWorkerKilledInTheMiddleLeavesEachPartItsOneVerdict(t *testing.T) {
 			line := servers.StartMosquitto(t, servers.MosquittoOptions{})
 			agent := startAgent(
 				t,
-				agentConfig{local: line.URL(), camera: "sim:?seed=3", deadline: deadline.String()},
+				agentConfig{local: line.URL(), camera: "sim:?seed=3&clean=0.5", deadline: deadline.String()},
 			)
 			p := newPLC(t, line.URL())
 			p.until("TriggerReady", func() bool { return p.ready })
@@ -32,8 +32,9 @@ func TestWorkerKilledInTheMiddleLeavesEachPartItsOneVerdict(t *testing.T) {
 			}
 			victim := agent.worker(t)
 			require.NotZero(t, victim)
-			p.trigger(fmt.Sprintf("part-%03d", sent)) // open when the worker dies
+			p.trigger(fmt.Sprintf("part-%03d", sent))
 			sent++
+			p.until("the part to be open", func() bool { return p.acked == sent })
 			require.NoError(t, syscall.Kill(victim, signal))
 			killed := time.Now()
 			p.until("the open part's verdict", func() bool { return len(p.results) == sent })
@@ -44,15 +45,26 @@ func TestWorkerKilledInTheMiddleLeavesEachPartItsOneVerdict(t *testing.T) {
 				sent = p.one(sent)
 			}
 			require.Len(t, p.results, sent)
-			unknown := 0
-			for i, in := range p.results {
+			unknown, died, found, drawn := 0, 0, 0, 0
+			kinds := map[event.Verdict]int{}
+			for i := range p.results {
+				in := &p.results[i]
 				require.Equal(t, fmt.Sprintf("part-%03d", i), in.PartID)
 				require.Less(t, p.took[in.PartID], deadline+100*time.Millisecond, "a verdict in time")
+				kinds[in.Verdict]++
+				found, drawn = found+in.Found(), drawn+len(in.Truth)
 				if in.Verdict == event.Unknown {
 					unknown++
 					require.Contains(t, []string{"worker_died", "not_ready"}, in.Reason)
 				}
+				if in.Reason == "worker_died" {
+					died++
+				}
 			}
+			require.Positive(t, died, "a part was open when the worker died")
+			require.Positive(t, kinds[event.Pass], "clean boards pass")
+			require.Positive(t, kinds[event.Fail], "boards with defects do not")
+			require.GreaterOrEqual(t, 10*found, 8*drawn, "found %d of %d", found, drawn)
 			t.Logf(
 				"%d parts, %d UNKNOWN, inspecting again after %s",
 				sent,

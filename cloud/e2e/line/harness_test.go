@@ -114,6 +114,7 @@ type plc struct {
 	client  mqtt.Client
 	inbox   chan mqtt.Message
 	ready   bool
+	acked   int                      // triggers accepted
 	results []event.Inspection       // by arrival, repeated ones left out
 	seen    map[string]string        // result id by part
 	took    map[string]time.Duration // trigger to result by part
@@ -134,7 +135,9 @@ func newPLC(t *testing.T, url string) *plc {
 	t.Cleanup(func() { p.client.Disconnect(100) })
 	p.done(
 		p.client.SubscribeMultiple(
-			map[string]byte{place().Topic(topic.State): 1, place().Topic(topic.Result): 1},
+			map[string]byte{
+				place().Topic(topic.State): 1, place().Topic(topic.TriggerAck): 1, place().Topic(topic.Result): 1,
+			},
 			func(_ mqtt.Client, m mqtt.Message) { p.inbox <- m },
 		),
 	)
@@ -171,6 +174,14 @@ func (p *plc) until(what string, condition func() bool) {
 
 func (p *plc) take(m mqtt.Message) {
 	p.t.Helper()
+	if m.Topic() == place().Topic(topic.TriggerAck) {
+		var ack event.TriggerAckMessage
+		require.NoError(p.t, json.Unmarshal(m.Payload(), &ack))
+		if ack.Accepted {
+			p.acked++
+		}
+		return
+	}
 	e, err := event.Decode(m.Payload())
 	require.NoError(p.t, err)
 	if m.Topic() == place().Topic(topic.State) {
