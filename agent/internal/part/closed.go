@@ -24,8 +24,9 @@ func (l *Ledger[V]) Remembers(partID string) bool {
 	return l.named(partID)
 }
 
-// Repeats says whether a part of this name was triggered less than window nanoseconds before, and is closed: a PLC
-// that heard no acknowledgement sends its trigger again, and must not be given another part's verdict for it.
+// Repeats says whether a part of this name was triggered less than window nanoseconds before, and is closed:
+// a PLC that heard no acknowledgement sends its trigger again, and must not be given another part's verdict
+// for it.
 func (l *Ledger[V]) Repeats(partID string, triggerNs, window int64) bool {
 	if partID == "" {
 		return false

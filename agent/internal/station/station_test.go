@@ -186,7 +186,9 @@ func TestATriggerRepeatedAfterItsVerdictOpensNoSecondPart(t *testing.T) {
 }
 
 func TestTheSameNameIsANewPartWhenTheWindowIsOver(t *testing.T) {
-	r := start(t, config.ModeMQTT, fakeworker.Script{}, func(o *station.Options) { o.Trigger.RepeatWindow = 1 })
+	r := start(t, config.ModeMQTT, fakeworker.Script{}, func(o *station.Options) {
+		o.Trigger.RepeatWindow = 1
+	})
 	r.awaitState(event.Ready)
 	r.trigger(`{"partId":"P"}`)
 	r.await(1)

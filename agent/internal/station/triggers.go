@@ -24,7 +24,8 @@ func (s *Station) trigger(t plc.Trigger) {
 	case t.Redelivered && s.ledger.Remembers(order.PartID):
 		s.refuse(&inspected{Order: order}, plc.RefusedDuplicate, "the broker delivered this trigger before")
 	case s.ledger.Repeats(order.PartID, order.TriggerNs, int64(s.opts.Trigger.RepeatWindow)):
-		s.refuse(&inspected{Order: order}, plc.RefusedDuplicate, "this part had its trigger and its verdict just now")
+		const why = "this part had its trigger and its verdict just now"
+		s.refuse(&inspected{Order: order}, plc.RefusedDuplicate, why)
 	case !s.ready():
 		s.unready(order)
 	default:

@@ -52,8 +52,8 @@ func TestTwoHundredRealBoardsReachPLCAndKafkaOnceAndInOrder(t *testing.T) {
 	line := servers.StartMosquitto(t, servers.MosquittoOptions{})
 	cloud := servers.StartMosquitto(t, servers.MosquittoOptions{})
 	store := servers.StartKafka(t)
-	bridge := startProgram(t, "sightline-cloud", "bridge", "--mqtt", cloud.URL(), "--kafka", store, "--health", "off",
-		"--evidence-dir", t.TempDir())
+	bridge := startProgram(t, "sightline-cloud", "bridge", "--mqtt", cloud.URL(), "--kafka", store,
+		"--health", "off", "--evidence-dir", t.TempDir())
 	require.Eventually(t, func() bool { // what a broker takes before anybody subscribes is nobody's
 		return strings.Contains(bridge.log.String(), "subscribed at the mqtt broker")
 	}, patience, 10*time.Millisecond)

@@ -136,7 +136,8 @@ func newPLC(t *testing.T, url string) *plc {
 	p.done(
 		p.client.SubscribeMultiple(
 			map[string]byte{
-				place().Topic(topic.State): 1, place().Topic(topic.TriggerAck): 1, place().Topic(topic.Result): 1,
+				place().Topic(topic.State): 1, place().Topic(topic.TriggerAck): 1,
+				place().Topic(topic.Result): 1,
 			},
 			func(_ mqtt.Client, m mqtt.Message) { p.inbox <- m },
 		),

@@ -101,7 +101,8 @@ func TestColourBoardsShowTheSameInThreeChannels(t *testing.T) {
 func TestZoomEnlargesTheBoardAndItsTruth(t *testing.T) {
 	small, err := openSource(parsed(t, "sim:?seed=5&clean=0&width=128&height=96"), Options{})
 	require.NoError(t, err)
-	large, err := openSource(parsed(t, "sim:?seed=5&clean=0&width=384&height=288&zoom=3&color=true"), Options{})
+	const enlarged = "sim:?seed=5&clean=0&width=384&height=288&zoom=3&color=true"
+	large, err := openSource(parsed(t, enlarged), Options{})
 	require.NoError(t, err)
 	var a, b frame.Frame
 	defer a.Release()

@@ -60,15 +60,15 @@ func (q *query) number(key string, most float64) float64 {
 	return v
 }
 
-// whole is 0 when absent.
-func (q *query) whole(key string, least, most int) int {
+// whole is 0 when absent, else 1 to most.
+func (q *query) whole(key string, most int) int {
 	text := q.text(key)
 	if text == "" {
 		return 0
 	}
 	v, err := strconv.Atoi(text)
-	if err != nil || v < least || v > most {
-		q.fail(fmt.Errorf("%s is %q; it must be a whole number from %d to %d", key, text, least, most))
+	if err != nil || v < 1 || v > most {
+		q.fail(fmt.Errorf("%s is %q; it must be a whole number from 1 to %d", key, text, most))
 		return 0
 	}
 	return v

@@ -115,7 +115,7 @@ func (s *spec) parseV4L2(rest string) error {
 		return fmt.Errorf("v4l2 needs a device, such as v4l2:/dev/video0; it has %q", target)
 	}
 	s.kind, s.target = kindV4L2, target
-	s.width, s.height = q.whole("width", 1, maxSide), q.whole("height", 1, maxSide)
+	s.width, s.height = q.whole("width", maxSide), q.whole("height", maxSide)
 	s.fps, s.fourcc = q.number("fps", maxRate), q.text("fourcc")
 	if s.fourcc != "" && len(s.fourcc) != 4 {
 		q.fail(fmt.Errorf("fourcc is %q; it has four letters, such as MJPG or YUYV", s.fourcc))
@@ -201,8 +201,8 @@ func (s *spec) parseSim(rest string) error {
 	if target != "" {
 		return fmt.Errorf("sim has options only, such as sim:?seed=7&rate=5; it has %q", target)
 	}
-	s.kind, s.rate, s.prerender = kindSim, q.number("rate", maxRate), q.whole("prerender", 1, maxPrerender)
-	s.color, s.zoom = q.yes("color"), max(1, q.whole("zoom", 1, maxZoom))
+	s.kind, s.rate, s.prerender = kindSim, q.number("rate", maxRate), q.whole("prerender", maxPrerender)
+	s.color, s.zoom = q.yes("color"), max(1, q.whole("zoom", maxZoom))
 	board := q.rest()
 	if q.err != nil {
 		return q.err
@@ -212,7 +212,8 @@ func (s *spec) parseSim(rest string) error {
 		return fmt.Errorf("%w (and prerender, the number of boards kept in memory, color and zoom)", err)
 	}
 	if s.board.Width%s.zoom != 0 || s.board.Height%s.zoom != 0 {
-		return fmt.Errorf("width %d and height %d must be multiples of zoom %d", s.board.Width, s.board.Height, s.zoom)
+		return fmt.Errorf("width %d and height %d must be multiples of zoom %d",
+			s.board.Width, s.board.Height, s.zoom)
 	}
 	s.board.Width, s.board.Height = s.board.Width/s.zoom, s.board.Height/s.zoom
 	if err := s.board.Validate(); err != nil {

@@ -2,9 +2,9 @@ package tensor
 
 import "github.com/sightline-edge/sightline/agent/internal/frame"
 
-// decimator stands before another scaler and takes over where an odd whole number of frame pixels becomes one,
-// as from 1920×1080 to 640×360: there the centre of each wanted pixel falls on the centre of a given one, and
-// bilinear interpolation is to take that one.
+// decimator stands before another scaler and takes over where an odd whole number of frame pixels becomes
+// one, as from 1920×1080 to 640×360: there the centre of each wanted pixel falls on the centre of a given
+// one, and bilinear interpolation is to take that one.
 type decimator struct {
 	scaler
 	out []byte
