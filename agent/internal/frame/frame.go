@@ -56,6 +56,21 @@ func (f *Frame) Shape(width, height, channels int) error {
 	return nil
 }
 
+// Show lets f show a picture that its source keeps, without a copy: pix is pinned and never changed. The next
+// Shape returns f to its own memory.
+func (f *Frame) Show(pix []byte, width, height, channels int) error {
+	n, err := size(width, height, channels)
+	if err != nil {
+		return err
+	}
+	if len(pix) != n {
+		return fmt.Errorf("show frame: %d bytes are no %dx%d with %d channels", len(pix), width, height, channels)
+	}
+	f.Pix = pix
+	f.Width, f.Height, f.Channels, f.Stride = width, height, channels, width*channels
+	return nil
+}
+
 // Release hands the frame back to its pool. A frame without pool, or whose pool is closed, gives its memory
 // back.
 func (f *Frame) Release() {

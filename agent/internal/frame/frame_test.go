@@ -163,3 +163,18 @@ func mapped(t *testing.T, at uint64) bool {
 	}
 	return false
 }
+
+func TestAShownPictureIsNotCopiedAndShapeReturnsToOwnMemory(t *testing.T) {
+	var f Frame
+	defer f.Release()
+	require.NoError(t, f.Shape(4, 2, 1))
+	own := &f.Pix[0]
+	kept := []byte{1, 2, 3, 4, 5, 6, 7, 8}
+	require.NoError(t, f.Show(kept, 4, 2, 1))
+	require.Same(t, &kept[0], &f.Pix[0])
+	require.Error(t, f.Show(kept, 4, 3, 1))
+	require.Error(t, f.Show(nil, 0, 0, 1))
+	require.NoError(t, f.Shape(4, 2, 1))
+	require.Same(t, own, &f.Pix[0])
+	require.Equal(t, byte(1), kept[0])
+}

@@ -23,8 +23,10 @@ type boards struct {
 	index    uint64
 }
 
+// board is drawn into a frame of its own, whose memory is never given back: other frames show it, and OpenCV
+// may keep pointers to it.
 type board struct {
-	pix    []byte
+	frame  frame.Frame
 	truth  []frame.Truth
 	source string
 }
@@ -39,24 +41,30 @@ func openBoards(s spec) (source, error) {
 		b.gray = make([]byte, s.board.Width*s.board.Height)
 	}
 	for i := range s.prerender {
-		kept := board{pix: make([]byte, s.frameBytes()), source: strconv.Itoa(i)}
-		b.draw(uint64(i), kept.pix)
+		kept := board{source: strconv.Itoa(i)}
+		if err := kept.frame.Shape(b.opt.Width*b.zoom, b.opt.Height*b.zoom, b.channels()); err != nil {
+			return nil, err
+		}
+		b.draw(uint64(i), kept.frame.Pix)
 		kept.truth = b.appendTruth(nil)
 		b.kept = append(b.kept, kept)
 	}
 	return b, nil
 }
 
-// Read draws the next board, or copies the next of those kept.
+// Read draws the next board, or shows the next of those kept.
 func (b *boards) Read(f *frame.Frame) error {
-	if err := f.Shape(b.opt.Width*b.zoom, b.opt.Height*b.zoom, b.channels()); err != nil {
-		return err
-	}
+	width, height := b.opt.Width*b.zoom, b.opt.Height*b.zoom
 	if n := uint64(len(b.kept)); n > 0 {
 		k := &b.kept[b.index%n]
-		copy(f.Pix, k.pix)
+		if err := f.Show(k.frame.Pix, width, height, b.channels()); err != nil {
+			return err
+		}
 		f.Truth, f.Source = append(f.Truth[:0], k.truth...), k.source
 	} else {
+		if err := f.Shape(width, height, b.channels()); err != nil {
+			return err
+		}
 		b.draw(b.index, f.Pix)
 		f.Truth, f.Source = b.appendTruth(f.Truth[:0]), strconv.FormatUint(b.index, 10)
 	}

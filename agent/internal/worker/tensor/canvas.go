@@ -21,11 +21,12 @@ type Canvas struct {
 	pix      []byte
 	stride   int
 	channels int
+	sampled  []byte // what decimation took
 }
 
 // NewCanvas makes an empty canvas. Close frees it.
 func NewCanvas(plan *Plan) *Canvas {
-	return &Canvas{plan: plan, scaler: &decimator{scaler: newScaler()}}
+	return &Canvas{plan: plan, scaler: newScaler()}
 }
 
 // Fit scales the frame.
@@ -38,9 +39,25 @@ func (c *Canvas) Fit(f *frame.Frame) error {
 		c.pix, c.stride = f.Pix, f.Stride
 		return nil
 	}
+	if ratio := oddRatio(f, c.geometry.Width, c.geometry.Height); ratio != 0 {
+		c.sample(f, ratio)
+		return nil
+	}
 	pix, err := c.scaler.scale(f, c.geometry.Width, c.geometry.Height)
 	c.pix, c.stride = pix, c.geometry.Width*f.Channels
 	return err
+}
+
+// sample fits the frame by decimation.
+func (c *Canvas) sample(f *frame.Frame, ratio int) {
+	if c.plan.channels == gray {
+		c.channels = gray
+	}
+	width, height := c.geometry.Width, c.geometry.Height
+	c.stride = width * c.channels
+	c.sampled = grow(c.sampled, c.stride*height)
+	decimate(c.sampled, f, width, height, ratio, c.plan.channels == gray)
+	c.pix = c.sampled
 }
 
 // Geometry is that of the frame last fitted.

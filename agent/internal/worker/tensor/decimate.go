@@ -2,36 +2,47 @@ package tensor
 
 import "github.com/sightline-edge/sightline/agent/internal/frame"
 
-// decimator stands before another scaler and takes over where an odd whole number of frame pixels becomes
-// one, as from 1920×1080 to 640×360: there the centre of each wanted pixel falls on the centre of a given
-// one, and bilinear interpolation is to take that one.
-type decimator struct {
-	scaler
-	out []byte
-}
-
-func (d *decimator) scale(f *frame.Frame, width, height int) ([]byte, error) {
+// oddRatio is the odd whole number of frame pixels that become one, or 0: as 3 from 1920×1080 to 640×360.
+// There the centre of each wanted pixel falls on the centre of a given one, and bilinear interpolation is to
+// take that one.
+func oddRatio(f *frame.Frame, width, height int) int {
 	ratio := f.Width / width
 	if ratio%2 == 0 || ratio*width != f.Width || ratio*height != f.Height {
-		return d.scaler.scale(f, width, height)
+		return 0
 	}
-	d.out = grow(d.out, width*height*f.Channels)
-	row := width * f.Channels
+	return ratio
+}
+
+// decimate takes every ratio-th pixel of every ratio-th row, from the middle of each square, into rows
+// without padding; colour becomes gray on the way where gray is wanted.
+func decimate(dst []byte, f *frame.Frame, width, height, ratio int, wantGray bool) {
+	row := len(dst) / height
 	centre := ratio / 2
 	for y := range height {
 		src := f.Pix[(y*ratio+centre)*f.Stride+centre*f.Channels:]
-		if f.Channels == gray {
-			everyGray(d.out[y*row:][:row], src, ratio)
-		} else {
-			everyColour(d.out[y*row:][:row], src, ratio*colours)
+		to := dst[y*row:][:row]
+		switch {
+		case f.Channels == gray:
+			everyGray(to, src, ratio)
+		case wantGray:
+			everyLuma(to, src, ratio*colours)
+		default:
+			everyColour(to, src, ratio*colours)
 		}
 	}
-	return d.out, nil
 }
 
 func everyGray(dst, src []byte, step int) {
 	for x := range dst {
 		dst[x] = src[x*step]
+	}
+}
+
+func everyLuma(dst, src []byte, step int) {
+	at := 0
+	for x := range dst {
+		dst[x] = luma(src[at : at+colours : at+colours])
+		at += step
 	}
 }
 

@@ -63,9 +63,13 @@ func lookUpGray[T float32 | uint8](dst []T, src []byte, table *[256]T) {
 	src = src[:colours*len(dst)]
 	for x := range dst {
 		s := src[colours*x : colours*x+colours : colours*x+colours]
-		level := (int(s[0])*grayB + int(s[1])*grayG + int(s[2])*grayR + grayHalf) >> grayBits
-		dst[x] = table[uint8(level)]
+		dst[x] = table[luma(s)]
 	}
+}
+
+// luma is the gray of a BGR pixel.
+func luma(s []byte) uint8 {
+	return uint8((int(s[0])*grayB + int(s[1])*grayG + int(s[2])*grayR + grayHalf) >> grayBits)
 }
 
 func lookUpPlanes[T float32 | uint8](r0, r1, r2 []T, src []byte, tables [bgr]*[256]T, channels int,

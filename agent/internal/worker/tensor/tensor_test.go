@@ -188,28 +188,30 @@ func TestDecimationIsBilinearInterpolation(t *testing.T) {
 	for _, channels := range []int{1, 3} {
 		for _, ratio := range []int{1, 3, 5} {
 			f := noise(t, 32*ratio, 24*ratio, channels)
-			fast := &decimator{scaler: unused{t}}
-			got, err := fast.scale(f, 32, 24)
-			require.NoError(t, err)
+			require.Equal(t, ratio, oddRatio(f, 32, 24))
+			got := make([]byte, 32*24*channels)
+			decimate(got, f, 32, 24, ratio, false)
 			for _, slow := range []scaler{newScaler(), &goScaler{}} {
 				want, err := slow.scale(f, 32, 24)
 				require.NoError(t, err)
 				require.Equal(t, want, got, "%d channels, 1 of %d", channels, ratio)
 				slow.close()
 			}
+			light := make([]byte, 32*24)
+			decimate(light, f, 32, 24, ratio, true)
+			for i, level := range light {
+				if channels == gray {
+					require.Equal(t, got[i], level)
+				} else {
+					require.Equal(t, luma(got[3*i:]), level)
+				}
+			}
 		}
 	}
+	for _, other := range [][2]int{{64, 48}, {96, 71}, {100, 75}, {31, 24}} {
+		require.Zero(t, oddRatio(noise(t, other[0], other[1], 1), 32, 24), "%v", other)
+	}
 }
-
-// unused fails the test when the decimator hands over.
-type unused struct{ t *testing.T }
-
-func (u unused) scale(*frame.Frame, int, int) ([]byte, error) {
-	u.t.Error("not decimated")
-	return nil, nil
-}
-
-func (unused) close() {}
 
 func TestPaddedRowsScaleLikePackedOnes(t *testing.T) {
 	packed := noise(t, 50, 40, 3)
