@@ -64,7 +64,8 @@ func (f *Frame) Show(pix []byte, width, height, channels int) error {
 		return err
 	}
 	if len(pix) != n {
-		return fmt.Errorf("show frame: %d bytes are no %dx%d with %d channels", len(pix), width, height, channels)
+		return fmt.Errorf("show frame: %d bytes are no %dx%d with %d channels",
+			len(pix), width, height, channels)
 	}
 	f.Pix = pix
 	f.Width, f.Height, f.Channels, f.Stride = width, height, channels, width*channels

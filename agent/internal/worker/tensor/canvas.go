@@ -56,7 +56,7 @@ func (c *Canvas) sample(f *frame.Frame, ratio int) {
 	width, height := c.geometry.Width, c.geometry.Height
 	c.stride = width * c.channels
 	c.sampled = grow(c.sampled, c.stride*height)
-	decimate(c.sampled, f, width, height, ratio, c.plan.channels == gray)
+	decimate(c.sampled, f, height, ratio, c.plan.channels == gray)
 	c.pix = c.sampled
 }
 

@@ -15,7 +15,7 @@ func oddRatio(f *frame.Frame, width, height int) int {
 
 // decimate takes every ratio-th pixel of every ratio-th row, from the middle of each square, into rows
 // without padding; colour becomes gray on the way where gray is wanted.
-func decimate(dst []byte, f *frame.Frame, width, height, ratio int, wantGray bool) {
+func decimate(dst []byte, f *frame.Frame, height, ratio int, wantGray bool) {
 	row := len(dst) / height
 	centre := ratio / 2
 	for y := range height {

@@ -190,7 +190,7 @@ func TestDecimationIsBilinearInterpolation(t *testing.T) {
 			f := noise(t, 32*ratio, 24*ratio, channels)
 			require.Equal(t, ratio, oddRatio(f, 32, 24))
 			got := make([]byte, 32*24*channels)
-			decimate(got, f, 32, 24, ratio, false)
+			decimate(got, f, 24, ratio, false)
 			for _, slow := range []scaler{newScaler(), &goScaler{}} {
 				want, err := slow.scale(f, 32, 24)
 				require.NoError(t, err)
@@ -198,7 +198,7 @@ func TestDecimationIsBilinearInterpolation(t *testing.T) {
 				slow.close()
 			}
 			light := make([]byte, 32*24)
-			decimate(light, f, 32, 24, ratio, true)
+			decimate(light, f, 24, ratio, true)
 			for i, level := range light {
 				if channels == gray {
 					require.Equal(t, got[i], level)
