@@ -62,7 +62,7 @@ def make_frames(simboards, folder, count):
 def ours(args, frames, port, parts):
     out = subprocess.run(
         [args.agent, "bench", "--bundle", args.bundle, "--rounds", "0", "--parts", str(parts), "-o", "json",
-         "--camera", f"dir:{frames}?loop=true", "--broker", f"tcp://127.0.0.1:{port}",
+         "--camera", f"dir:{frames}?loop=true&preload=true", "--broker", f"tcp://127.0.0.1:{port}",
          "--threads", str(args.threads)],
         check=True, stdout=subprocess.PIPE,
     ).stdout

@@ -38,7 +38,7 @@ func benchCommand(l *logging) *cobra.Command {
 	f.StringVar(
 		&o.Camera,
 		"camera",
-		"sim:?width=1920&height=1080&zoom=3&color=true&prerender=20&seed=7&clean=0.95",
+		"sim:?width=1920&height=1080&zoom=3&color=true&prerender=20&seed=11&clean=1",
 		"source URI of the frames",
 	)
 	f.StringVar(&o.Broker, "broker", "", "MQTT broker; default: a mosquitto of its own on loopback")

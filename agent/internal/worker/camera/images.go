@@ -61,8 +61,10 @@ func openFolder(s spec) (source, error) {
 		}, limits: s.limits, loop: s.loop,
 	}
 	var err error
-	i.names, err = i.list()
-	return i, err
+	if i.names, err = i.list(); err != nil || !s.preload {
+		return i, err
+	}
+	return preload(i)
 }
 
 func listImages(dir, glob string) ([]string, error) {

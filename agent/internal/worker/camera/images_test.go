@@ -1,8 +1,11 @@
 package camera
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"image"
+	"image/png"
 	"io"
 	"os"
 	"path/filepath"
@@ -12,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sightline-edge/sightline/agent/internal/frame"
 	"github.com/sightline-edge/sightline/agent/internal/monotime"
 )
 
@@ -141,4 +145,38 @@ func TestEmptyOrAbsentFolderFailsUntilItIsThere(t *testing.T) {
 	require.Equal(t, "a.png", f.Source)
 	f.Release()
 	require.NoError(t, c.Close())
+}
+
+func TestPreloadedImagesAreThoseOfTheFolderWithoutDecoding(t *testing.T) {
+	dir := t.TempDir()
+	for i, level := range []uint8{10, 200} {
+		writePNG(t, filepath.Join(dir, fmt.Sprintf("%d.png", i)), level)
+	}
+	s, err := openSource(parsed(t, "dir:"+dir+"?preload=true"), Options{})
+	require.NoError(t, err)
+	var f frame.Frame
+	defer f.Release()
+	for i, level := range []uint8{10, 200} {
+		require.NoError(t, s.Read(&f))
+		require.Equal(t, fmt.Sprintf("%d.png", i), f.Source)
+		require.Equal(t, level, f.Pix[0])
+	}
+	require.ErrorIs(t, s.Read(&f), io.EOF)
+	again, err := openSource(parsed(t, "dir:"+dir+"?preload=true&loop=true"), Options{})
+	require.NoError(t, err)
+	for _, level := range []uint8{10, 200, 10} {
+		require.NoError(t, again.Read(&f))
+		require.Equal(t, level, f.Pix[0])
+	}
+}
+
+func writePNG(t *testing.T, name string, level uint8) {
+	t.Helper()
+	picture := image.NewGray(image.Rect(0, 0, 8, 8))
+	for i := range picture.Pix {
+		picture.Pix[i] = level
+	}
+	var b bytes.Buffer
+	require.NoError(t, png.Encode(&b, picture))
+	require.NoError(t, os.WriteFile(name, b.Bytes(), 0o600))
 }

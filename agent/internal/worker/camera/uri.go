@@ -47,6 +47,7 @@ type spec struct {
 
 	board     sim.Options
 	prerender int  // boards kept in memory
+	preload   bool // dir: images are decoded at start and kept
 	color     bool // three channels, as of a colour camera
 	zoom      int  // frame pixels for one of the board, in each direction
 }
@@ -65,7 +66,7 @@ func (s *spec) simulated() bool { return s.kind == kindSim }
 //	gst:<pipeline>      any that ends in appsink; drop=1 max-buffers=1 keep its own queue short
 //	rtsp://…, rtsps://… over TCP
 //	file:PATH           image (JPEG, PNG, BMP, TIFF) or video; rate, loop, max_mpx
-//	dir:PATH            the images of a folder by name; glob, rate, loop, max_mpx
+//	dir:PATH            the images of a folder by name; glob, rate, loop, max_mpx, preload
 //	sim:                seed, defects, clean, width, height, rate; prerender boards are kept in memory;
 //	                    color gives three channels, zoom enlarges a board of 1/zoom of the size
 //
@@ -168,7 +169,7 @@ func (s *spec) parseDir(rest string) error {
 	if target == "" {
 		return errors.New("dir needs a folder, such as dir:/data/boards")
 	}
-	s.kind, s.target, s.glob = kindDir, target, q.text("glob")
+	s.kind, s.target, s.glob, s.preload = kindDir, target, q.text("glob"), q.yes("preload")
 	if _, err := path.Match(s.glob, ""); err != nil {
 		q.fail(fmt.Errorf("glob is %q; it must be a pattern of names, such as *_test.jpg", s.glob))
 	}
