@@ -177,7 +177,7 @@ func (k *Kafka) configure() error {
 
 func (k *Kafka) format() error {
 	id := uuid.New()
-	args := k.jvm("kafka.tools.StorageTool", "format", "-t", clusterID(id), "-c", k.properties())
+	args := k.jvm("kafka.tools.StorageTool", "format", "--cluster-id="+clusterID(id), "-c", k.properties())
 	ctx, cancel := context.WithTimeout(context.Background(), kafkaReady)
 	defer cancel()
 	output, err := exec.CommandContext(ctx, k.java, args...).CombinedOutput()
