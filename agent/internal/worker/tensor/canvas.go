@@ -21,7 +21,7 @@ type Canvas struct {
 	pix      []byte
 	stride   int
 	channels int
-	sampled  []byte // what decimation took
+	sampled  []byte // what take took
 }
 
 // NewCanvas makes an empty canvas. Close frees it.
@@ -29,35 +29,40 @@ func NewCanvas(plan *Plan) *Canvas {
 	return &Canvas{plan: plan, scaler: newScaler()}
 }
 
-// Fit scales the frame.
+// Fit scales the frame, and makes gray of colour where the model takes gray.
 func (c *Canvas) Fit(f *frame.Frame) error {
 	if err := check(f); err != nil {
 		return err
 	}
 	c.geometry, c.channels = c.plan.geometry(f), f.Channels
-	if c.geometry.unscaled() {
-		c.pix, c.stride = f.Pix, f.Stride
-		return nil
+	width, height := c.geometry.Width, c.geometry.Height
+	ratio := oddRatio(f, width, height)
+	c.pix, c.stride = f.Pix, f.Stride
+	if ratio == 0 {
+		scaled, err := c.scaler.scale(f, width, height)
+		if err != nil {
+			return err
+		}
+		c.pix, c.stride, ratio = scaled, width*f.Channels, 1
 	}
-	if ratio := oddRatio(f, c.geometry.Width, c.geometry.Height); ratio != 0 {
-		c.sample(f, ratio)
-		return nil
+	if toGray := f.Channels != gray && c.plan.channels == gray; ratio > 1 || toGray {
+		c.take(ratio, toGray)
 	}
-	pix, err := c.scaler.scale(f, c.geometry.Width, c.geometry.Height)
-	c.pix, c.stride = pix, c.geometry.Width*f.Channels
-	return err
+	return nil
 }
 
-// sample fits the frame by decimation.
-func (c *Canvas) sample(f *frame.Frame, ratio int) {
-	if c.plan.channels == gray {
+// take replaces the picture by one pixel in ratio of it, from the middle of each square.
+func (c *Canvas) take(ratio int, toGray bool) {
+	centre := ratio / 2
+	at := centre*c.stride + centre*c.channels
+	width, height, given := c.geometry.Width, c.geometry.Height, c.channels
+	s := sampling{width: width, height: height, step: ratio * given, stride: ratio * c.stride}
+	if toGray {
 		c.channels = gray
 	}
-	width, height := c.geometry.Width, c.geometry.Height
-	c.stride = width * c.channels
-	c.sampled = grow(c.sampled, c.stride*height)
-	decimate(c.sampled, f, height, ratio, c.plan.channels == gray)
-	c.pix = c.sampled
+	c.sampled = grow(c.sampled, width*height*c.channels)
+	take(c.sampled, c.pix, at, s, given, toGray)
+	c.pix, c.stride = c.sampled, width*c.channels
 }
 
 // Geometry is that of the frame last fitted.

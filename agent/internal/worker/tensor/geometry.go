@@ -36,6 +36,3 @@ func (g Geometry) ToFrame(x, y float32) (float32, float32) {
 	fy := (y - float32(g.Top)) * float32(g.FrameHeight) / float32(g.Height)
 	return min(max(fx, 0), float32(g.FrameWidth)), min(max(fy, 0), float32(g.FrameHeight))
 }
-
-// unscaled says that pixels of the frame are pixels of the input.
-func (g Geometry) unscaled() bool { return g.Width == g.FrameWidth && g.Height == g.FrameHeight }

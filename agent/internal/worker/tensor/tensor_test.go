@@ -183,22 +183,26 @@ func TestScalersAgree(t *testing.T) {
 	}
 }
 
-// Where centres meet, taking a pixel is what OpenCV's and our own interpolation do.
-func TestDecimationIsBilinearInterpolation(t *testing.T) {
+// Where centres meet, taking a pixel is what OpenCV's and our own interpolation do; and what is taken, this
+// build's own code and its twin in Go agree on to the byte.
+func TestSamplingIsBilinearInterpolation(t *testing.T) {
 	for _, channels := range []int{1, 3} {
 		for _, ratio := range []int{1, 3, 5} {
-			f := noise(t, 32*ratio, 24*ratio, channels)
-			require.Equal(t, ratio, oddRatio(f, 32, 24))
-			got := make([]byte, 32*24*channels)
-			decimate(got, f, 24, ratio, false)
+			const width, height = 37, 24 // no whole number of vectors
+			f := noise(t, width*ratio, height*ratio, channels)
+			require.Equal(t, ratio, oddRatio(f, width, height))
+			s := sampling{width: width, height: height, step: ratio * channels, stride: ratio * f.Stride}
+			at := ratio / 2 * (f.Stride + channels)
+			got := make([]byte, width*height*channels)
+			take(got, f.Pix, at, s, channels, false)
 			for _, slow := range []scaler{newScaler(), &goScaler{}} {
-				want, err := slow.scale(f, 32, 24)
+				want, err := slow.scale(f, width, height)
 				require.NoError(t, err)
 				require.Equal(t, want, got, "%d channels, 1 of %d", channels, ratio)
 				slow.close()
 			}
-			light := make([]byte, 32*24)
-			decimate(light, f, 24, ratio, true)
+			light := make([]byte, width*height)
+			take(light, f.Pix, at, s, channels, true)
 			for i, level := range light {
 				if channels == gray {
 					require.Equal(t, got[i], level)
@@ -210,6 +214,23 @@ func TestDecimationIsBilinearInterpolation(t *testing.T) {
 	}
 	for _, other := range [][2]int{{64, 48}, {96, 71}, {100, 75}, {31, 24}} {
 		require.Zero(t, oddRatio(noise(t, other[0], other[1], 1), 32, 24), "%v", other)
+	}
+}
+
+func TestThisBuildsSamplingIsThatOfGo(t *testing.T) {
+	for _, width := range []int{1, 7, 8, 9, 640} {
+		s := sampling{width: width, height: 3, step: 9, stride: 9*width + 5}
+		pix := noise(t, s.span(colours), 1, 1).Pix
+		for name, pair := range map[string][2]func(dst, src []byte, s sampling){
+			"gray":   {takeGray, goTakeGray},
+			"colour": {takeColour, goTakeColour},
+			"luma":   {takeLuma, goTakeLuma},
+		} {
+			own, twin := make([]byte, colours*width*3), make([]byte, colours*width*3)
+			pair[0](own, pix, s)
+			pair[1](twin, pix, s)
+			require.Equal(t, twin, own, "%s, %d pixels wide", name, width)
+		}
 	}
 }
 

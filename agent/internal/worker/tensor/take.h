@@ -1,0 +1,14 @@
+// Sampling of packed 8-bit pixels into rows without padding: of each row of src, one pixel in step bytes; from
+// row to row, stride bytes. A pixel has one byte (gray) or three (blue, green, red). src ends with the last
+// pixel taken.
+#include <stddef.h>
+#include <stdint.h>
+
+struct sampling {
+	size_t width, height; // pixels taken
+	size_t step, stride;  // bytes
+};
+
+void take_gray(uint8_t *dst, const uint8_t *src, struct sampling s);
+void take_colour(uint8_t *dst, const uint8_t *src, struct sampling s);
+void take_luma(uint8_t *dst, const uint8_t *src, struct sampling s);

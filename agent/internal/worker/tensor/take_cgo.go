@@ -1,0 +1,26 @@
+//go:build cgo
+
+package tensor
+
+// #cgo CFLAGS: -O3
+// #include "take.h"
+import "C"
+
+func takeGray(dst, src []byte, s sampling) {
+	C.take_gray((*C.uint8_t)(&dst[0]), (*C.uint8_t)(&src[0]), s.c())
+}
+
+func takeColour(dst, src []byte, s sampling) {
+	C.take_colour((*C.uint8_t)(&dst[0]), (*C.uint8_t)(&src[0]), s.c())
+}
+
+func takeLuma(dst, src []byte, s sampling) {
+	C.take_luma((*C.uint8_t)(&dst[0]), (*C.uint8_t)(&src[0]), s.c())
+}
+
+func (s sampling) c() C.struct_sampling {
+	return C.struct_sampling{
+		width: C.size_t(s.width), height: C.size_t(s.height),
+		step: C.size_t(s.step), stride: C.size_t(s.stride),
+	}
+}

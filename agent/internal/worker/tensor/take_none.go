@@ -1,0 +1,9 @@
+//go:build !cgo
+
+package tensor
+
+func takeGray(dst, src []byte, s sampling) { goTakeGray(dst, src, s) }
+
+func takeColour(dst, src []byte, s sampling) { goTakeColour(dst, src, s) }
+
+func takeLuma(dst, src []byte, s sampling) { goTakeLuma(dst, src, s) }
