@@ -47,6 +47,13 @@ type Event struct {
 	Data            json.RawMessage `json:"data"`
 }
 
+// outgoing is an envelope whose data is encoded with it, in one pass.
+type outgoing struct {
+	Event
+
+	Data any `json:"data"` // in place of Event's
+}
+
 // NewID mints an identity: a UUID of version 7, so that ids sort by time of minting.
 func NewID() (string, error) {
 	id, err := uuid.NewV7()
@@ -58,14 +65,13 @@ func NewID() (string, error) {
 
 // Encode puts data into an envelope of the station. The id is minted by the caller, once for all copies.
 func Encode(id, kind string, station topic.Station, subject string, at time.Time, data any) ([]byte, error) {
-	raw, err := json.Marshal(data)
-	if err != nil {
-		return nil, fmt.Errorf("encode event data: %w", err)
-	}
 	path := station.Path()
-	b, err := json.Marshal(Event{
-		SpecVersion: specVersion, ID: id, Source: "/" + path, Type: kind, Subject: subject, Time: at.UTC(),
-		DataContentType: contentType, PartitionKey: path, Data: raw,
+	b, err := json.Marshal(outgoing{
+		Event: Event{
+			SpecVersion: specVersion, ID: id, Source: "/" + path, Type: kind, Subject: subject,
+			Time: at.UTC(), DataContentType: contentType, PartitionKey: path,
+		},
+		Data: data,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encode event: %w", err)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,7 +13,7 @@ import (
 	"time"
 
 	"github.com/sightline-edge/sightline/agent/event"
-	"github.com/sightline-edge/sightline/agent/internal/broker"
+	"github.com/sightline-edge/sightline/agent/internal/broker/stopwatch"
 	"github.com/sightline-edge/sightline/agent/topic"
 )
 
@@ -47,12 +46,14 @@ func lineRun(ctx context.Context, o *Options, mode string, interval time.Duratio
 	samples []sample, err error,
 ) {
 	place := topic.Station{Enterprise: "bench", Site: "bench", Area: "bench", Line: "line1", Name: "aoi-1"}
-	arrivals := make(chan sample, 4*parts+256)
-	conn, err := subscribe(o, place, arrivals) //nolint:contextcheck // lives until its Close
+	watch, err := stopwatch.Dial(ctx, o.Broker, fmt.Sprintf("bench-%d", os.Getpid()), place.Topic(topic.Result))
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close()
+	arrivals := make(chan stopwatch.Lap, 4*parts+256)
+	collected := make(chan error, 1)
+	go func() { collected <- watch.Collect(ctx, arrivals) }()
+	defer func() { _ = watch.Close(); <-collected }()
 	agent, err := startAgent(ctx, o, place, mode, interval)
 	if err != nil {
 		return nil, err
@@ -60,10 +61,17 @@ func lineRun(ctx context.Context, o *Options, mode string, interval time.Duratio
 	defer func() { err = agent.stop(err) }()
 	for n := -warmup; n < parts; n++ {
 		select {
-		case s := <-arrivals:
+		case lap := <-arrivals:
+			s, err := newSample(lap)
+			if err != nil {
+				return nil, err
+			}
 			if n >= 0 {
 				samples = append(samples, s)
 			}
+		case err := <-collected:
+			collected <- err
+			return nil, fmt.Errorf("after %d parts: %w", n+warmup, err)
 		case <-time.After(partLimit):
 			return nil, fmt.Errorf("no result for %s after %d parts", partLimit, n+warmup)
 		case <-ctx.Done():
@@ -76,52 +84,13 @@ func lineRun(ctx context.Context, o *Options, mode string, interval time.Duratio
 	return samples, nil
 }
 
-func subscribe(o *Options, place topic.Station, arrivals chan<- sample) (*broker.Conn, error) {
-	up := make(chan struct{}, 1)
-	conn, err := broker.Dial(broker.Options{
-		URL: o.Broker, ClientID: fmt.Sprintf("bench-%d", os.Getpid()), Log: o.Log, CleanSession: true,
-		MaxInbound: event.MaxBytes,
-		OnState: func(connected bool) {
-			if connected {
-				select {
-				case up <- struct{}{}:
-				default:
-				}
-			}
-		},
-	})
+func newSample(lap stopwatch.Lap) (sample, error) {
+	e, err := event.Decode(lap.Payload)
 	if err != nil {
-		return nil, err
-	}
-	err = conn.Subscribe(place.Topic(topic.Result), cap(arrivals), func(d broker.Delivery) {
-		receive(d, o.Log, arrivals)
-	})
-	if err != nil {
-		conn.Close()
-		return nil, err
-	}
-	select {
-	case <-up:
-		return conn, nil
-	case <-time.After(brokerStart):
-		conn.Close()
-		return nil, fmt.Errorf("no broker answers at %s", o.Broker)
-	}
-}
-
-func receive(d broker.Delivery, log *slog.Logger, arrivals chan<- sample) {
-	at := time.Now()
-	e, err := event.Decode(d.Payload)
-	if err != nil {
-		log.Error("result is not an event", "error", err)
-		return
+		return sample{}, err
 	}
 	in, err := event.DecodeInspection(e.Data)
-	if err != nil {
-		log.Error("result is not an inspection", "error", err)
-		return
-	}
-	arrivals <- sample{at: at, in: in}
+	return sample{at: lap.At, in: in}, err
 }
 
 // agent is the agent under measurement.

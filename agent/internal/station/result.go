@@ -1,6 +1,7 @@
 package station
 
 import (
+	"runtime"
 	"strings"
 	"time"
 
@@ -67,6 +68,7 @@ func (s *Station) publish(p *inspected, out verdict.Outcome) {
 		}
 	}
 	s.line.Result(in.ResultID, payload)
+	runtime.Gosched() // the PLC's sender goes first, and the rest of this turn after it
 	rejected := !in.Accept
 	if err := s.opts.Outbox(rejected, s.opts.Place.Topic(topic.Inspection), payload); err != nil {
 		s.counters.add(CountOutboxLost, string(in.Verdict))
