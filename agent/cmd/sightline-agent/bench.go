@@ -32,6 +32,7 @@ func benchCommand(l *logging) *cobra.Command {
 			return t.bench(c, o, dir, save, limits)
 		},
 	}
+	c.AddCommand(stopwatchCommand())
 	t.flags(c)
 	f := c.Flags()
 	f.StringVar(&dir, "bundle", "models/pcb-defects", "folder of the bundle")
@@ -44,6 +45,7 @@ func benchCommand(l *logging) *cobra.Command {
 	f.StringVar(&o.Broker, "broker", "", "MQTT broker; default: a mosquitto of its own on loopback")
 	f.IntVar(&o.Parts, "parts", 300, "to measure latency with, and in each round of throughput")
 	f.IntVar(&o.Rounds, "rounds", 5, "of throughput, bare loop and agent in turn; 0: latency only")
+	f.IntVar(&o.Parallel, "parallel", 0, "runs side by side in rounds of throughput; 0: one for each thread")
 	f.StringVar(&save, "json", "", "file to write the report to, as JSON")
 	f.BoolVar(&limits, "limits", false, "exit with an error when a figure is outside its limit")
 	return c
@@ -68,6 +70,9 @@ func (t *tool) bench(c *cobra.Command, o bench.Options, dir, save string, limits
 	}
 	latency, throughput := bar(c, "latency"), bar(c, "throughput")
 	o.ONNXRuntime, o.Threads, o.Log = t.library, t.threads, log
+	if o.Parallel < 1 {
+		o.Parallel = max(o.Threads, 1)
+	}
 	o.Progress = func(step string, done, total int) {
 		if step == "latency" {
 			latency(done, total)
@@ -115,6 +120,7 @@ func benchTable(w *tabwriter.Writer, r *bench.Report) {
 	if r.Rounds > 0 {
 		row("agent over bare loop\t%.3f\t%.2f", r.Throughput, bench.LimitThroughput)
 		row("  agent, bare loop\t%.1f, %.1f a second\t", r.AgentFPS, r.BareFPS)
+		row("  agent's runs side by side\t%d of %d threads together\t", r.Parallel, r.Threads)
 	}
 	row(
 		"  preprocess, decode, deliver p50\t%.2f, %.2f, %.2f ms\t",

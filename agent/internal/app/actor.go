@@ -62,7 +62,8 @@ func (a *agent) stationOptions(
 	return station.Options{
 		Place: place, Index: i, Trigger: cfg.Trigger, Rules: rules, Recipe: recipe, ConfigurationID: a.cfg.ID,
 		Boot: a.boot, NextJob: func() uint64 { return a.jobs.Add(1) }, MaxCrops: *a.cfg.Evidence.MaxCrops,
-		Outbox: a.offer,
+		Prefetch: a.cfg.Worker.Parallel + 1,
+		Outbox:   a.offer,
 		Evidence: func(resultID string, n int, jpeg []byte) error {
 			return a.durable.evidence.Put(place, resultID, n, jpeg)
 		},

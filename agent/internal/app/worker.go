@@ -1,7 +1,6 @@
 package app
 
 import (
-	"github.com/sightline-edge/sightline/agent/internal/config"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/models/bundle"
 )
@@ -10,7 +9,7 @@ import (
 func (a *agent) configure() *wire.Configure {
 	c := &wire.Configure{
 		InferenceThreads: uint32(a.cfg.Worker.Threads), OnnxruntimeLibrary: a.cfg.Worker.ONNXRuntime,
-		AllowSpinning: a.cfg.Worker.Spinning,
+		AllowSpinning: a.cfg.Worker.Spinning, ParallelRuns: uint32(a.cfg.Worker.Parallel),
 	}
 	for i := range a.cfg.Stations {
 		s := &a.cfg.Stations[i]
@@ -19,7 +18,6 @@ func (a *agent) configure() *wire.Configure {
 			ProviderPolicy: s.Provider,
 			OpenTimeoutNs:  int64(s.OpenTimeout), ReadTimeoutNs: int64(s.ReadTimeout),
 			EvidenceQuality: int32(a.cfg.Evidence.Quality), MaxCrops: int32(*a.cfg.Evidence.MaxCrops),
-			FreeRun: s.Trigger.Mode == config.ModeContinuous,
 		})
 	}
 	return c

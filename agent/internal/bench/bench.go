@@ -26,6 +26,7 @@ type Options struct {
 	Parts       int    // for latency, and for each round of throughput
 	Rounds      int
 	Threads     int
+	Parallel    int // runs side by side when throughput is measured, with the threads divided among them
 	Progress    func(step string, done, total int)
 	Log         *slog.Logger
 }
@@ -39,6 +40,7 @@ type Report struct {
 	Bundle           string    `json:"bundle"`
 	Provider         string    `json:"provider"`
 	Threads          int       `json:"threads"`
+	Parallel         int       `json:"throughput_parallel"` // latency has one run at a time
 	BeyondModelP50   float64   `json:"beyond_model_ms_p50"`
 	BeyondModelP99   float64   `json:"beyond_model_ms_p99"`
 	PreprocessP50    float64   `json:"preprocess_ms_p50"`
@@ -80,7 +82,7 @@ func Run(ctx context.Context, o Options) (report *Report, err error) {
 		Rounds:  o.Rounds,
 		Camera:  o.Camera,
 		Bundle:  o.Bundle.Digest,
-		Threads: o.Threads,
+		Threads: o.Threads, Parallel: o.Parallel,
 	}
 	if err := r.latency(ctx, &o); err != nil {
 		return nil, fmt.Errorf("latency: %w", err)
@@ -134,7 +136,7 @@ func (r *Report) latency(ctx context.Context, o *Options) error {
 		return err
 	}
 	interval := max(time.Duration(spare*float64(bare.perRun)), 20*time.Millisecond)
-	samples, err := lineRun(ctx, o, "interval", interval, o.Parts, "latency")
+	samples, err := lineRun(ctx, o, line{mode: "interval", interval: interval, parallel: 1, step: "latency"})
 	if err != nil {
 		return err
 	}
@@ -165,7 +167,7 @@ func (r *Report) throughput(ctx context.Context, o *Options) error {
 		if err != nil {
 			return err
 		}
-		samples, err := lineRun(ctx, o, "continuous", 0, o.Parts, "")
+		samples, err := lineRun(ctx, o, line{mode: "continuous", parallel: o.Parallel})
 		if err != nil {
 			return err
 		}

@@ -41,20 +41,31 @@ func (s *sample) beyondModel() float64 {
 	return s.in.TimesMs.Publish - s.in.TimesMs.Inference + s.deliver()
 }
 
-// lineRun runs the agent with one station until parts results have arrived after the warm-up.
-func lineRun(ctx context.Context, o *Options, mode string, interval time.Duration, parts int, step string) (
-	samples []sample, err error,
-) {
+// line is how the station under measurement runs.
+type line struct {
+	mode     string
+	interval time.Duration // of mode interval
+	parallel int
+	step     string // to report progress of; may be empty
+}
+
+// lineRun runs the agent with one station until all results have arrived after the warm-up.
+func lineRun(ctx context.Context, o *Options, l line) (samples []sample, err error) {
+	parts := o.Parts
 	place := topic.Station{Enterprise: "bench", Site: "bench", Area: "bench", Line: "line1", Name: "aoi-1"}
-	watch, err := stopwatch.Dial(ctx, o.Broker, fmt.Sprintf("bench-%d", os.Getpid()), place.Topic(topic.Result))
+	client := fmt.Sprintf("bench-%d", os.Getpid())
+	watch, err := stopwatch.Dial(ctx, o.Broker, client, place.Topic(topic.Result))
 	if err != nil {
 		return nil, err
 	}
 	arrivals := make(chan stopwatch.Lap, 4*parts+256)
 	collected := make(chan error, 1)
 	go func() { collected <- watch.Collect(ctx, arrivals) }()
-	defer func() { _ = watch.Close(); <-collected }()
-	agent, err := startAgent(ctx, o, place, mode, interval)
+	defer func() {
+		_ = watch.Close() // it is only read from
+		<-collected       // with an error, because of that
+	}()
+	agent, err := startAgent(ctx, o, place, l)
 	if err != nil {
 		return nil, err
 	}
@@ -77,8 +88,8 @@ func lineRun(ctx context.Context, o *Options, mode string, interval time.Duratio
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-		if step != "" {
-			o.Progress(step, max(0, n+1), parts)
+		if l.step != "" {
+			o.Progress(l.step, max(0, n+1), parts)
 		}
 	}
 	return samples, nil
@@ -100,9 +111,7 @@ type agent struct {
 	log *os.File
 }
 
-func startAgent(ctx context.Context, o *Options, place topic.Station, mode string, interval time.Duration) (
-	*agent, error,
-) {
+func startAgent(ctx context.Context, o *Options, place topic.Station, l line) (*agent, error) {
 	dir, err := os.MkdirTemp("", "sightline-bench-")
 	if err != nil {
 		return nil, fmt.Errorf("make folder for the agent: %w", err)
@@ -112,15 +121,15 @@ func startAgent(ctx context.Context, o *Options, place topic.Station, mode strin
 mqtt: {local: %q, client_id: bench-agent}
 state_dir: %q
 health: {listen: "off"}
-worker: {path: %q, onnxruntime: %q, threads: %d}
+worker: {path: %q, onnxruntime: %q, threads: %d, parallel: %d}
 stations:
   - name: %s/%s
     camera: %q
     bundle: %q
     trigger: {mode: %s, deadline: 30s%s}
 `, place.Enterprise, place.Site, place.Area, o.Broker, filepath.Join(dir, "state"), o.Worker, o.ONNXRuntime,
-		o.Threads,
-		place.Line, place.Name, o.Camera, o.Bundle.Dir, mode, intervalKey(interval))
+		o.Threads, l.parallel,
+		place.Line, place.Name, o.Camera, o.Bundle.Dir, l.mode, intervalKey(l.interval))
 	path := filepath.Join(dir, "sightline.yaml")
 	//nolint:forbidigo // a temporary file of one benchmark need not survive a power cut
 	if err = os.WriteFile(path, []byte(config), 0o600); err != nil {

@@ -31,6 +31,7 @@ const (
 	minBudget   = 1 << 20
 	maxStations = 64
 	maxThreads  = 256
+	maxParallel = 16
 	maxCrops    = 64
 )
 
@@ -61,6 +62,7 @@ func (c *Config) check(doc *strictyaml.Document) {
 		c.checkStation(doc, at, s)
 	}
 	doc.Within("worker.threads", float64(c.Worker.Threads), 0, maxThreads)
+	doc.Within("worker.parallel", float64(c.Worker.Parallel), 1, maxParallel)
 	doc.Within("outbox.max_bytes", float64(c.Outbox.MaxBytes), minBudget, math.MaxInt64)
 	doc.Within("evidence.max_bytes", float64(c.Evidence.MaxBytes), minBudget, math.MaxInt64)
 	doc.Within("evidence.max_crops", float64(*c.Evidence.MaxCrops), 0, maxCrops)

@@ -80,7 +80,9 @@ type Zone struct {
 type Worker struct {
 	Path        string `yaml:"path"`        // default: sightline-worker beside the agent, then in PATH
 	ONNXRuntime string `yaml:"onnxruntime"` // libonnxruntime.so; default: $SIGHTLINE_ONNXRUNTIME
-	Threads     int    `yaml:"threads"`     // of one inference, default: the cores
+	Threads     int    `yaml:"threads"`     // of inference, default: the cores
+	// Parallel runs of one bundle share the threads: more parts a second, each of them later. Default 1.
+	Parallel int `yaml:"parallel"`
 	// Spinning lets the threads of inference wait busily for the next part: a little faster on a quiet node,
 	// much slower beside other load.
 	Spinning bool `yaml:"spinning"`

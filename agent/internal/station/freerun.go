@@ -19,7 +19,7 @@ func (s *Station) ask() {
 	if !s.asking() || s.opts.Now() < s.askAtNs {
 		return
 	}
-	for len(s.asked) < prefetch {
+	for len(s.asked) < s.opts.Prefetch {
 		job := s.ledger.Reserve()
 		if err := s.worker.Inspect(&wire.Inspect{Station: uint32(s.opts.Index), Job: job}); err != nil {
 			s.ledger.Release(job)

@@ -57,7 +57,7 @@ func start(tb testing.TB, mode string, script fakeworker.Script, change func(*st
 		Place:   place,
 		Trigger: config.Trigger{Mode: mode, Interval: 20 * time.Millisecond, Deadline: deadline},
 		Rules:   rules, Recipe: "boards", Boot: "boot", NextJob: func() uint64 { return jobs.Add(1) },
-		Outbox: r.outbox.offer, MaxCrops: 2, Now: clock, Log: log,
+		Outbox: r.outbox.offer, MaxCrops: 2, Prefetch: 2, Now: clock, Log: log,
 		Evidence: func(string, int, []byte) error { r.pictures.Add(1); return nil },
 	}
 	if change != nil {

@@ -24,7 +24,6 @@ const (
 	inbox     = 64                     // triggers, and worker messages, that wait for the station
 	farAway   = time.Hour              // the timer when nothing is due
 	askAgain  = 100 * time.Millisecond // after a request that gave no frame
-	prefetch  = 2                      // continuous: requests outstanding, one exposes while one is inferred
 	hangs     = 10 * time.Second       // a turn takes microseconds
 	clipBytes = 256                    // of a worker's text in an event
 	stopped   = "the agent was stopped"
@@ -60,6 +59,7 @@ type Options struct {
 	Boot            string        // makes job ids unique over restarts
 	NextJob         func() uint64 // unique in the process
 	MaxCrops        int           // evidence pictures of single defects
+	Prefetch        int           // continuous: requests outstanding, one more than the parallel runs
 	// Outbox takes the result's bytes for the cloud, Evidence a picture of a result. Neither may wait.
 	Outbox   func(rejected bool, topic string, payload []byte) error
 	Evidence func(resultID string, n int, jpeg []byte) error

@@ -29,7 +29,7 @@ func TestATriggeredPartGoesThroughTheWholeHandshake(t *testing.T) {
 	r := start(t, config.ModeMQTT, fakeworker.Script{
 		Inspect: func(p *fakeworker.Peer, m *wire.Inspect) { p.Answer(m, defect) },
 		Settle: func(p *fakeworker.Peer, m *wire.Settle) {
-			p.Send(wire.KindEvidence, &wire.Evidence{Job: m.GetJob(), Jpeg: []byte{0xff}, Last: true})
+			p.Send(wire.KindEvidence, &wire.Evidence{Job: m.GetJob(), Jpeg: []byte{0xff}})
 		},
 	}, nil)
 	require.True(t, r.awaitState(event.Ready).TriggerReady)

@@ -68,7 +68,7 @@ func (s *Station) clock() (<-chan time.Time, func()) {
 // due is the time to the next deadline, or to the next request after a failed one.
 func (s *Station) due() time.Duration {
 	next, ok := s.ledger.NextDeadline()
-	if s.asking() && len(s.asked) < prefetch && (!ok || s.askAtNs < next) {
+	if s.asking() && len(s.asked) < s.opts.Prefetch && (!ok || s.askAtNs < next) {
 		next, ok = s.askAtNs, true
 	}
 	if !ok {

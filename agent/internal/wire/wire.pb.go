@@ -151,9 +151,10 @@ func (Fault) EnumDescriptor() ([]byte, []int) {
 type Configure struct {
 	state              protoimpl.MessageState `protogen:"open.v1"`
 	Stations           []*StationConfig       `protobuf:"bytes,1,rep,name=stations,proto3" json:"stations,omitempty"`
-	InferenceThreads   uint32                 `protobuf:"varint,2,opt,name=inference_threads,json=inferenceThreads,proto3" json:"inference_threads,omitempty"`      // 0: one per core
+	InferenceThreads   uint32                 `protobuf:"varint,2,opt,name=inference_threads,json=inferenceThreads,proto3" json:"inference_threads,omitempty"`      // of all runs of one bundle together; 0: one per core
 	OnnxruntimeLibrary string                 `protobuf:"bytes,3,opt,name=onnxruntime_library,json=onnxruntimeLibrary,proto3" json:"onnxruntime_library,omitempty"` // empty: the worker's default
 	AllowSpinning      bool                   `protobuf:"varint,4,opt,name=allow_spinning,json=allowSpinning,proto3" json:"allow_spinning,omitempty"`               // ONNX Runtime threads spin between runs
+	ParallelRuns       uint32                 `protobuf:"varint,5,opt,name=parallel_runs,json=parallelRuns,proto3" json:"parallel_runs,omitempty"`                  // of one bundle, side by side, with the threads divided among them; 0: one
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -216,6 +217,13 @@ func (x *Configure) GetAllowSpinning() bool {
 	return false
 }
 
+func (x *Configure) GetParallelRuns() uint32 {
+	if x != nil {
+		return x.ParallelRuns
+	}
+	return 0
+}
+
 type StationConfig struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	Name            string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`     // line/station, for logs
@@ -226,7 +234,6 @@ type StationConfig struct {
 	ReadTimeoutNs   int64                  `protobuf:"varint,6,opt,name=read_timeout_ns,json=readTimeoutNs,proto3" json:"read_timeout_ns,omitempty"`
 	EvidenceQuality int32                  `protobuf:"varint,7,opt,name=evidence_quality,json=evidenceQuality,proto3" json:"evidence_quality,omitempty"` // JPEG quality of evidence, 1 to 100; 0: 85
 	MaxCrops        int32                  `protobuf:"varint,8,opt,name=max_crops,json=maxCrops,proto3" json:"max_crops,omitempty"`                      // crops for one part; 0: none
-	FreeRun         bool                   `protobuf:"varint,9,opt,name=free_run,json=freeRun,proto3" json:"free_run,omitempty"`                         // trigger mode continuous: frames come at the camera's pace
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -315,13 +322,6 @@ func (x *StationConfig) GetMaxCrops() int32 {
 		return x.MaxCrops
 	}
 	return 0
-}
-
-func (x *StationConfig) GetFreeRun() bool {
-	if x != nil {
-		return x.FreeRun
-	}
-	return false
 }
 
 // Supervisor → worker: expose and inspect one part.
@@ -589,7 +589,6 @@ type StationState struct {
 	Reconnects     int64                  `protobuf:"varint,9,opt,name=reconnects,proto3" json:"reconnects,omitempty"`
 	Stale          bool                   `protobuf:"varint,10,opt,name=stale,proto3" json:"stale,omitempty"` // the camera repeats the same frame
 	Paced          bool                   `protobuf:"varint,11,opt,name=paced,proto3" json:"paced,omitempty"` // the camera runs by its own clock; else each Inspect takes its next frame
-	Ended          bool                   `protobuf:"varint,12,opt,name=ended,proto3" json:"ended,omitempty"` // a file or folder without loop has no more frames
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -697,13 +696,6 @@ func (x *StationState) GetStale() bool {
 func (x *StationState) GetPaced() bool {
 	if x != nil {
 		return x.Paced
-	}
-	return false
-}
-
-func (x *StationState) GetEnded() bool {
-	if x != nil {
-		return x.Ended
 	}
 	return false
 }
@@ -855,8 +847,7 @@ type Inspected struct {
 	PreprocessNs  int64                  `protobuf:"varint,5,opt,name=preprocess_ns,json=preprocessNs,proto3" json:"preprocess_ns,omitempty"` // durations
 	InferenceNs   int64                  `protobuf:"varint,6,opt,name=inference_ns,json=inferenceNs,proto3" json:"inference_ns,omitempty"`
 	DecodeNs      int64                  `protobuf:"varint,7,opt,name=decode_ns,json=decodeNs,proto3" json:"decode_ns,omitempty"`
-	WaitNs        int64                  `protobuf:"varint,8,opt,name=wait_ns,json=waitNs,proto3" json:"wait_ns,omitempty"` // frame in memory until its preprocessing began
-	Width         int32                  `protobuf:"varint,9,opt,name=width,proto3" json:"width,omitempty"`                 // frame pixels
+	Width         int32                  `protobuf:"varint,9,opt,name=width,proto3" json:"width,omitempty"` // frame pixels
 	Height        int32                  `protobuf:"varint,10,opt,name=height,proto3" json:"height,omitempty"`
 	Detections    []*Detection           `protobuf:"bytes,11,rep,name=detections,proto3" json:"detections,omitempty"` // descending score, frame pixels
 	Fault         Fault                  `protobuf:"varint,12,opt,name=fault,proto3,enum=sightline.wire.v1.Fault" json:"fault,omitempty"`
@@ -943,13 +934,6 @@ func (x *Inspected) GetInferenceNs() int64 {
 func (x *Inspected) GetDecodeNs() int64 {
 	if x != nil {
 		return x.DecodeNs
-	}
-	return 0
-}
-
-func (x *Inspected) GetWaitNs() int64 {
-	if x != nil {
-		return x.WaitNs
 	}
 	return 0
 }
@@ -1101,7 +1085,6 @@ type Evidence struct {
 	Job           uint64                 `protobuf:"varint,2,opt,name=job,proto3" json:"job,omitempty"`
 	N             int32                  `protobuf:"varint,3,opt,name=n,proto3" json:"n,omitempty"` // 0: annotated frame; 1…: crop of the n-th defect
 	Jpeg          []byte                 `protobuf:"bytes,4,opt,name=jpeg,proto3" json:"jpeg,omitempty"`
-	Last          bool                   `protobuf:"varint,5,opt,name=last,proto3" json:"last,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1164,17 +1147,9 @@ func (x *Evidence) GetJpeg() []byte {
 	return nil
 }
 
-func (x *Evidence) GetLast() bool {
-	if x != nil {
-		return x.Last
-	}
-	return false
-}
-
 // Worker → supervisor, every 200 ms.
 type Heartbeat struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	SentNs        int64                  `protobuf:"varint,1,opt,name=sent_ns,json=sentNs,proto3" json:"sent_ns,omitempty"`
 	Stations      []*StationCount        `protobuf:"bytes,2,rep,name=stations,proto3" json:"stations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1208,13 +1183,6 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
 	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{12}
-}
-
-func (x *Heartbeat) GetSentNs() int64 {
-	if x != nil {
-		return x.SentNs
-	}
-	return 0
 }
 
 func (x *Heartbeat) GetStations() []*StationCount {
@@ -1320,12 +1288,13 @@ var File_agent_internal_wire_wire_proto protoreflect.FileDescriptor
 
 const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\n" +
-	"\x1eagent/internal/wire/wire.proto\x12\x11sightline.wire.v1\"\xce\x01\n" +
+	"\x1eagent/internal/wire/wire.proto\x12\x11sightline.wire.v1\"\xf3\x01\n" +
 	"\tConfigure\x12<\n" +
 	"\bstations\x18\x01 \x03(\v2 .sightline.wire.v1.StationConfigR\bstations\x12+\n" +
 	"\x11inference_threads\x18\x02 \x01(\rR\x10inferenceThreads\x12/\n" +
 	"\x13onnxruntime_library\x18\x03 \x01(\tR\x12onnxruntimeLibrary\x12%\n" +
-	"\x0eallow_spinning\x18\x04 \x01(\bR\rallowSpinning\"\xb6\x02\n" +
+	"\x0eallow_spinning\x18\x04 \x01(\bR\rallowSpinning\x12#\n" +
+	"\rparallel_runs\x18\x05 \x01(\rR\fparallelRuns\"\xa1\x02\n" +
 	"\rStationConfig\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06camera\x18\x02 \x01(\tR\x06camera\x12\x1d\n" +
@@ -1335,8 +1304,8 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\x0fopen_timeout_ns\x18\x05 \x01(\x03R\ropenTimeoutNs\x12&\n" +
 	"\x0fread_timeout_ns\x18\x06 \x01(\x03R\rreadTimeoutNs\x12)\n" +
 	"\x10evidence_quality\x18\a \x01(\x05R\x0fevidenceQuality\x12\x1b\n" +
-	"\tmax_crops\x18\b \x01(\x05R\bmaxCrops\x12\x19\n" +
-	"\bfree_run\x18\t \x01(\bR\afreeRun\"u\n" +
+	"\tmax_crops\x18\b \x01(\x05R\bmaxCropsJ\x04\b\t\x10\n" +
+	"\"u\n" +
 	"\aInspect\x12\x18\n" +
 	"\astation\x18\x01 \x01(\rR\astation\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\x04R\x03job\x12\x1f\n" +
@@ -1356,7 +1325,7 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\x03pid\x18\x01 \x01(\x05R\x03pid\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12/\n" +
 	"\x13onnxruntime_version\x18\x03 \x01(\tR\x12onnxruntimeVersion\x12%\n" +
-	"\x0eopencv_version\x18\x04 \x01(\tR\ropencvVersion\"\x82\x03\n" +
+	"\x0eopencv_version\x18\x04 \x01(\tR\ropencvVersion\"\xf2\x02\n" +
 	"\fStationState\x12\x18\n" +
 	"\astation\x18\x01 \x01(\rR\astation\x12.\n" +
 	"\x05phase\x18\x02 \x01(\x0e2\x18.sightline.wire.v1.PhaseR\x05phase\x12\x16\n" +
@@ -1371,8 +1340,7 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"reconnects\x12\x14\n" +
 	"\x05stale\x18\n" +
 	" \x01(\bR\x05stale\x12\x14\n" +
-	"\x05paced\x18\v \x01(\bR\x05paced\x12\x14\n" +
-	"\x05ended\x18\f \x01(\bR\x05ended\"g\n" +
+	"\x05paced\x18\v \x01(\bR\x05pacedJ\x04\b\f\x10\r\"g\n" +
 	"\x05Model\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x16\n" +
@@ -1383,7 +1351,7 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\x03job\x18\x02 \x01(\x04R\x03job\x12\x14\n" +
 	"\x05frame\x18\x03 \x01(\x04R\x05frame\x12\x1d\n" +
 	"\n" +
-	"exposed_ns\x18\x04 \x01(\x03R\texposedNs\"\x8f\x04\n" +
+	"exposed_ns\x18\x04 \x01(\x03R\texposedNs\"\xfc\x03\n" +
 	"\tInspected\x12\x18\n" +
 	"\astation\x18\x01 \x01(\rR\astation\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\x04R\x03job\x12\x14\n" +
@@ -1392,8 +1360,7 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"exposed_ns\x18\x04 \x01(\x03R\texposedNs\x12#\n" +
 	"\rpreprocess_ns\x18\x05 \x01(\x03R\fpreprocessNs\x12!\n" +
 	"\finference_ns\x18\x06 \x01(\x03R\vinferenceNs\x12\x1b\n" +
-	"\tdecode_ns\x18\a \x01(\x03R\bdecodeNs\x12\x17\n" +
-	"\await_ns\x18\b \x01(\x03R\x06waitNs\x12\x14\n" +
+	"\tdecode_ns\x18\a \x01(\x03R\bdecodeNs\x12\x14\n" +
 	"\x05width\x18\t \x01(\x05R\x05width\x12\x16\n" +
 	"\x06height\x18\n" +
 	" \x01(\x05R\x06height\x12<\n" +
@@ -1405,23 +1372,21 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"fault_text\x18\r \x01(\tR\tfaultText\x122\n" +
 	"\x05truth\x18\x0e \x03(\v2\x1c.sightline.wire.v1.DetectionR\x05truth\x12\x16\n" +
 	"\x06source\x18\x0f \x01(\tR\x06source\x12\x1c\n" +
-	"\tsimulated\x18\x10 \x01(\bR\tsimulated\"w\n" +
+	"\tsimulated\x18\x10 \x01(\bR\tsimulatedJ\x04\b\b\x10\t\"w\n" +
 	"\tDetection\x12\x14\n" +
 	"\x05class\x18\x01 \x01(\x05R\x05class\x12\x14\n" +
 	"\x05score\x18\x02 \x01(\x02R\x05score\x12\x0e\n" +
 	"\x02x1\x18\x03 \x01(\x02R\x02x1\x12\x0e\n" +
 	"\x02y1\x18\x04 \x01(\x02R\x02y1\x12\x0e\n" +
 	"\x02x2\x18\x05 \x01(\x02R\x02x2\x12\x0e\n" +
-	"\x02y2\x18\x06 \x01(\x02R\x02y2\"l\n" +
+	"\x02y2\x18\x06 \x01(\x02R\x02y2\"^\n" +
 	"\bEvidence\x12\x18\n" +
 	"\astation\x18\x01 \x01(\rR\astation\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\x04R\x03job\x12\f\n" +
 	"\x01n\x18\x03 \x01(\x05R\x01n\x12\x12\n" +
-	"\x04jpeg\x18\x04 \x01(\fR\x04jpeg\x12\x12\n" +
-	"\x04last\x18\x05 \x01(\bR\x04last\"a\n" +
-	"\tHeartbeat\x12\x17\n" +
-	"\asent_ns\x18\x01 \x01(\x03R\x06sentNs\x12;\n" +
-	"\bstations\x18\x02 \x03(\v2\x1f.sightline.wire.v1.StationCountR\bstations\"\xef\x01\n" +
+	"\x04jpeg\x18\x04 \x01(\fR\x04jpegJ\x04\b\x05\x10\x06\"N\n" +
+	"\tHeartbeat\x12;\n" +
+	"\bstations\x18\x02 \x03(\v2\x1f.sightline.wire.v1.StationCountR\bstationsJ\x04\b\x01\x10\x02\"\xef\x01\n" +
 	"\fStationCount\x12\x18\n" +
 	"\astation\x18\x01 \x01(\rR\astation\x12\x1a\n" +
 	"\bcaptured\x18\x02 \x01(\x04R\bcaptured\x12\x1c\n" +

@@ -12,9 +12,9 @@ import (
 	cameras "github.com/sightline-edge/sightline/agent/internal/worker/camera"
 )
 
-// frames is what a station holds at once: one in the capture loop's hand, one in each slot, those kept until
-// settled, those that wait to be drawn, and the one being drawn.
-const frames = 1 + slots + maxKept + maxPictures + 1
+// besideSlots is what a station holds at once besides the frames in its slots: one in the capture loop's
+// hand, those kept until settled, those that wait to be drawn, and the one being drawn.
+const besideSlots = 1 + maxKept + maxPictures + 1
 
 // camera is what a station needs of one.
 type camera interface {
@@ -28,7 +28,7 @@ func startCamera(ctx context.Context, s *station) (camera, error) {
 	c, err := cameras.Start(ctx, s.config.GetCamera(), cameras.Options{
 		OpenTimeout: time.Duration(s.config.GetOpenTimeoutNs()),
 		ReadTimeout: time.Duration(s.config.GetReadTimeoutNs()),
-		Frames:      frames,
+		Frames:      cap(s.free) + besideSlots,
 		Log:         s.log,
 		OnState:     s.cameraState,
 	})
@@ -47,7 +47,6 @@ func (s *station) cameraState(c cameras.State) {
 	err := s.change(func(m *wire.StationState) {
 		m.Phase, m.Reason = phase(c.Phase), c.Reason
 		m.Paced, m.Simulated, m.Stale, m.Reconnects = c.Paced, c.Simulated, c.Stale, c.Reconnects
-		m.Ended = c.Phase == cameras.Ended
 	})
 	if err == nil && c.Phase == cameras.Exhausted {
 		err = fmt.Errorf("%w: camera of station %s: %s", ErrHung, s.config.GetName(), c.Reason)

@@ -40,7 +40,6 @@ func (w *worker) beat(ctx context.Context) error {
 }
 
 func (w *worker) count(message *wire.Heartbeat) {
-	message.SentNs = monotime.Now()
 	for i, s := range w.stations {
 		c := message.GetStations()[i]
 		c.Inspected, c.EvidenceDropped = s.inspected.Load(), s.evidenceDropped.Load()
@@ -57,7 +56,7 @@ func (w *worker) stuck() error {
 		if !s.ready.Load() {
 			continue
 		}
-		if since := s.lane.busyNs.Load(); since != 0 && monotime.Since(since) > longestRun {
+		if s.lane.hangs(monotime.Now()) {
 			return fmt.Errorf("%w: the model of station %s has run for over %s", ErrHung, s.config.GetName(),
 				longestRun)
 		}

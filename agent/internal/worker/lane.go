@@ -9,32 +9,60 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
+	"github.com/sightline-edge/sightline/models/bundle"
 )
 
-// lane is a session and the one goroutine that runs it, for all stations with the same bundle.
+// lane runs one bundle for all stations that have it, on one track or on several side by side.
 type lane struct {
+	manifest *bundle.Manifest
+	jobs     chan *slot
+	tracks   []*track
+}
+
+// track is a session and the one goroutine that runs it.
+type track struct {
 	session *infer.Session
-	jobs    chan *slot
 	busyNs  atomic.Int64 // when the run under way began; 0: none
 	answer  *wire.Inspected
 	found   []*wire.Detection // memory of answer's detections
 	truth   []*wire.Detection
 }
 
-func newLane(s *infer.Session, stations int) *lane {
-	return &lane{
-		session: s, jobs: make(chan *slot, slots*stations), answer: &wire.Inspected{},
-		found: grown(nil, s.Bundle.Manifest.Decoder.MaxDetections),
+func newLane(sessions []*infer.Session, stations int) *lane {
+	l := &lane{
+		manifest: &sessions[0].Bundle.Manifest,
+		jobs:     make(chan *slot, slots(len(sessions))*stations),
 	}
+	for _, s := range sessions {
+		l.tracks = append(l.tracks, &track{
+			session: s, answer: &wire.Inspected{}, found: grown(nil, l.manifest.Decoder.MaxDetections),
+		})
+	}
+	return l
 }
 
-// run infers job after job until ctx ends, then frees the model.
-func (l *lane) run(ctx context.Context) error {
-	defer func() { _ = l.session.Close() }()
+// slots is how many frames a station may have between its camera and its answers: one is preprocessed while
+// others are inferred.
+func slots(tracks int) int { return tracks + 1 }
+
+// hangs says whether a run does not come back.
+func (l *lane) hangs(nowNs int64) bool {
+	for _, t := range l.tracks {
+		if since := t.busyNs.Load(); since != 0 && nowNs-since > int64(longestRun) {
+			return true
+		}
+	}
+	return false
+}
+
+// run infers job after job until ctx ends, then frees the model. A job once taken is always answered: the
+// next one's answer waits for it.
+func (t *track) run(ctx context.Context, jobs <-chan *slot) error {
+	defer func() { _ = t.session.Close() }()
 	for {
 		select {
-		case job := <-l.jobs:
-			if err := l.infer(job); err != nil {
+		case job := <-jobs:
+			if err := t.infer(job); err != nil {
 				return err
 			}
 		case <-ctx.Done():
@@ -43,34 +71,35 @@ func (l *lane) run(ctx context.Context) error {
 	}
 }
 
-func (l *lane) infer(job *slot) error {
-	l.busyNs.Store(monotime.Now())
-	result, err := l.session.Infer(job.canvas, job.deadlineNs)
-	l.busyNs.Store(0)
-	s, f := job.station, job.frame
-	l.fill(job, result, err)
+func (t *track) infer(job *slot) error {
+	t.busyNs.Store(monotime.Now())
+	result, err := t.session.Infer(job.canvas, job.deadlineNs)
+	t.busyNs.Store(0)
+	s, f, turn := job.station, job.frame, job.turn
+	t.fill(job, result, err)
 	s.inspected.Add(1)
 	s.keep(job.job, f) // before the answer: its settlement may follow at once
 	job.frame = nil
 	s.free <- job // never blocks: there are as many places as slots
-	return closed(s.conn.Send(wire.KindInspected, l.answer))
+	s.turns.await(turn)
+	defer s.turns.done()
+	return closed(s.conn.Send(wire.KindInspected, t.answer))
 }
 
 // fill writes the answer, reusing its memory.
-func (l *lane) fill(job *slot, r infer.Result, err error) {
-	a, f := l.answer, job.frame
-	l.truth = grown(l.truth, len(f.Truth))
-	for i, t := range f.Truth {
-		set(l.truth[i], t.Class, 1, t.Box)
+func (t *track) fill(job *slot, r infer.Result, err error) {
+	a, f := t.answer, job.frame
+	t.truth = grown(t.truth, len(f.Truth))
+	for i, known := range f.Truth {
+		set(t.truth[i], known.Class, 1, known.Box)
 	}
 	for i, d := range r.Detections {
-		set(l.found[i], d.Class, d.Score, d.Box)
+		set(t.found[i], d.Class, d.Score, d.Box)
 	}
 	a.Station, a.Job, a.Frame, a.ExposedNs = job.station.index, job.job, f.Seq, f.ExposedNs
-	a.WaitNs, a.PreprocessNs = job.waitNs, job.preprocessNs+r.FillNs
-	a.InferenceNs, a.DecodeNs = r.InferenceNs, r.DecodeNs
+	a.PreprocessNs, a.InferenceNs, a.DecodeNs = job.preprocessNs+r.FillNs, r.InferenceNs, r.DecodeNs
 	a.Width, a.Height, a.Source, a.Simulated = int32(f.Width), int32(f.Height), said(f.Source), f.Simulated
-	a.Detections, a.Truth = l.found[:len(r.Detections)], l.truth[:len(f.Truth)]
+	a.Detections, a.Truth = t.found[:len(r.Detections)], t.truth[:len(f.Truth)]
 	a.Fault, a.FaultText = modelFault(err)
 }
 

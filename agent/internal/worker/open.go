@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"runtime"
 
 	"golang.org/x/sync/errgroup"
 
@@ -14,10 +15,25 @@ import (
 
 // opener loads bundles, each once, and then opens cameras.
 type opener struct {
-	worker *worker
-	loader infer.Loader
-	lanes  map[laneKey]*lane
-	group  *errgroup.Group
+	worker   *worker
+	loader   infer.Loader
+	lanes    map[laneKey]*lane
+	group    *errgroup.Group
+	parallel int // runs of one bundle
+}
+
+func newOpener(w *worker, group *errgroup.Group, rt Runtime) *opener {
+	threads := int(w.config.GetInferenceThreads())
+	if threads == 0 {
+		threads = runtime.NumCPU()
+	}
+	parallel := max(int(w.config.GetParallelRuns()), 1)
+	return &opener{
+		worker: w, group: group, lanes: map[laneKey]*lane{}, parallel: parallel,
+		loader: infer.Loader{
+			Runtime: rt, Log: w.log, Threads: max(threads/parallel, 1), Spinning: w.config.GetAllowSpinning(),
+		},
+	}
 }
 
 type laneKey struct{ digest, policy string }
@@ -25,13 +41,7 @@ type laneKey struct{ digest, policy string }
 // open makes all stations ready or refused. A worker that was given no camera only checks its bundles, and
 // is done.
 func (w *worker) open(ctx context.Context, group *errgroup.Group, rt Runtime, noRuntime string) error {
-	o := opener{
-		worker: w, group: group, lanes: map[laneKey]*lane{},
-		loader: infer.Loader{
-			Runtime: rt, Log: w.log,
-			Threads: int(w.config.GetInferenceThreads()), Spinning: w.config.GetAllowSpinning(),
-		},
-	}
+	o := newOpener(w, group, rt)
 	cameras := 0
 	for _, s := range w.stations {
 		if s.config.GetCamera() != "" {
@@ -64,13 +74,14 @@ func (o *opener) station(ctx context.Context, s *station) error {
 	if err != nil {
 		return err
 	}
-	if err = s.loaded(l.session); err != nil || s.config.GetCamera() == "" {
+	if err = s.loaded(l.tracks[0].session); err != nil || s.config.GetCamera() == "" {
 		return err
 	}
-	for range slots {
-		s.free <- &slot{station: s, canvas: tensor.NewCanvas(l.session.Plan)}
+	count := slots(len(l.tracks))
+	s.lane, s.free = l, make(chan *slot, count)
+	for range count {
+		s.free <- &slot{station: s, canvas: tensor.NewCanvas(l.tracks[0].session.Plan)}
 	}
-	s.lane = l
 	s.camera, err = startCamera(ctx, s)
 	if err != nil {
 		return err
@@ -94,14 +105,31 @@ func (o *opener) lane(ctx context.Context, s *station) (*lane, error) {
 	if l, ok := o.lanes[key]; ok {
 		return l, nil
 	}
-	session, err := o.loader.Load(b, key.policy)
+	sessions, err := o.sessions(b, key.policy)
 	if err != nil {
 		return nil, err
 	}
-	l := newLane(session, len(o.worker.stations))
+	l := newLane(sessions, len(o.worker.stations))
 	o.lanes[key] = l
-	o.group.Go(func() error { return l.run(ctx) })
+	for _, t := range l.tracks {
+		o.group.Go(func() error { return t.run(ctx, l.jobs) })
+	}
 	return l, nil
+}
+
+// sessions loads a bundle once for each of its parallel runs.
+func (o *opener) sessions(b *bundle.Bundle, policy string) (all []*infer.Session, err error) {
+	for range o.parallel {
+		s, err := o.loader.Load(b, policy)
+		if err != nil {
+			for _, s := range all {
+				err = errors.Join(err, s.Close())
+			}
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	return all, nil
 }
 
 // close ends the camera and gives the frames that wait for a settlement back. The canvases in the lane's

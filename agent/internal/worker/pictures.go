@@ -84,10 +84,7 @@ func (p *pictures) draw(ctx context.Context, pen *evidence.Pen, pic picture) {
 				"error", err)
 			return
 		}
-		message := &wire.Evidence{
-			Station: s.index, Job: w.GetJob(), N: int32(n), Jpeg: jpeg,
-			Last: n == crops,
-		}
+		message := &wire.Evidence{Station: s.index, Job: w.GetJob(), N: int32(n), Jpeg: jpeg}
 		select {
 		case p.drawn <- message:
 		case <-ctx.Done():
@@ -122,7 +119,7 @@ func (p *picture) draw(pen *evidence.Pen, marks []evidence.Mark, n, quality int)
 }
 
 func (s *station) marks(defects []*wire.Detection) []evidence.Mark {
-	classes := s.lane.session.Bundle.Manifest.Classes
+	classes := s.lane.manifest.Classes
 	marks := make([]evidence.Mark, 0, len(defects))
 	for _, d := range defects {
 		if c := int(d.GetClass()); c >= 0 && c < len(classes) {

@@ -12,10 +12,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 )
 
-const (
-	maxOrders = 64 // Inspects that wait for their frame: what the supervisor's ledger holds
-	slots     = 2  // one frame is preprocessed while another is inferred
-)
+const maxOrders = 64 // Inspects that wait for their frame: what the supervisor's ledger holds
 
 // order is one Inspect.
 type order struct {
@@ -26,10 +23,11 @@ type order struct {
 // slot carries one frame from the camera to the lane and comes back.
 type slot struct {
 	order
-	station              *station
-	frame                *frame.Frame
-	canvas               *tensor.Canvas
-	waitNs, preprocessNs int64
+	station      *station
+	frame        *frame.Frame
+	canvas       *tensor.Canvas
+	preprocessNs int64
+	turn         uint64
 }
 
 // station is one camera and its place in a lane. Its capture loop is one goroutine.
@@ -42,7 +40,8 @@ type station struct {
 	die      func(error)
 
 	orders chan order
-	free   chan *slot
+	free   chan *slot // of the lane's slots
+	turns  *turns
 	ready  atomic.Bool // model and camera are there
 	opened chan struct{}
 	camera camera // set before ready, which is set before opened closes
@@ -61,7 +60,7 @@ func newStation(index uint32, c *wire.StationConfig, w *worker) *station {
 	s := &station{
 		index: index, config: c, conn: w.conn, log: w.log.With("station",
 			c.GetName()), pictures: w.pictures, die: w.die,
-		opened: make(chan struct{}), orders: make(chan order, maxOrders), free: make(chan *slot, slots),
+		opened: make(chan struct{}), orders: make(chan order, maxOrders), turns: newTurns(),
 	}
 	s.state.message = &wire.StationState{
 		Station: index, Phase: wire.Phase_PHASE_OPENING,
@@ -122,13 +121,13 @@ func (s *station) expose(ctx context.Context, o order, exposed *wire.Exposed) er
 // prepare scales the frame into the slot and hands it to the lane, which gives the slot back.
 func (s *station) prepare(ctx context.Context, slot *slot, o order, f *frame.Frame) error {
 	start := monotime.Now()
-	slot.order, slot.frame, slot.waitNs = o, f, start-f.ExposedNs
+	slot.order, slot.frame = o, f
 	if err := slot.canvas.Fit(f); err != nil {
 		s.free <- slot // never blocks: there are as many places as slots
 		f.Release()
 		return s.refuse(o, wire.Fault_FAULT_BAD_FRAME, err.Error())
 	}
-	slot.preprocessNs = monotime.Now() - start
+	slot.preprocessNs, slot.turn = monotime.Now()-start, s.turns.next()
 	select {
 	case s.lane.jobs <- slot:
 	case <-ctx.Done():

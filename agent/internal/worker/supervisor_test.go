@@ -53,6 +53,11 @@ func pair(tb testing.TB) (net.Conn, net.Conn) {
 
 func start(t *testing.T, runtime func(string) (Runtime, error), stations ...*wire.StationConfig) *supervisor {
 	t.Helper()
+	return configured(t, runtime, &wire.Configure{Stations: stations})
+}
+
+func configured(t *testing.T, runtime func(string) (Runtime, error), configure *wire.Configure) *supervisor {
+	t.Helper()
 	ours, theirs := pair(t)
 	require.NoError(t, ours.SetReadDeadline(time.Now().Add(time.Minute)))
 	s := &supervisor{T: t, conn: wire.NewConn(ours), ended: make(chan error, 1)}
@@ -61,7 +66,7 @@ func start(t *testing.T, runtime func(string) (Runtime, error), stations ...*wir
 		s.ended <- Run(context.WithoutCancel(t.Context()), theirs,
 			Options{Version: "test", Runtime: runtime, Log: log})
 	}()
-	require.NoError(t, s.conn.Send(wire.KindConfigure, &wire.Configure{Stations: stations}))
+	require.NoError(t, s.conn.Send(wire.KindConfigure, configure))
 	t.Cleanup(func() {
 		require.NoError(t, s.conn.Close())
 		select {

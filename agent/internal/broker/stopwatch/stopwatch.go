@@ -1,4 +1,4 @@
-// Package stopwatch is a subscriber that measures: it takes the time of each message when its first byte can be
+// Package stopwatch is a subscriber that measures: it takes the time of each message when its first byte is
 // read, before anything is decoded or handed to another goroutine. What it measures is the publisher and the
 // broker, and as little as possible of itself.
 package stopwatch

@@ -129,7 +129,7 @@ func (p *Peer) beat(stop chan struct{}) {
 		select {
 		case <-ticker.C:
 			if !p.script.Silent {
-				p.Send(wire.KindHeartbeat, &wire.Heartbeat{SentNs: p.script.Now(), Stations: p.script.Counts})
+				p.Send(wire.KindHeartbeat, &wire.Heartbeat{Stations: p.script.Counts})
 			}
 		case <-stop:
 			return

@@ -1,0 +1,60 @@
+package stopwatch_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/sightline-edge/sightline/agent/internal/broker"
+	"github.com/sightline-edge/sightline/agent/internal/broker/brokertest"
+	"github.com/sightline-edge/sightline/agent/internal/broker/stopwatch"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const patience = 5 * time.Second
+
+func TestEachMessageHasTheTimeOfItsArrival(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs mosquitto")
+	}
+	m := brokertest.Start(t, "allow_anonymous true")
+	w, err := stopwatch.Dial(t.Context(), m.URL(), "watch", "line/+")
+	require.NoError(t, err)
+	laps := make(chan stopwatch.Lap)
+	ended := make(chan error, 1)
+	go func() { ended <- w.Collect(t.Context(), laps) }()
+	up := make(chan bool, 4)
+	conn, err := broker.Dial(broker.Options{
+		URL: m.URL(), ClientID: "press", OnState: func(connected bool) { up <- connected },
+	})
+	require.NoError(t, err)
+	t.Cleanup(conn.Close)
+	require.True(t, <-up)
+	for _, payload := range []string{"one", "", "three"} {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		before := time.Now()
+		published := make(chan error, 1)
+		go func() {
+			m := broker.Message{Topic: "line/result", QoS: 1, Payload: []byte(payload)}
+			published <- conn.Publish(ctx, m)
+		}()
+		lap := <-laps
+		require.NoError(t, <-published)
+		cancel()
+		require.Equal(t, payload, string(lap.Payload))
+		require.WithinRange(t, lap.At, before, time.Now())
+	}
+	require.NoError(t, w.Close())
+	require.Error(t, <-ended)
+}
+
+func TestAWatchWithoutABrokerSaysSo(t *testing.T) {
+	for _, url := range []string{"tcp://127.0.0.1:1", "ssl://127.0.0.1:8883", "::"} {
+		_, err := stopwatch.Dial(t.Context(), url, "watch", "line/+")
+		require.ErrorContains(t, err, "stopwatch: ", url)
+	}
+}
