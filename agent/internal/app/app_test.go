@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -325,6 +326,7 @@ func TestTheCloudGetsTheSameBytesAndHealthSaysHowItIs(t *testing.T) {
 	p := connectPLC(t, local)
 	stop := runAgent(t, app.Options{
 		Config: cfg, Log: slog.New(slog.DiscardHandler), Launch: launch(t, fakeworker.Script{
+			Counts: []*wire.StationCount{{Captured: 30, BadFrames: 3, StaleFrames: 4, Reconnects: 5}},
 			Inspect: func(p *fakeworker.Peer, m *wire.Inspect) {
 				p.Answer(m, &wire.Detection{Score: 0.99, X2: 20, Y2: 20})
 			},
@@ -344,11 +346,19 @@ func TestTheCloudGetsTheSameBytesAndHealthSaysHowItIs(t *testing.T) {
 		pictures, err := filepath.Glob(filepath.Join(cfg.Evidence.Dir, "*", "line3-aoi-1", "*-0.jpg"))
 		return err == nil && len(pictures) == parts
 	}, 10*time.Second, 10*time.Millisecond)
-	metrics := get(t, cfg.Health.Listen, "/metrics")
+	metrics := ""
+	require.Eventually(t, func() bool { // the first heartbeat may be on its way
+		metrics = get(t, cfg.Health.Listen, "/metrics")
+		return strings.Contains(metrics, "sightline_frames_total")
+	}, 10*time.Second, 10*time.Millisecond)
 	for _, want := range []string{
 		`sightline_parts_total{station="acme/dongguan/smt/line3/aoi-1",verdict="FAIL"} 20`,
 		`sightline_decision_seconds_count{station="acme/dongguan/smt/line3/aoi-1"} 20`,
 		`sightline_worker_total{what="starts"} 1`,
+		`sightline_frames_total{station="acme/dongguan/smt/line3/aoi-1",what="captured"} 30`,
+		`sightline_frames_total{station="acme/dongguan/smt/line3/aoi-1",what="bad"} 3`,
+		`sightline_frames_total{station="acme/dongguan/smt/line3/aoi-1",what="stale"} 4`,
+		`sightline_camera_reconnects_total{station="acme/dongguan/smt/line3/aoi-1"} 5`,
 		`sightline_station_state{state="Ready",station="acme/dongguan/smt/line3/aoi-1"} 1`,
 	} {
 		require.Contains(t, metrics, want)

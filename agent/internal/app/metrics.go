@@ -51,6 +51,7 @@ type counts struct {
 	ready       *prometheus.Desc
 	workerState *prometheus.Desc
 	frames      *prometheus.Desc
+	reconnects  *prometheus.Desc
 }
 
 func newCounts(a *agent) *counts {
@@ -71,6 +72,9 @@ func newCounts(a *agent) *counts {
 		frames: prometheus.NewDesc("sightline_frames_total",
 			"Frames since the worker started: captured = inspected + displaced + waiting.",
 			[]string{"station", "what"}, nil),
+		reconnects: prometheus.NewDesc("sightline_camera_reconnects_total",
+			"Captures of the camera that worked after one had failed, since the worker started.",
+			[]string{"station"}, nil),
 		workerState: prometheus.NewDesc("sightline_worker_total",
 			"Vision worker processes started, and died unasked.", []string{"what"}, nil),
 	}
@@ -94,8 +98,10 @@ func (c *counts) Collect(to chan<- prometheus.Metric) {
 			count(c.frames, frames.GetInspected(), path, "inspected")
 			count(c.frames, frames.GetDisplaced(), path, "displaced")
 			count(c.frames, frames.GetBadFrames(), path, "bad")
+			count(c.frames, frames.GetStaleFrames(), path, "stale")
 			count(c.frames, frames.GetHungCaptures(), path, "captures_hung")
 			count(c.frames, frames.GetEvidenceDropped(), path, "evidence_dropped")
+			count(c.reconnects, frames.GetReconnects(), path)
 		}
 		for _, n := range s.station.Counters().All() {
 			switch n.Name {

@@ -1201,6 +1201,8 @@ type StationCount struct {
 	BadFrames       uint64                 `protobuf:"varint,5,opt,name=bad_frames,json=badFrames,proto3" json:"bad_frames,omitempty"`
 	EvidenceDropped uint64                 `protobuf:"varint,6,opt,name=evidence_dropped,json=evidenceDropped,proto3" json:"evidence_dropped,omitempty"`
 	HungCaptures    uint64                 `protobuf:"varint,7,opt,name=hung_captures,json=hungCaptures,proto3" json:"hung_captures,omitempty"`
+	StaleFrames     uint64                 `protobuf:"varint,8,opt,name=stale_frames,json=staleFrames,proto3" json:"stale_frames,omitempty"` // repeated by the camera, withheld
+	Reconnects      uint64                 `protobuf:"varint,9,opt,name=reconnects,proto3" json:"reconnects,omitempty"`                      // captures that worked, after the first
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1280,6 +1282,20 @@ func (x *StationCount) GetEvidenceDropped() uint64 {
 func (x *StationCount) GetHungCaptures() uint64 {
 	if x != nil {
 		return x.HungCaptures
+	}
+	return 0
+}
+
+func (x *StationCount) GetStaleFrames() uint64 {
+	if x != nil {
+		return x.StaleFrames
+	}
+	return 0
+}
+
+func (x *StationCount) GetReconnects() uint64 {
+	if x != nil {
+		return x.Reconnects
 	}
 	return 0
 }
@@ -1386,7 +1402,7 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\x01n\x18\x03 \x01(\x05R\x01n\x12\x12\n" +
 	"\x04jpeg\x18\x04 \x01(\fR\x04jpegJ\x04\b\x05\x10\x06\"N\n" +
 	"\tHeartbeat\x12;\n" +
-	"\bstations\x18\x02 \x03(\v2\x1f.sightline.wire.v1.StationCountR\bstationsJ\x04\b\x01\x10\x02\"\xef\x01\n" +
+	"\bstations\x18\x02 \x03(\v2\x1f.sightline.wire.v1.StationCountR\bstationsJ\x04\b\x01\x10\x02\"\xb2\x02\n" +
 	"\fStationCount\x12\x18\n" +
 	"\astation\x18\x01 \x01(\rR\astation\x12\x1a\n" +
 	"\bcaptured\x18\x02 \x01(\x04R\bcaptured\x12\x1c\n" +
@@ -1395,7 +1411,11 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\n" +
 	"bad_frames\x18\x05 \x01(\x04R\tbadFrames\x12)\n" +
 	"\x10evidence_dropped\x18\x06 \x01(\x04R\x0fevidenceDropped\x12#\n" +
-	"\rhung_captures\x18\a \x01(\x04R\fhungCaptures*g\n" +
+	"\rhung_captures\x18\a \x01(\x04R\fhungCaptures\x12!\n" +
+	"\fstale_frames\x18\b \x01(\x04R\vstaleFrames\x12\x1e\n" +
+	"\n" +
+	"reconnects\x18\t \x01(\x04R\n" +
+	"reconnects*g\n" +
 	"\x05Phase\x12\x15\n" +
 	"\x11PHASE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rPHASE_OPENING\x10\x01\x12\x0f\n" +

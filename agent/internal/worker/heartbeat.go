@@ -46,7 +46,8 @@ func (w *worker) count(message *wire.Heartbeat) {
 		if s.ready.Load() {
 			n := s.camera.Counts()
 			c.Captured, c.Displaced = n.Captured, n.Displaced
-			c.BadFrames, c.HungCaptures = n.BadFrames, n.HungCaptures
+			c.BadFrames, c.StaleFrames = n.BadFrames, n.StaleFrames
+			c.HungCaptures, c.Reconnects = n.HungCaptures, n.Reconnects
 		}
 	}
 }

@@ -13,9 +13,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/sightline-edge/sightline/agent/internal/monotime"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
+	cameras "github.com/sightline-edge/sightline/agent/internal/worker/camera"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer/fake"
 )
@@ -373,6 +375,33 @@ func TestHeartbeatsCount(t *testing.T) {
 		require.GreaterOrEqual(t, count.GetCaptured(), uint64(3))
 		return
 	}
+}
+
+// counted is a camera that does nothing but count.
+type counted struct {
+	camera
+
+	counts cameras.Counts
+}
+
+func (c counted) Counts() cameras.Counts { return c.counts }
+
+func TestHeartbeatsCarryWhatTheCameraCounted(t *testing.T) {
+	s := &station{camera: counted{counts: cameras.Counts{
+		Captured: 1, Displaced: 2, BadFrames: 3, StaleFrames: 4, HungCaptures: 5, Reconnects: 6,
+	}}}
+	s.inspected.Store(7)
+	s.evidenceDropped.Store(8)
+	w := &worker{stations: []*station{s}}
+	beat := &wire.Heartbeat{Stations: []*wire.StationCount{{}}}
+	w.count(beat)
+	require.Zero(t, beat.GetStations()[0].GetCaptured(), "a camera is asked once it is there")
+	s.ready.Store(true)
+	w.count(beat)
+	require.True(t, proto.Equal(&wire.StationCount{
+		Captured: 1, Displaced: 2, BadFrames: 3, StaleFrames: 4, HungCaptures: 5, Reconnects: 6,
+		Inspected: 7, EvidenceDropped: 8,
+	}, beat.GetStations()[0]), beat)
 }
 
 func TestARunThatHangsInADriverEndsTheWorker(t *testing.T) {
