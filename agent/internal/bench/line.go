@@ -63,7 +63,9 @@ func lineRun(ctx context.Context, o *Options, l line) (samples []sample, err err
 	go func() { collected <- watch.Collect(ctx, arrivals) }()
 	defer func() {
 		_ = watch.Close() // it is only read from
-		<-collected       // with an error, because of that
+		if err := <-collected; err != nil { // because of that
+			o.Log.Debug("subscription ended", "error", err)
+		}
 	}()
 	agent, err := startAgent(ctx, o, place, l)
 	if err != nil {

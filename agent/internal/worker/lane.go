@@ -80,10 +80,11 @@ func (t *track) infer(job *slot) error {
 	s.inspected.Add(1)
 	s.keep(job.job, f) // before the answer: its settlement may follow at once
 	job.frame = nil
-	s.free <- job // never blocks: there are as many places as slots
 	s.turns.await(turn)
-	defer s.turns.done()
-	return closed(s.conn.Send(wire.KindInspected, t.answer))
+	err = s.conn.Send(wire.KindInspected, t.answer)
+	s.turns.done()
+	s.free <- job // never blocks: there are as many places as slots
+	return closed(err)
 }
 
 // fill writes the answer, reusing its memory.

@@ -89,14 +89,3 @@ func NewInput(p *Plan) *Input {
 	}
 	return &Input{Floats: make([]float32, p.Size())}
 }
-
-// Fill writes what the canvas holds into the input. The border is written only when it has moved.
-func (c *Canvas) Fill(in *Input) {
-	p, border := c.plan, in.bordered != c.geometry
-	in.bordered = c.geometry
-	if p.bytes {
-		fill(c, in.Bytes, [bgr]*[256]uint8{&p.levels, &p.levels, &p.levels}, border)
-		return
-	}
-	fill(c, in.Floats, [bgr]*[256]float32{&p.floats[0], &p.floats[1], &p.floats[2]}, border)
-}

@@ -1,85 +1,78 @@
 package tensor
 
-const stride = 8 // samples of one turn of an unrolled loop
+// spreading writes width × height samples of a packed picture into a model's input. Steps and strides count
+// samples: bytes of the picture, values of the input.
+type spreading struct {
+	width, height        int
+	fromStep, fromStride int
+	toStep, toStride     int
+	scale, offset        float32 // a value is sample × scale + offset; bytes are not changed
+}
 
-// fill looks each sample up in the table of its channel. dst is [C,H,W] or [H,W,C].
-func fill[T float32 | uint8](c *Canvas, dst []T, tables [bgr]*[256]T, border bool) {
-	p, g := c.plan, c.geometry
-	if border {
-		fillBorder(p, dst, tables)
+// Fill writes what the canvas holds into the input. The border is written only when it has moved.
+func (c *Canvas) Fill(in *Input) {
+	if in.bordered != c.geometry {
+		in.bordered = c.geometry
+		c.plan.fillBorder(in)
 	}
-	plane := p.width * p.height
-	for y := range g.Height {
-		src := c.pix[y*c.stride:]
-		at := (g.Top+y)*p.width + g.Left
-		switch {
-		case p.channels == gray:
-			lookUp(dst[at:at+g.Width], src, tables[0])
-		case p.interleaved:
-			lookUpPacked(dst[at*colours:(at+g.Width)*colours], src, tables, c.channels, p.source)
-		default:
-			for channel, table := range tables {
-				row := dst[channel*plane+at:][:g.Width]
-				if c.channels == gray {
-					lookUp(row, src, table)
-				} else {
-					lookUpPlane(row, src[p.source[channel]:], table)
-				}
-			}
+	p, g := c.plan, c.geometry
+	s := spreading{
+		width: g.Width, height: g.Height, fromStep: c.channels, fromStride: c.stride,
+		toStep: 1, toStride: p.width,
+	}
+	if p.interleaved {
+		s.toStep, s.toStride = p.channels, p.width*p.channels
+	}
+	for channel := range p.channels {
+		from, to := 0, p.at(channel, g.Left, g.Top)
+		if c.channels != gray {
+			from = p.source[channel]
+		}
+		s.scale, s.offset = p.scale[channel], p.offset[channel]
+		c.spread(in, s, from, to)
+	}
+}
+
+// spread fills one channel. The slices end with the last sample, so that the loops below stay inside.
+func (c *Canvas) spread(in *Input, s spreading, from, to int) {
+	src := c.pix[from:][:(s.height-1)*s.fromStride+(s.width-1)*s.fromStep+1]
+	length := (s.height-1)*s.toStride + (s.width-1)*s.toStep + 1
+	if in.Bytes != nil {
+		spreadBytes(in.Bytes[to:][:length], src, s)
+		return
+	}
+	spreadFloats(in.Floats[to:][:length], src, s)
+}
+
+func spreadBytes(dst, src []byte, s spreading) {
+	for y := range s.height {
+		from, to := src[y*s.fromStride:], dst[y*s.toStride:]
+		for x := range s.width {
+			to[x*s.toStep] = from[x*s.fromStep]
+		}
+	}
+}
+
+// goSpreadFloats is what the C of kernel.c does, for builds without it.
+func goSpreadFloats(dst []float32, src []byte, s spreading) {
+	for y := range s.height {
+		from, to := src[y*s.fromStride:], dst[y*s.toStride:]
+		for x := range s.width {
+			to[x*s.toStep] = float32(from[x*s.fromStep])*s.scale + s.offset
 		}
 	}
 }
 
 // fillBorder writes the whole input with the border's value: the frame follows over it.
-func fillBorder[T float32 | uint8](p *Plan, dst []T, tables [bgr]*[256]T) {
-	plane := p.width * p.height
-	for i := range dst {
-		channel := i / plane
+func (p *Plan) fillBorder(in *Input) {
+	for i := range in.Bytes {
+		in.Bytes[i] = p.pad
+	}
+	for i := range in.Floats {
+		channel := i / (p.width * p.height)
 		if p.interleaved {
 			channel = i % p.channels
 		}
-		dst[i] = tables[channel][p.pad]
-	}
-}
-
-func lookUp[T float32 | uint8](dst []T, src []byte, table *[256]T) {
-	src = src[:len(dst)]
-	for len(dst) >= stride && len(src) >= stride { // unrolled: twice as fast
-		d, s := dst[:stride:stride], src[:stride:stride]
-		d[0], d[1], d[2], d[3] = table[s[0]], table[s[1]], table[s[2]], table[s[3]]
-		d[4], d[5], d[6], d[7] = table[s[4]], table[s[5]], table[s[6]], table[s[7]]
-		dst, src = dst[stride:], src[stride:]
-	}
-	for x, level := range src {
-		dst[x] = table[level]
-	}
-}
-
-// lookUpPlane looks up one colour of packed pixels. One plane after the other is faster than all three at
-// once: planes whose distance is a multiple of 4 KiB push each other out of the first cache.
-func lookUpPlane[T float32 | uint8](dst []T, src []byte, table *[256]T) {
-	for len(dst) >= stride && len(src) >= colours*stride { // unrolled: twice as fast
-		d, s := dst[:stride:stride], src[:colours*stride:colours*stride]
-		d[0], d[1], d[2], d[3] = table[s[0]], table[s[3]], table[s[6]], table[s[9]]
-		d[4], d[5], d[6], d[7] = table[s[12]], table[s[15]], table[s[18]], table[s[21]]
-		dst, src = dst[stride:], src[colours*stride:]
-	}
-	for x := range dst {
-		dst[x] = table[src[colours*x]]
-	}
-}
-
-func lookUpPacked[T float32 | uint8](dst []T, src []byte, tables [bgr]*[256]T, channels int, from [bgr]int) {
-	step := 0
-	if channels == gray {
-		from = [bgr]int{}
-		step = 1
-	} else {
-		step = colours
-	}
-	t0, t1, t2 := tables[0], tables[1], tables[2]
-	for x, i := 0, 0; x+colours <= len(dst); x, i = x+colours, i+step {
-		s, d := src[i:i+step], dst[x:x+colours:x+colours]
-		d[0], d[1], d[2] = t0[s[from[0]]], t1[s[from[1]]], t2[s[from[2]]]
+		in.Floats[i] = float32(p.pad)*p.scale[channel] + p.offset[channel]
 	}
 }

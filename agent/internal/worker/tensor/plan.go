@@ -23,8 +23,7 @@ type Plan struct {
 	bytes                   bool // the model takes 8-bit pixels and normalises them itself
 	source                  [bgr]int
 	pad                     uint8
-	floats                  [bgr][256]float32 // value of each pixel level, per plane of the input
-	levels                  [256]uint8        // the same for 8-bit inputs: identity
+	scale, offset           [bgr]float32 // a value of a plane is pixel × scale + offset
 }
 
 // NewPlan reads a manifest that bundle.Load has found valid.
@@ -39,18 +38,21 @@ func NewPlan(in bundle.Input, p bundle.Preprocess) *Plan {
 		plan.source = [bgr]int{2, 1, 0}
 	}
 	for c := range in.Channels {
-		for level := range 256 {
-			plan.floats[c][level] = float32((float64(level)**p.Scale - p.Mean[c]) / p.Std[c])
-		}
-	}
-	for level := range 256 {
-		plan.levels[level] = uint8(level)
+		plan.scale[c], plan.offset[c] = float32(*p.Scale/p.Std[c]), float32(-p.Mean[c]/p.Std[c])
 	}
 	return plan
 }
 
 // Size is the number of values of the input: width × height × channels.
 func (p *Plan) Size() int { return p.width * p.height * p.channels }
+
+// at is the place of a value in the input.
+func (p *Plan) at(channel, x, y int) int {
+	if p.interleaved {
+		return (y*p.width+x)*p.channels + channel
+	}
+	return (channel*p.height+y)*p.width + x
+}
 
 // Bytes says that the model takes uint8 instead of float32.
 func (p *Plan) Bytes() bool { return p.bytes }

@@ -44,7 +44,7 @@ func take(dst, pix []byte, at int, s sampling, channels int, wantGray bool) {
 	}
 }
 
-// The three below are what the C of take.c does, for builds without it.
+// The three below are what the C of kernel.c does, for builds without it.
 
 func goTakeGray(dst, src []byte, s sampling) {
 	for y := range s.height {

@@ -1,7 +1,7 @@
 // The loops are plain C with GCC's and Clang's vector types, so that one text serves SSE, AVX2 and NEON. Frames
 // come from memory and not from a cache, and rows lie too far apart for the processor to foresee the next one:
 // asking for it ahead halves the time.
-#include "take.h"
+#include "kernel.h"
 
 #include <string.h>
 
@@ -77,5 +77,24 @@ void take_colour(uint8_t *dst, const uint8_t *src, struct sampling s) {
 				ahead(p + s.stride, LANES * s.step, y + 1 == s.height);
 			memcpy(dst, p, COLOURS);
 		}
+	}
+}
+
+// spread_row is part of its callers, each with constant steps: the compiler makes vectors of those that it can.
+__attribute__((always_inline)) static inline void spread_row(
+	float *restrict dst, const uint8_t *restrict src, const struct spreading *s, size_t to_step, size_t from_step) {
+	for (size_t x = 0; x < s->width; x++)
+		dst[x * to_step] = (float)src[x * from_step] * s->scale + s->offset;
+}
+
+FOR_EACH_CPU
+void spread(float *dst, const uint8_t *src, struct spreading s) {
+	for (size_t y = 0; y < s.height; y++, dst += s.to_stride, src += s.from_stride) {
+		if (s.to_step == 1 && s.from_step == 1)
+			spread_row(dst, src, &s, 1, 1);
+		else if (s.to_step == 1 && s.from_step == COLOURS)
+			spread_row(dst, src, &s, 1, COLOURS);
+		else
+			spread_row(dst, src, &s, s.to_step, s.from_step);
 	}
 }

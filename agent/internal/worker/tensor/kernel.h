@@ -12,3 +12,13 @@ struct sampling {
 void take_gray(uint8_t *dst, const uint8_t *src, struct sampling s);
 void take_colour(uint8_t *dst, const uint8_t *src, struct sampling s);
 void take_luma(uint8_t *dst, const uint8_t *src, struct sampling s);
+
+// Values of the model's input from 8-bit samples: width × height of them, steps and strides in samples.
+struct spreading {
+	size_t width, height;
+	size_t from_step, from_stride;
+	size_t to_step, to_stride;
+	float scale, offset; // a value is sample × scale + offset
+};
+
+void spread(float *dst, const uint8_t *src, struct spreading s);

@@ -3,7 +3,7 @@
 package tensor
 
 // #cgo CFLAGS: -O3
-// #include "take.h"
+// #include "kernel.h"
 import "C"
 
 func takeGray(dst, src []byte, s sampling) {
@@ -23,4 +23,13 @@ func (s sampling) c() C.struct_sampling {
 		width: C.size_t(s.width), height: C.size_t(s.height),
 		step: C.size_t(s.step), stride: C.size_t(s.stride),
 	}
+}
+
+func spreadFloats(dst []float32, src []byte, s spreading) {
+	C.spread((*C.float)(&dst[0]), (*C.uint8_t)(&src[0]), C.struct_spreading{
+		width: C.size_t(s.width), height: C.size_t(s.height),
+		from_step: C.size_t(s.fromStep), from_stride: C.size_t(s.fromStride),
+		to_step: C.size_t(s.toStep), to_stride: C.size_t(s.toStride),
+		scale: C.float(s.scale), offset: C.float(s.offset),
+	})
 }
