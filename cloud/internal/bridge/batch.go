@@ -96,8 +96,6 @@ func (b *Bridge) take(ctx context.Context) (delivery, error) {
 // given up: the broker will deliver it again.
 func (b *Bridge) settle(ctx context.Context, batch []delivery) {
 	b.metrics.batch.Observe(float64(len(batch)))
-	b.metrics.oldest.Store(batch[0].in.Received.UnixNano())
-	defer b.metrics.oldest.Store(0)
 	err := errAbandoned
 	if !batch[0].isLost() {
 		err = b.store(ctx, batch)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"strconv"
 	"testing"
 	"time"
@@ -328,6 +329,27 @@ func TestARefusalOfKafkaEndsTheBridgeWithAdvice(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	require.ErrorContains(t, b.Run(ctx), "lower kafka.replication or start more brokers")
+}
+
+func TestLagCountsWhatWaitsBeforeTheFirstBatch(t *testing.T) {
+	p := startPlant(t)
+	o := p.options()
+	o.Kafka.Brokers = []string{"127.0.0.1:1"} // away: no batch is begun
+	r := start(t, o)
+	require.Eventually(t, func() bool { return r.value(t, "mqtt_subscribed") == 1 }, patience,
+		time.Millisecond)
+	require.Zero(t, r.value(t, "lag_seconds"))
+	publish(t, p.publisher(t), place(1).Topic(topic.Inspection),
+		inspection(t, place(1), "waiting", event.Pass))
+	require.Eventually(t, func() bool { return r.value(t, "lag_seconds") >= 0.1 }, patience,
+		time.Millisecond)
+}
+
+func TestLagIsUnknownWhileTheBridgeIsNotSubscribed(t *testing.T) {
+	p := startPlant(t)
+	o := p.options()
+	o.MQTT.URL = "tcp://127.0.0.1:1"
+	require.True(t, math.IsNaN(start(t, o).value(t, "lag_seconds")))
 }
 
 // Fault 9, at the cloud's end.

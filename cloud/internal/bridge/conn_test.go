@@ -80,7 +80,7 @@ func TestAClosedGateHoldsMessagesButAnswersPings(t *testing.T) {
 		g := newGate(1, 1<<20)
 		c := over(append(message(t, []byte("held")), append(pingResp, message(t, []byte("after"))...)...), g,
 			1<<20)
-		g.add(10)
+		g.add(time.Now(), 10)
 		got := make(chan packets.ControlPacket)
 		go func() {
 			for range 3 {
@@ -112,7 +112,7 @@ func TestAClosedGateHoldsMessagesButAnswersPings(t *testing.T) {
 func TestCloseEndsAReadAtTheGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(1, 1<<20)
-		g.add(1)
+		g.add(time.Now(), 1)
 		c := over(message(t, nil), g, 1<<20)
 		failed := make(chan error, 1)
 		go func() {
@@ -194,16 +194,34 @@ func TestTheGateOpensBelowBothBounds(t *testing.T) {
 		}
 	}
 	require.True(t, isOpen())
-	g.add(100)
+	g.add(time.Now(), 100)
 	require.False(t, isOpen(), "bytes")
-	g.add(0)
+	g.add(time.Now(), 0)
 	g.done(100)
 	require.True(t, isOpen())
-	g.add(1)
+	g.add(time.Now(), 1)
 	require.False(t, isOpen(), "messages")
 	g.done(1)
 	g.done(0)
 	require.True(t, isOpen())
+	count, held := g.held()
+	require.Zero(t, count+held)
+}
+
+func TestTheGateKnowsTheOldestMessageItHolds(t *testing.T) {
+	g := newGate(10, 100)
+	require.Zero(t, g.oldest())
+	first := time.Unix(1, 0)
+	for i := range 3 {
+		g.add(first.Add(time.Duration(i)), 1)
+	}
+	require.Equal(t, first, g.oldest())
+	g.undo(1)
+	require.Equal(t, first, g.oldest(), "the newest is taken back")
+	g.done(1)
+	require.Equal(t, first.Add(1), g.oldest())
+	g.done(1)
+	require.Zero(t, g.oldest())
 	count, held := g.held()
 	require.Zero(t, count+held)
 }

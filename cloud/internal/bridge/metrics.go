@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -24,7 +25,6 @@ type Metrics struct {
 
 	subscribed atomic.Bool
 	kafkaUp    atomic.Bool
-	oldest     atomic.Int64 // UnixNano of receipt of the oldest message in work, 0: none
 }
 
 // NewMetrics registers the bridge's metrics.
@@ -79,19 +79,26 @@ func (m *Metrics) gauges(to prometheus.Registerer) {
 	gauge("mqtt_subscribed", "1 while subscribed.", func() float64 { return number(m.subscribed.Load()) })
 	gauge("kafka_up", "1 when the last write to Kafka succeeded.",
 		func() float64 { return number(m.kafkaUp.Load()) })
-	gauge("lag_seconds", "Age of the oldest message that is not yet acknowledged.",
-		func() float64 { return m.lag().Seconds() })
 }
 
 // watch shows what the gate holds. Called once, by the bridge.
 func (m *Metrics) watch(to prometheus.Registerer, g *gate) error {
-	for name, value := range map[string]func() float64{
-		"unacknowledged_messages": func() float64 { n, _ := g.held(); return float64(n) },
-		"unacknowledged_bytes":    func() float64 { _, n := g.held(); return float64(n) },
+	const held = "Held in memory until Kafka has acknowledged."
+	for _, gauge := range []struct {
+		name, help string
+		value      func() float64
+	}{
+		{"unacknowledged_messages", held, func() float64 { n, _ := g.held(); return float64(n) }},
+		{"unacknowledged_bytes", held, func() float64 { _, n := g.held(); return float64(n) }},
+		{
+			"lag_seconds", "Time since the bridge received the oldest message that it has not " +
+				"acknowledged. NaN while it holds none and is not subscribed.",
+			func() float64 { return m.lag(g) },
+		},
 	} {
 		gauge := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "sightline_bridge_" + name, Help: "Held in memory until Kafka has acknowledged.",
-		}, value)
+			Name: "sightline_bridge_" + gauge.name, Help: gauge.help,
+		}, gauge.value)
 		if err := to.Register(gauge); err != nil {
 			return err //nolint:wrapcheck // names the metric
 		}
@@ -99,12 +106,16 @@ func (m *Metrics) watch(to prometheus.Registerer, g *gate) error {
 	return nil
 }
 
-func (m *Metrics) lag() time.Duration {
-	at := m.oldest.Load()
-	if at == 0 {
+// lag is in seconds. Without a subscription nobody knows what waits at the broker.
+func (m *Metrics) lag(g *gate) float64 {
+	switch at := g.oldest(); {
+	case !at.IsZero():
+		return time.Since(at).Seconds()
+	case m.subscribed.Load():
 		return 0
+	default:
+		return math.NaN()
 	}
-	return time.Since(time.Unix(0, at))
 }
 
 func number(yes bool) float64 {

@@ -200,11 +200,11 @@ func (b *Bridge) receive(from *line, m mqtt.Message) {
 	}
 	d.out = record.Convert(d.in)
 	b.metrics.received.WithLabelValues(leafName(m.Topic())).Inc()
-	b.gate.add(d.size())
+	b.gate.add(d.in.Received, d.size())
 	select {
 	case b.queue <- d:
 	case <-d.lost:
-		b.gate.done(d.size())
+		b.gate.undo(d.size())
 		b.metrics.abandoned.Inc()
 	}
 }
