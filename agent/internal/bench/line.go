@@ -63,9 +63,7 @@ func lineRun(ctx context.Context, o *Options, l line) (samples []sample, err err
 	go func() { collected <- watch.Collect(ctx, arrivals) }()
 	defer func() {
 		_ = watch.Close() // it is only read from
-		if err := <-collected; err != nil { // because of that
-			o.Log.Debug("subscription ended", "error", err)
-		}
+		o.Log.DebugContext(ctx, "subscription ended", "because", <-collected)
 	}()
 	agent, err := startAgent(ctx, o, place, l)
 	if err != nil {
