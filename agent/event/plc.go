@@ -72,7 +72,9 @@ type StateData struct {
 	Heartbeat    uint64 `json:"heartbeat"`   // counts up each second while the agent lives
 	Model        Model  `json:"model"`
 	FellBack     bool   `json:"fellBack"` // runs on a lesser execution provider than the bundle's first
-	IsSimulated  bool   `json:"isSimulated"`
+	// FallbackReason says of each provider before the one that runs why it does not; at most 512 bytes.
+	FallbackReason string `json:"fallbackReason,omitempty"`
+	IsSimulated    bool   `json:"isSimulated"`
 }
 
 // DecodeTrigger reads a trigger. An empty payload is a trigger without names.

@@ -109,6 +109,10 @@ func TestEncodedEventsAreValid(t *testing.T) {
 	require.NoError(t, validate(t, stateFile, "", encoded(t, event.TypeState, "", will)))
 	ready := event.StateData{State: event.Ready, TriggerReady: true, Model: result.Model, Heartbeat: 7}
 	require.NoError(t, validate(t, stateFile, "", encoded(t, event.TypeState, "", ready)))
+	ready.FellBack, ready.FallbackReason = true, strings.Repeat("x", 512)
+	require.NoError(t, validate(t, stateFile, "", encoded(t, event.TypeState, "", ready)))
+	ready.FallbackReason += "x"
+	require.Error(t, validate(t, stateFile, "", encoded(t, event.TypeState, "", ready)))
 }
 
 func TestContradictionsAreRefused(t *testing.T) {

@@ -178,9 +178,11 @@ func resultState(out verdict.Outcome) int32 {
 func ms(ns int64) float64 { return float64(ns) / float64(time.Millisecond) }
 
 // clip bounds a worker's text in an event.
-func clip(text string) string {
-	if len(text) <= clipBytes {
+func clip(text string) string { return clipTo(clipBytes, text) }
+
+func clipTo(most int, text string) string {
+	if len(text) <= most {
 		return text
 	}
-	return strings.ToValidUTF8(text[:clipBytes], "") + "…"
+	return strings.ToValidUTF8(text[:most-len(cut)], "") + cut
 }

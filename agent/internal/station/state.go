@@ -17,7 +17,8 @@ func (s *Station) report() { s.line.SetState(s.status()) }
 func (s *Station) status() event.StateData {
 	model := s.seen.GetModel()
 	d := event.StateData{
-		FellBack: s.seen.GetFellBack(), IsSimulated: s.seen.GetSimulated(),
+		FellBack: s.seen.GetFellBack(), FallbackReason: clipTo(fallbackBytes, s.seen.GetFallbackReason()),
+		IsSimulated: s.seen.GetSimulated(),
 		Model: event.Model{
 			Name: model.GetName(), Version: model.GetVersion(), Digest: model.GetDigest(),
 			Provider: s.seen.GetProvider(),

@@ -26,7 +26,10 @@ const (
 	askAgain  = 100 * time.Millisecond // after a request that gave no frame
 	hangs     = 10 * time.Second       // a turn takes microseconds
 	clipBytes = 256                    // of a worker's text in an event
-	stopped   = "the agent was stopped"
+	// fallbackBytes bounds a text that has a sentence for each execution provider.
+	fallbackBytes = 512
+	cut           = "…"
+	stopped       = "the agent was stopped"
 )
 
 // worker is what a station asks of the vision worker. Neither call blocks.

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -125,6 +126,37 @@ func TestAnswersThatCannotBeBelievedAreUnknown(t *testing.T) {
 			require.Equal(t, c.reason, in.Reason)
 			require.Empty(t, in.Defects)
 		})
+	}
+}
+
+func TestTheStateSaysWhyTheModelRunsOnALesserProvider(t *testing.T) {
+	const why = "tensorrt: no such library; cuda: no device"
+	r := start(t, config.ModeMQTT, fakeworker.Script{Configured: func(p *fakeworker.Peer, _ *wire.Configure) {
+		p.Send(wire.KindHello, &wire.Hello{})
+		p.Send(wire.KindStationState, &wire.StationState{
+			Phase: wire.Phase_PHASE_READY, Provider: "cpu", FellBack: true, FallbackReason: why,
+			Model: &wire.Model{Classes: []string{"open"}},
+		})
+	}}, nil)
+	state := r.awaitState(event.Ready)
+	require.Equal(t, "cpu", state.Model.Provider)
+	require.True(t, state.FellBack)
+	require.Equal(t, why, state.FallbackReason)
+}
+
+func TestALongReasonOfTheWorkerIsCut(t *testing.T) {
+	r := start(t, config.ModeMQTT, fakeworker.Script{Configured: func(p *fakeworker.Peer, _ *wire.Configure) {
+		p.Send(wire.KindHello, &wire.Hello{})
+		p.Send(wire.KindStationState, &wire.StationState{
+			Phase: wire.Phase_PHASE_FAILED, Reason: strings.Repeat("é", 500),
+			FellBack: true, FallbackReason: strings.Repeat("é", 500),
+		})
+	}}, nil)
+	state := r.awaitState(event.Error)
+	for text, most := range map[string]int{state.Reason: 256, state.FallbackReason: 512} {
+		require.LessOrEqual(t, len(text), most)
+		require.Greater(t, len(text), most-8)
+		require.True(t, utf8.ValidString(text) && strings.HasSuffix(text, "é…"), text)
 	}
 }
 
