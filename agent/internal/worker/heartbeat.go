@@ -13,9 +13,18 @@ const (
 	heartbeat = 200 * time.Millisecond
 	// longestRun: no inference takes so long. One that does sits in a driver that will not come back.
 	longestRun = 10 * time.Second
+	// longestLoad is of one session, from its files to its golden samples. TensorRT builds an engine for many
+	// minutes on a small node, and one that is cut off begins anew: the limit is for what never comes back.
+	longestLoad = 30 * time.Minute
 )
 
-// beat says every 200 ms that the worker lives, with its counts, and ends it when a run hangs.
+// load is the loading of a station's bundle that is under way.
+type load struct {
+	station string
+	sinceNs int64
+}
+
+// beat says every 200 ms that the worker lives, with its counts, and ends it when a load or a run hangs.
 func (w *worker) beat(ctx context.Context) error {
 	ticker := time.NewTicker(heartbeat)
 	defer ticker.Stop()
@@ -53,6 +62,10 @@ func (w *worker) count(message *wire.Heartbeat) {
 }
 
 func (w *worker) stuck() error {
+	if l := w.loading.Load(); l != nil && monotime.Since(l.sinceNs) > longestLoad {
+		return fmt.Errorf("%w: the bundle of station %s has been loading for over %s: check the disk and the "+
+			"driver of the GPU", ErrHung, l.station, longestLoad)
+	}
 	for _, s := range w.stations {
 		if !s.ready.Load() {
 			continue

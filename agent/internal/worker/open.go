@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sightline-edge/sightline/agent/internal/monotime"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
@@ -97,6 +98,8 @@ func (o *opener) station(ctx context.Context, s *station) error {
 
 // lane finds or makes the lane of the station's bundle.
 func (o *opener) lane(ctx context.Context, s *station) (*lane, error) {
+	defer o.worker.loading.Store(nil)
+	o.begin(s)
 	b, err := bundle.Load(s.config.GetBundleDir())
 	if err != nil {
 		return nil, err
@@ -105,7 +108,7 @@ func (o *opener) lane(ctx context.Context, s *station) (*lane, error) {
 	if l, ok := o.lanes[key]; ok {
 		return l, nil
 	}
-	sessions, err := o.sessions(b, key.policy)
+	sessions, err := o.sessions(s, b, key.policy)
 	if err != nil {
 		return nil, err
 	}
@@ -117,17 +120,23 @@ func (o *opener) lane(ctx context.Context, s *station) (*lane, error) {
 	return l, nil
 }
 
+// begin notes when a load began, for the watchdog.
+func (o *opener) begin(s *station) {
+	o.worker.loading.Store(&load{station: s.config.GetName(), sinceNs: monotime.Now()})
+}
+
 // sessions loads a bundle once for each of its parallel runs.
-func (o *opener) sessions(b *bundle.Bundle, policy string) (all []*infer.Session, err error) {
+func (o *opener) sessions(s *station, b *bundle.Bundle, policy string) (all []*infer.Session, err error) {
 	for range o.parallel {
-		s, err := o.loader.Load(b, policy)
+		o.begin(s)
+		session, err := o.loader.Load(b, policy)
 		if err != nil {
-			for _, s := range all {
-				err = errors.Join(err, s.Close())
+			for _, loaded := range all {
+				err = errors.Join(err, loaded.Close())
 			}
 			return nil, err
 		}
-		all = append(all, s)
+		all = append(all, session)
 	}
 	return all, nil
 }

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -53,7 +54,8 @@ type worker struct {
 	config   *wire.Configure
 	stations []*station
 	pictures *pictures
-	fatal    chan error // from callbacks of cameras; the first is kept
+	loading  atomic.Pointer[load] // nil: none
+	fatal    chan error           // from callbacks of cameras; the first is kept
 }
 
 // Run serves the supervisor at the other end of conn until it closes the socket or asks to end: then it

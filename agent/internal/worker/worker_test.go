@@ -2,9 +2,11 @@ package worker
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"image/jpeg"
 	"io"
+	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sightline-edge/sightline/agent/internal/monotime"
@@ -20,6 +23,7 @@ import (
 	cameras "github.com/sightline-edge/sightline/agent/internal/worker/camera"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer/fake"
+	"github.com/sightline-edge/sightline/agent/internal/worker/infer/onnxtest"
 )
 
 func TestEachInspectIsAnsweredOnce(t *testing.T) {
@@ -413,6 +417,30 @@ func TestARunThatHangsInADriverEndsTheWorker(t *testing.T) {
 	require.NoError(t, w.stuck())
 	s.lane.tracks[0].busyNs.Store(monotime.Now() - (longestRun + time.Second).Nanoseconds())
 	require.ErrorIs(t, w.stuck(), ErrHung)
+}
+
+func TestALoadThatHangsEndsTheWorker(t *testing.T) {
+	w := &worker{log: slog.New(slog.DiscardHandler), config: &wire.Configure{ParallelRuns: 2}}
+	s := &station{config: &wire.StationConfig{Name: "line1/aoi-1", BundleDir: onnxtest.Bundle(t)}}
+	loads := 0
+	group, ctx := errgroup.WithContext(t.Context())
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	rt := fakeRuntime{&fake.Runtime{Script: func(spec infer.Spec, stop <-chan struct{}) error {
+		loads++
+		require.NoError(t, w.stuck(), "each session has the whole time")
+		w.loading.Load().sinceNs -= (longestLoad + time.Second).Nanoseconds()
+		err := w.stuck()
+		require.ErrorIs(t, err, ErrHung)
+		require.ErrorContains(t, err, "line1/aoi-1")
+		return twoDetections(spec, stop)
+	}}}
+	_, err := newOpener(w, group, rt).lane(ctx, s)
+	require.NoError(t, err)
+	require.Equal(t, 2, loads)
+	require.NoError(t, w.stuck(), "what is loaded hangs no longer")
+	cancel()
+	require.NoError(t, group.Wait())
 }
 
 func TestSupervisorThatLeavesBeforeItConfigures(t *testing.T) {
