@@ -63,8 +63,8 @@ func (w *worker) count(message *wire.Heartbeat) {
 
 func (w *worker) stuck() error {
 	if l := w.loading.Load(); l != nil && monotime.Since(l.sinceNs) > longestLoad {
-		return fmt.Errorf("%w: the bundle of station %s has been loading for over %s: check the disk and the "+
-			"driver of the GPU", ErrHung, l.station, longestLoad)
+		return fmt.Errorf("%w: the bundle of station %s has been loading for over %s: check disk and "+
+			"driver of its execution provider", ErrHung, l.station, longestLoad)
 	}
 	for _, s := range w.stations {
 		if !s.ready.Load() {
