@@ -159,6 +159,18 @@ func TestGoldenSamplesDecide(t *testing.T) {
 	}
 }
 
+// Nobody vouches for what a model says of a blank frame; of a part it is a fault.
+func TestAnAbsurdOutputWithoutGoldenSamplesRefusesNoBundle(t *testing.T) {
+	s, err := load(t, &fake.Runtime{Script: func(s infer.Spec, _ <-chan struct{}) error {
+		zero := float32(0)
+		s.Output[0] = zero / zero
+		return nil
+	}}, "", onnxtest.Bundle(t))
+	require.NoError(t, err)
+	_, err = s.Infer(blank(t, s), 0)
+	require.ErrorIs(t, err, detect.ErrOutput)
+}
+
 func TestARunEndsAtItsDeadlineAndTheNextIsGood(t *testing.T) {
 	slow := false
 	s, err := load(t, &fake.Runtime{Script: func(s infer.Spec, stop <-chan struct{}) error {
