@@ -34,6 +34,9 @@ var errFraming = errors.New("the broker sent what is not MQTT")
 //   - A message over maxMessage is cut to that length before the client allocates for it. It is then known by
 //     its length, rejected and acknowledged: one enormous message neither fills the memory nor stops the
 //     stream.
+//   - A write that fails ends the connection and is told through failed. The client reports neither a ping
+//     that it could not send nor the end of a socket that it did not close itself, and while the gate is
+//     closed nobody reads.
 //
 // One goroutine reads; Write and Close are safe for concurrent use.
 type conn struct {
@@ -41,6 +44,7 @@ type conn struct {
 	in         *bufio.Reader
 	gate       *gate
 	maxMessage int
+	failed     func(error)
 
 	head []byte // delivered before the body
 	body int    // bytes of the socket still to deliver
@@ -55,10 +59,10 @@ type conn struct {
 	closeOnce sync.Once
 }
 
-func newConn(socket net.Conn, g *gate, maxMessage int) *conn {
+func newConn(socket net.Conn, g *gate, maxMessage int, failed func(error)) *conn {
 	return &conn{
 		Conn: socket, in: bufio.NewReaderSize(socket, readBuffer), gate: g, maxMessage: maxMessage,
-		pinged: make(chan struct{}, 1), closed: make(chan struct{}),
+		failed: failed, pinged: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
 }
 
@@ -92,7 +96,17 @@ func (c *conn) Write(p []byte) (int, error) {
 	if err := c.flush(); err != nil {
 		return 0, err
 	}
-	return c.Conn.Write(p) //nolint:wrapcheck // net.Conn
+	return c.send(p)
+}
+
+// send is called with writing held.
+func (c *conn) send(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if err != nil && !errors.Is(err, net.ErrClosed) { // closed: whoever did it knows why
+		c.failed(err)
+		_ = c.Close() // the reader learns of it
+	}
+	return n, err //nolint:wrapcheck // net.Conn
 }
 
 // delay is called with writing held.
@@ -101,9 +115,7 @@ func (c *conn) delay(ack []byte) (int, error) {
 		time.AfterFunc(ackDelay, func() {
 			c.writing.Lock()
 			defer c.writing.Unlock()
-			if c.flush() != nil {
-				_ = c.Close() // the reader learns of it
-			}
+			_ = c.flush() // tells its error through failed
 		})
 	}
 	c.acks = append(c.acks, ack...)
@@ -118,9 +130,9 @@ func (c *conn) flush() error {
 	if len(c.acks) == 0 {
 		return nil
 	}
-	_, err := c.Conn.Write(c.acks)
+	_, err := c.send(c.acks)
 	c.acks = c.acks[:0]
-	return err //nolint:wrapcheck // net.Conn
+	return err
 }
 
 // Read delivers whole packets in pieces of any size.

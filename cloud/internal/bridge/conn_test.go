@@ -42,7 +42,7 @@ func (s socket) Write(p []byte) (int, error) { return len(p), nil }
 func (s socket) Close() error                { return nil }
 
 func over(b []byte, g *gate, limit int) *conn {
-	return newConn(socket{in: bytes.NewReader(b)}, g, limit)
+	return newConn(socket{in: bytes.NewReader(b)}, g, limit, func(error) {})
 }
 
 func read(t *testing.T, c *conn) packets.ControlPacket {
@@ -126,6 +126,28 @@ func TestCloseEndsAReadAtTheGate(t *testing.T) {
 	})
 }
 
+// broken is a peer that is gone.
+type broken struct{ socket }
+
+func (broken) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+func TestAWriteThatFailsIsToldAndEndsTheConnection(t *testing.T) {
+	for name, packet := range map[string][]byte{
+		"ping": pingReq, "acknowledgement": {typePubAck << 4, 2, 0, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				told := make(chan error, 1)
+				c := newConn(broken{socket{in: bytes.NewReader(nil)}}, newGate(1, 1), 1,
+					func(err error) { told <- err })
+				_, _ = c.Write(packet)
+				require.ErrorIs(t, <-told, io.ErrClosedPipe)
+				<-c.lost()
+			})
+		})
+	}
+}
+
 func TestWhatIsNotMQTTIsAnError(t *testing.T) {
 	for name, b := range map[string][]byte{
 		"endless length":         {typePublish << 4, 0xff, 0xff, 0xff, 0xff, 0xff},
@@ -154,7 +176,7 @@ func (c counted) Write(p []byte) (int, error) {
 func TestAcknowledgementsGoOutTogetherInOrderAndBeforeAnythingElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var writes [][]byte
-		c := newConn(counted{socket{in: bytes.NewReader(nil)}, &writes}, newGate(1, 1), 1)
+		c := newConn(counted{socket{in: bytes.NewReader(nil)}, &writes}, newGate(1, 1), 1, func(error) {})
 		send := func(p ...byte) {
 			n, err := c.Write(p)
 			require.NoError(t, err)

@@ -168,7 +168,7 @@ func (l *line) open(ctx context.Context, at *url.URL) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := newConn(socket, l.bridge.gate, record.MaxPayload+1+topicBytes)
+	c := newConn(socket, l.bridge.gate, record.MaxPayload+1+topicBytes, l.fail)
 	l.conn.Store(c)
 	if err := ctx.Err(); err != nil { // hangUp may have come too early for this connection
 		return nil, errors.Join(err, c.Close())
