@@ -20,7 +20,10 @@ import (
 	"github.com/sightline-edge/sightline/models/strictyaml"
 )
 
-const loadLimit = 2 * time.Minute // engines take long to build
+const (
+	loadLimit   = 2 * time.Minute // engines take long to build
+	memoryLimit = "memory-limit"  // flag, and the worker's own
+)
 
 // finding is one thing that check looked at.
 type finding struct {
@@ -59,7 +62,8 @@ func checkCommand(l *logging) *cobra.Command {
 	}
 	t.flags(c)
 	c.Flags().BoolVar(&k.load, "load", true, "load each bundle in a worker and run its golden samples")
-	c.Flags().Uint64Var(&k.memory, "memory-limit", 8<<30, "bytes of address space for that worker; 0: none")
+	c.Flags().Uint64Var(&k.memory, memoryLimit, 8<<30,
+		"bytes of address space for that worker, 0: none; default: worker.memory_limit, else 8 GiB")
 	return c
 }
 
@@ -126,6 +130,9 @@ func (k *checker) config(path string) {
 	if k.worker == "" {
 		k.worker = cfg.Worker.Path
 	}
+	if limit := cfg.Worker.MemoryLimit; limit != 0 && !k.command.Flags().Changed(memoryLimit) {
+		k.memory = uint64(limit)
+	}
 	if k.load {
 		k.cameras(cfg)
 	}
@@ -177,7 +184,7 @@ func (k *checker) try(model *bundle.Bundle, policy string, threads int) (*wire.S
 	if err != nil {
 		return nil, err
 	}
-	launch, err := k.launch(log, "--memory-limit", strconv.FormatUint(k.memory, 10))
+	launch, err := k.launch(log, "--"+memoryLimit, strconv.FormatUint(k.memory, 10))
 	if err != nil {
 		return nil, err
 	}

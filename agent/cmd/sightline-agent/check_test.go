@@ -18,6 +18,7 @@ import (
 
 const (
 	asWorker  = "SIGHTLINE_TEST_WORKER"
+	toldArgs  = "SIGHTLINE_TEST_WORKER_ARGS" // file that the scripted worker writes its arguments to
 	reference = "../../../models/pcb-defects"
 )
 
@@ -45,6 +46,11 @@ func beWorker(args []string) int {
 			return 1
 		}
 		return 0
+	}
+	if path := os.Getenv(toldArgs); path != "" {
+		if os.WriteFile(path, []byte(strings.Join(args, " ")), 0o600) != nil {
+			return 1
+		}
 	}
 	conn, err := net.FileConn(os.NewFile(3, "supervisor"))
 	if err != nil || fakeworker.Serve(conn, fakeworker.Script{Inspect: inspect}) != nil {
@@ -119,6 +125,32 @@ stations:
 		}
 	}
 	require.Equal(t, map[int]bool{4: true, 6: true}, lines)
+}
+
+func TestCheckLoadsBundlesUnderTheMemoryLimitOfTheConfiguration(t *testing.T) {
+	dir, err := filepath.Abs(reference)
+	require.NoError(t, err)
+	told := filepath.Join(t.TempDir(), "args")
+	t.Setenv(toldArgs, told)
+	for _, c := range []struct {
+		key, flag, want string
+	}{
+		{"", "", "--memory-limit 8589934592"},
+		{"worker: {memory_limit: 4294967296}\n", "", "--memory-limit 4294967296"},
+		{"worker: {memory_limit: 4294967296}\n", "--memory-limit=0", "--memory-limit 0"},
+	} {
+		path := file(t, fmt.Sprintf("place: acme/dongguan/smt\n%sstations:\n  - name: line3/aoi-1\n"+
+			"    camera: \"sim:\"\n    bundle: %s\n", c.key, dir))
+		args := []string{"check", path}
+		if c.flag != "" {
+			args = append(args, c.flag)
+		}
+		_, err := command(t, args...)
+		require.NoError(t, err)
+		raw, err := os.ReadFile(told)
+		require.NoError(t, err)
+		require.Contains(t, string(raw), c.want)
+	}
 }
 
 func TestCheckOfWhatIsWellExitsWithoutError(t *testing.T) {

@@ -81,7 +81,7 @@ func prepare(o Options) (*agent, error) {
 		if err != nil {
 			return nil, err
 		}
-		a.launch = vision.Executable(path, []string{"--log-format", "json"}, o.Log)
+		a.launch = vision.Executable(path, workerArgs(&o.Config.Worker), o.Log)
 	}
 	for i := range o.Config.Stations {
 		s, err := a.newActor(i)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -312,6 +313,29 @@ func TestWrongConfigurationIsRefusedBeforeAnythingRuns(t *testing.T) {
 			})
 			require.ErrorContains(t, err, c.want)
 		})
+	}
+}
+
+func TestTheWorkerIsStartedWithItsMemoryLimit(t *testing.T) {
+	for extra, want := range map[string]string{
+		"":                                     "--log-format json\n",
+		"worker: {memory_limit: 4294967296}\n": "--log-format json --memory-limit 4294967296\n",
+	} {
+		port := brokertest.FreePort(t)
+		t.Cleanup(serveMQTT(t, port))
+		cfg := configured(t, port, extra)
+		dir := t.TempDir()
+		cfg.Worker.Path = filepath.Join(dir, "worker")
+		require.NoError(t, os.WriteFile(cfg.Worker.Path,
+			[]byte("#!/bin/sh\ncd \"${0%/*}\" && echo \"$@\" > said && mv said args\n"), 0o700))
+		stop := runAgent(t, app.Options{Config: cfg, Log: slog.New(slog.DiscardHandler)})
+		var args []byte
+		require.Eventually(t, func() bool {
+			args, _ = os.ReadFile(filepath.Join(dir, "args"))
+			return len(args) > 0
+		}, 10*time.Second, 10*time.Millisecond)
+		stop()
+		require.Equal(t, want, string(args))
 	}
 }
 

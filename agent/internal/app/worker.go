@@ -1,9 +1,21 @@
 package app
 
 import (
+	"strconv"
+
+	"github.com/sightline-edge/sightline/agent/internal/config"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/models/bundle"
 )
+
+// workerArgs are those of the worker's command line.
+func workerArgs(w *config.Worker) []string {
+	args := []string{"--log-format", "json"}
+	if w.MemoryLimit != 0 {
+		args = append(args, "--memory-limit", strconv.FormatInt(w.MemoryLimit, 10))
+	}
+	return args
+}
 
 // configure is what the worker is told of all stations, in the order of the configuration.
 func (a *agent) configure() *wire.Configure {

@@ -33,6 +33,8 @@ const (
 	maxThreads  = 256
 	maxParallel = 16
 	maxCrops    = 64
+	// minMemory is what the worker needs before it has loaded a model.
+	minMemory = 1 << 30
 )
 
 func (c *Config) check(doc *strictyaml.Document) {
@@ -63,6 +65,9 @@ func (c *Config) check(doc *strictyaml.Document) {
 	}
 	doc.Within("worker.threads", float64(c.Worker.Threads), 0, maxThreads)
 	doc.Within("worker.parallel", float64(c.Worker.Parallel), 1, maxParallel)
+	if c.Worker.MemoryLimit != 0 {
+		doc.Within("worker.memory_limit", float64(c.Worker.MemoryLimit), minMemory, math.MaxInt64)
+	}
 	doc.Within("outbox.max_bytes", float64(c.Outbox.MaxBytes), minBudget, math.MaxInt64)
 	doc.Within("evidence.max_bytes", float64(c.Evidence.MaxBytes), minBudget, math.MaxInt64)
 	doc.Within("evidence.max_crops", float64(*c.Evidence.MaxCrops), 0, maxCrops)

@@ -86,6 +86,8 @@ type Worker struct {
 	// Spinning lets the threads of inference wait busily for the next part: a little faster on a quiet node,
 	// much slower beside other load.
 	Spinning bool `yaml:"spinning"`
+	// MemoryLimit is the bytes of address space that the worker may have; 0: as many as there are.
+	MemoryLimit int64 `yaml:"memory_limit"`
 }
 
 // Outbox is the durable queue to the uplink.
