@@ -1,5 +1,5 @@
-// Package evidence keeps the pictures of what did not pass, on disk, within a budget of bytes: the oldest go
-// first. Putting a picture never waits. A file is <day>/<line>-<station>/<resultID>-<n>.jpg below the store's
+// Package evidence keeps the pictures of what did not pass, on disk, within a budget of bytes and of
+// files: the oldest go first. Putting a picture never waits. A file is <day>/<line>-<station>/<resultID>-<n>.jpg below the store's
 // folder, with n 0 for the annotated frame and 1… for the crops of single defects. Pictures are written whole
 // or not at all, but are not synced one by one: a power cut may cost the newest, and the disk's time belongs
 // to the outbox.
@@ -20,6 +20,7 @@ import (
 
 const (
 	defaultMaxBytes   = 1 << 30
+	defaultMaxFiles   = 100_000 // about 16 MB of names in memory, however small the pictures are
 	defaultQueueDepth = 256
 	maxQueuedBytes    = 64 << 20
 	maxPictureBytes   = 16 << 20
@@ -37,6 +38,7 @@ var (
 type Options struct {
 	Dir        string
 	MaxBytes   int64            // of all pictures, default 1 GiB
+	MaxFiles   int              // pictures on disk, default 100,000
 	QueueDepth int              // pictures in memory, default 256, and 64 MiB at most
 	Now        func() time.Time // wall clock, names the day's folder
 	Log        *slog.Logger
@@ -96,6 +98,9 @@ func Open(o Options) (*Store, error) {
 func (o Options) withDefaults() Options {
 	if o.MaxBytes == 0 {
 		o.MaxBytes = defaultMaxBytes
+	}
+	if o.MaxFiles == 0 {
+		o.MaxFiles = defaultMaxFiles
 	}
 	if o.QueueDepth == 0 {
 		o.QueueDepth = defaultQueueDepth

@@ -118,6 +118,24 @@ func TestOldestGoFirstAlsoThoseFromBefore(t *testing.T) {
 	require.Equal(t, int64(3000), s.Stats().Bytes)
 }
 
+func TestManySmallPicturesAreBoundedByTheirNumber(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, evidence.Options{Dir: dir, MaxFiles: 3})
+	for _, id := range []string{"r1", "r2", "r3", "r4", "r5"} {
+		require.NoError(t, s.Put(place, id, 0, []byte("x")))
+	}
+	require.NoError(t, s.Close())
+	require.Equal(t, []string{
+		"2026-03-04/line3-aoi-1/r3-0.jpg", "2026-03-04/line3-aoi-1/r4-0.jpg", "2026-03-04/line3-aoi-1/r5-0.jpg",
+	}, files(t, dir))
+	require.Equal(t, evidence.Stats{Stored: 5, Evicted: 2, Files: 3, Bytes: 3}, s.Stats())
+
+	s = open(t, evidence.Options{Dir: dir, MaxFiles: 2}) // also what lies there from before
+	require.NoError(t, s.Close())
+	require.Equal(t, 2, s.Stats().Files)
+	require.Len(t, files(t, dir), 2)
+}
+
 func TestFullQueueDropsAndCounts(t *testing.T) {
 	s := open(t, evidence.Options{QueueDepth: 1000})
 	jpeg := make([]byte, 15<<20)

@@ -30,7 +30,7 @@ type kept struct {
 // run is the store's goroutine: everything that touches the disk happens here.
 func (s *Store) run() {
 	s.take()
-	s.trim(0)
+	s.trim(0, 0)
 	for {
 		select {
 		case p := <-s.queue:
@@ -59,7 +59,7 @@ func (s *Store) store(p picture) {
 	if _, err := s.root.Lstat(p.name); err == nil {
 		return
 	}
-	s.trim(size)
+	s.trim(1, size)
 	err := s.write(p)
 	if err != nil && len(s.shelf.kept) > 0 { // the disk may be full of other things
 		s.evictOldest()
@@ -92,9 +92,12 @@ func (s *Store) write(p picture) error {
 	return nil
 }
 
-// trim makes room for size bytes within the budget.
-func (s *Store) trim(size int64) {
-	for len(s.shelf.kept) > 0 && s.shelf.bytes+size > s.options.MaxBytes {
+// trim makes room for so many files of so many bytes together within the budget.
+func (s *Store) trim(files int, size int64) {
+	over := func() bool {
+		return s.shelf.bytes+size > s.options.MaxBytes || len(s.shelf.kept)+files > s.options.MaxFiles
+	}
+	for len(s.shelf.kept) > 0 && over() {
 		s.evictOldest()
 	}
 	s.publish()
