@@ -126,7 +126,8 @@ func TestManySmallPicturesAreBoundedByTheirNumber(t *testing.T) {
 	}
 	require.NoError(t, s.Close())
 	require.Equal(t, []string{
-		"2026-03-04/line3-aoi-1/r3-0.jpg", "2026-03-04/line3-aoi-1/r4-0.jpg", "2026-03-04/line3-aoi-1/r5-0.jpg",
+		"2026-03-04/line3-aoi-1/r3-0.jpg", "2026-03-04/line3-aoi-1/r4-0.jpg",
+		"2026-03-04/line3-aoi-1/r5-0.jpg",
 	}, files(t, dir))
 	require.Equal(t, evidence.Stats{Stored: 5, Evicted: 2, Files: 3, Bytes: 3}, s.Stats())
 
