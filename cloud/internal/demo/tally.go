@@ -5,12 +5,17 @@ package demo
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/sightline-edge/sightline/agent/event"
 )
+
+// remembered is of how many parts the tally keeps what it needs to see a duplicate, and of how many it keeps
+// the latency. A connection that is lost makes the bridge repeat 10,000 messages at most, its max_unacked.
+const remembered = 10_000
 
 // Part is what became of one part.
 type Part struct {
@@ -19,27 +24,38 @@ type Part struct {
 	Latency time.Duration // PLC's trigger to PLC's receipt of the verdict
 	Found   int           // drawn defects that were named
 	Drawn   int
-	InKafka bool
-
-	ids map[string]bool // result ids seen at the PLC
 }
 
-// Tally counts every part through the chain. Safe for concurrent use.
+// account is what is known of a part whose verdict has reached the PLC.
+type account struct {
+	results            []string // ids seen at the PLC
+	triggered, inKafka bool
+}
+
+// Tally counts every part through the chain. Its memory is bounded: it keeps what is still due, and of the
+// parts that are fully accounted for the last 10,000. A repeated verdict or record of an older one is taken
+// for a new one; there is then one too many, and the numbers do not agree either. Safe for concurrent use.
 type Tally struct {
-	mu       sync.Mutex
-	started  time.Time
-	first    time.Duration
-	sent     map[string]time.Time
-	parts    map[string]*Part
-	order    []*Part // by arrival of their verdict
-	kafka    map[string]int
-	verdicts uint64 // the agent's own count
+	mu        sync.Mutex
+	started   time.Time
+	total     Summary              // so far; Lost, quantiles and Recent are left to Summarize
+	due       map[string]time.Time // triggered, without a verdict at the PLC
+	parts     map[string]*account
+	kafka     map[string]bool // result ids
+	unwritten int             // of parts: not in Kafka
+	settled   last[string]    // of parts: triggered and in Kafka
+	latencies last[time.Duration]
+	recent    last[Part]
 }
 
 // NewTally starts the clock of the first verdict.
 func NewTally(started time.Time) *Tally {
 	return &Tally{
-		started: started, sent: map[string]time.Time{}, parts: map[string]*Part{}, kafka: map[string]int{},
+		started: started, due: map[string]time.Time{}, parts: map[string]*account{}, kafka: map[string]bool{},
+		total:     Summary{Kinds: map[event.Verdict]int{}, Reasons: map[string]int{}},
+		settled:   last[string]{limit: remembered},
+		latencies: last[time.Duration]{limit: remembered},
+		recent:    last[Part]{limit: recentParts},
 	}
 }
 
@@ -47,52 +63,79 @@ func NewTally(started time.Time) *Tally {
 func (t *Tally) Triggered(partID string, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.sent[partID] = at
+	t.total.Parts++
+	t.due[partID] = at
 }
 
 // AtPLC notes a verdict that reached the PLC, and returns the part when it is the first for it.
 func (t *Tally) AtPLC(in event.Inspection, at time.Time) (part Part, first bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	p := t.parts[in.PartID]
-	if p != nil {
-		p.ids[in.ResultID] = true
-		return *p, false
+	if a := t.parts[in.PartID]; a != nil {
+		if !slices.Contains(a.results, in.ResultID) {
+			a.results = append(a.results, in.ResultID)
+			t.total.Duplicated++
+		}
+		return Part{}, false
 	}
-	if len(t.parts) == 0 {
-		t.first = at.Sub(t.started)
+	sent, triggered := t.due[in.PartID]
+	delete(t.due, in.PartID)
+	a := &account{results: []string{in.ResultID}, triggered: triggered, inKafka: t.kafka[in.ResultID]}
+	t.parts[in.PartID] = a
+	if !a.inKafka {
+		t.unwritten++
 	}
-	p = &Part{
-		ID:     in.PartID,
-		Result: in,
-		Found:  in.Found(),
-		Drawn:  len(in.Truth),
-		ids:    map[string]bool{in.ResultID: true},
+	part = Part{ID: in.PartID, Result: in, Found: in.Found(), Drawn: len(in.Truth)}
+	if triggered {
+		part.Latency = at.Sub(sent)
+		t.latencies.push(part.Latency)
 	}
-	if sent, ok := t.sent[in.PartID]; ok {
-		p.Latency = at.Sub(sent)
+	if t.total.PLC == 0 {
+		t.total.First = at.Sub(t.started)
 	}
-	p.InKafka = t.kafka[in.ResultID] > 0
-	t.parts[in.PartID] = p
-	t.order = append(t.order, p)
-	return *p, true
+	t.total.add(&part)
+	t.recent.push(part)
+	t.settle(in.PartID, a)
+	return part, true
 }
 
 // InKafka notes a record of sightline.inspections.
 func (t *Tally) InKafka(resultID, partID string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.kafka[resultID]++
-	if p := t.parts[partID]; p != nil && p.ids[resultID] {
-		p.InKafka = true
+	if t.kafka[resultID] {
+		t.total.Duplicated++
+		return
 	}
+	t.kafka[resultID] = true
+	t.total.Kafka++
+	if a := t.parts[partID]; a != nil && !a.inKafka && slices.Contains(a.results, resultID) {
+		a.inKafka = true
+		t.unwritten--
+		t.settle(partID, a)
+	}
+}
+
+// settle lets the oldest settled part be forgotten for one that is now fully accounted for.
+func (t *Tally) settle(partID string, a *account) {
+	if !a.triggered || !a.inKafka {
+		return
+	}
+	oldest, full := t.settled.push(partID)
+	if !full {
+		return
+	}
+	for _, id := range t.parts[oldest].results {
+		delete(t.kafka, id)
+	}
+	delete(t.parts, oldest)
 }
 
 // SetVerdicts takes over the agent's own count of verdicts.
 func (t *Tally) SetVerdicts(n uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.verdicts = n
+	t.total.Verdicts = n
 }
 
 // Summary is the state of the count.
@@ -109,7 +152,7 @@ type Summary struct {
 	Reasons    map[string]int // of UNKNOWN
 	FalseAlarm int            // boards without a defect that did not pass
 	First      time.Duration  // start to the first verdict at the PLC
-	P50, P99   time.Duration  // trigger to verdict at the PLC
+	P50, P99   time.Duration  // trigger to verdict at the PLC, of the last 10,000 parts
 	Recent     []Part         // newest last
 }
 
@@ -125,40 +168,21 @@ func (s *Summary) Line() string {
 		s.Parts, s.Verdicts, s.PLC, s.Kafka, s.Lost, s.Duplicated, s.Found, s.Drawn)
 }
 
-// Summarize counts, with the last parts for display.
+// Summarize returns the count, with the last parts for display, twelve at most.
 func (t *Tally) Summarize(recent int) Summary {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := Summary{
-		Parts: len(t.sent), Verdicts: t.verdicts, PLC: len(t.parts), Kafka: len(t.kafka), First: t.first,
-		Kinds: map[event.Verdict]int{}, Reasons: map[string]int{},
-	}
-	for id := range t.sent {
-		if t.parts[id] == nil {
-			s.Lost++
-		}
-	}
-	latencies := make([]time.Duration, 0, len(t.order))
-	for _, p := range t.order {
-		s.add(p)
-		latencies = append(latencies, p.Latency)
-	}
-	for _, n := range t.kafka {
-		s.Duplicated += n - 1
-	}
-	slices.Sort(latencies)
+	s := t.total
+	s.Kinds, s.Reasons = maps.Clone(s.Kinds), maps.Clone(s.Reasons)
+	s.Lost = len(t.due) + t.unwritten
+	latencies := slices.Sorted(slices.Values(t.latencies.items))
 	s.P50, s.P99 = quantile(latencies, 0.5), quantile(latencies, 0.99)
-	for _, p := range t.order[max(0, len(t.order)-recent):] {
-		s.Recent = append(s.Recent, *p)
-	}
+	s.Recent = slices.Clone(t.recent.items[max(0, len(t.recent.items)-recent):])
 	return s
 }
 
 func (s *Summary) add(p *Part) {
-	s.Duplicated += len(p.ids) - 1
-	if !p.InKafka {
-		s.Lost++
-	}
+	s.PLC++
 	s.Found += p.Found
 	s.Drawn += p.Drawn
 	s.Kinds[p.Result.Verdict]++
@@ -168,6 +192,22 @@ func (s *Summary) add(p *Part) {
 	if p.Result.IsSimulated && p.Drawn == 0 && !p.Result.Accept {
 		s.FalseAlarm++
 	}
+}
+
+// last keeps the newest items, oldest first.
+type last[T any] struct {
+	limit int
+	items []T
+}
+
+// push returns the item that it displaced, if it is full.
+func (l *last[T]) push(item T) (oldest T, full bool) {
+	l.items = append(l.items, item)
+	if len(l.items) <= l.limit {
+		return oldest, false
+	}
+	oldest, l.items = l.items[0], l.items[1:]
+	return oldest, true
 }
 
 // quantile takes the nearest rank of sorted durations.
