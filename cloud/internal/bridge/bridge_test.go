@@ -355,7 +355,10 @@ func TestLagIsUnknownWhileTheBridgeIsNotSubscribed(t *testing.T) {
 // Fault 9, at the cloud's end.
 func TestTwoBridgesWithOneClientIDMakeNoStorm(t *testing.T) {
 	p := startPlant(t)
-	first, second := start(t, p.options()), start(t, p.options())
+	alarms := make(alarms, 1)
+	o := p.options()
+	o.Log = slog.New(alarms)
+	first, second := start(t, o), start(t, o)
 	const seen = 8
 	connections := func() float64 {
 		return first.value(t, "mqtt_connections_total") + second.value(t, "mqtt_connections_total")
@@ -363,4 +366,32 @@ func TestTwoBridgesWithOneClientIDMakeNoStorm(t *testing.T) {
 	begin := time.Now()
 	require.Eventually(t, func() bool { return connections() >= seen }, patience, time.Millisecond)
 	require.Greater(t, time.Since(begin), time.Second, "each waits longer than the time before")
+	select {
+	case alarm := <-alarms:
+		require.Contains(t, alarm.Message, "does another bridge use this client id?")
+		said := map[string]string{}
+		alarm.Attrs(func(a slog.Attr) bool {
+			said[a.Key] = a.Value.String()
+			return true
+		})
+		require.Equal(t, map[string]string{"client_id": "bridge", "times": "3"}, said)
+	case <-time.After(patience):
+		require.Fail(t, "nobody is told")
+	}
 }
+
+// alarms is a log that keeps the first errors and drops what does not fit.
+type alarms chan slog.Record
+
+func (alarms) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelError }
+
+func (a alarms) Handle(_ context.Context, r slog.Record) error {
+	select {
+	case a <- r:
+	default:
+	}
+	return nil
+}
+
+func (a alarms) WithAttrs([]slog.Attr) slog.Handler { return a }
+func (a alarms) WithGroup(string) slog.Handler      { return a }
