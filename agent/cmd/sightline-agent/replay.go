@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
@@ -82,7 +81,7 @@ func (t *tool) replay(c *cobra.Command, path, name, images, glob string) error {
 	if err != nil {
 		return cfg.Locate(at, err)
 	}
-	camera, err := folder(images, glob)
+	camera, err := inspector.Folder(images, glob)
 	if err != nil {
 		return err
 	}
@@ -121,17 +120,6 @@ func pick(cfg *config.Loaded, name string) (int, error) {
 		names = append(names, cfg.Stations[i].Name)
 	}
 	return 0, fmt.Errorf("no station %q: choose with --station one of %s", name, strings.Join(names, ", "))
-}
-
-func folder(images, glob string) (string, error) {
-	path, err := filepath.Abs(images)
-	if err != nil {
-		return "", fmt.Errorf("resolve images: %w", err)
-	}
-	if glob == "" {
-		return "dir:" + path, nil
-	}
-	return "dir:" + path + "?glob=" + url.QueryEscape(glob), nil
 }
 
 func replayAll(c *cobra.Command, i *inspector.Inspector, rules *verdict.Rules) ([]replayed, error) {

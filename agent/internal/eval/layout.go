@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -42,20 +43,19 @@ func Load(dir, layout string, classes int) (*Dataset, error) {
 		Glob:   "*" + deepPCBImage,
 		Labels: map[string][]Box{},
 	}
-	paths, err := filepath.Glob(filepath.Join(set.Images, set.Glob))
+	files, err := fs.Glob(os.DirFS(set.Images), set.Glob)
 	if err != nil {
 		return nil, fmt.Errorf("list images: %w", err)
 	}
-	if len(paths) == 0 {
+	if len(files) == 0 {
 		return nil, fmt.Errorf(
 			"no images/*%s in %s: is --data the folder that holds images/ and labels/?",
 			deepPCBImage,
 			dir,
 		)
 	}
-	slices.Sort(paths)
-	for _, path := range paths {
-		file := filepath.Base(path)
+	slices.Sort(files)
+	for _, file := range files {
 		id := strings.TrimSuffix(file, deepPCBImage)
 		boxes, err := deepPCBLabels(filepath.Join(dir, "labels", id+".txt"), classes)
 		if err != nil {

@@ -33,6 +33,19 @@ func TestLabelsAreInclusivePixels(t *testing.T) {
 	)
 }
 
+// The folder's name is no pattern: its neighbour is not searched, too.
+func TestFoldersOfAnyNameAreRead(t *testing.T) {
+	root := t.TempDir()
+	for _, folder := range []string{"what?", "whatx", "a[b"} {
+		require.NoError(t, os.Rename(dataset(t, "1 2 3 4 1\n"), filepath.Join(root, folder)))
+	}
+	for _, folder := range []string{"what?", "a[b"} {
+		set, err := eval.Load(filepath.Join(root, folder), eval.LayoutDeepPCB, 6)
+		require.NoError(t, err)
+		require.Equal(t, []string{"7_test.jpg"}, set.Files)
+	}
+}
+
 func TestBrokenLabelsNameFileLineAndReason(t *testing.T) {
 	for name, c := range map[string]struct{ in, want string }{
 		"class beyond the model": {"1 2 3 4 7\n", "line 1: class 7, but the bundle has classes 1 to 6"},

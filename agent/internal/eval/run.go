@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"path/filepath"
 	"slices"
 	"time"
@@ -85,11 +84,10 @@ type run struct {
 
 // Run sends every image of the data set through a real worker, in order, and measures.
 func Run(ctx context.Context, o Options) (*Report, error) {
-	folder, err := filepath.Abs(o.Data.Images)
+	camera, err := inspector.Folder(o.Data.Images, o.Data.Glob)
 	if err != nil {
-		return nil, fmt.Errorf("resolve data folder: %w", err)
+		return nil, err
 	}
-	camera := "dir:" + folder + "?glob=" + url.QueryEscape(o.Data.Glob)
 	i := inspector.Open(ctx, inspector.Options{Launch: o.Launch, Log: o.Log, Configure: &wire.Configure{
 		Stations: []*wire.StationConfig{{
 			Name: "eval", Camera: camera, BundleDir: o.Bundle.Dir,

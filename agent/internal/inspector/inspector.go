@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
+	"path/filepath"
 	"time"
 
 	"github.com/sightline-edge/sightline/agent/internal/vision"
@@ -116,3 +118,17 @@ func (i *Inspector) next(ctx context.Context) (any, error) {
 
 // Milliseconds converts a duration of the protocol.
 func Milliseconds(ns int64) float64 { return float64(ns) / float64(time.Millisecond) }
+
+// Folder is the camera URI of a folder of images, whatever characters its path has. An empty glob takes all
+// images.
+func Folder(dir, glob string) (string, error) {
+	path, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("resolve folder of images: %w", err)
+	}
+	options := url.Values{"path": {path}}
+	if glob != "" {
+		options.Set("glob", glob)
+	}
+	return "dir:?" + options.Encode(), nil
+}

@@ -1,6 +1,7 @@
 package camera
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -70,8 +71,9 @@ func (s *spec) simulated() bool { return s.kind == kindSim }
 //	sim:                seed, defects, clean, width, height, rate; prerender boards are kept in memory;
 //	                    color gives three channels, zoom enlarges a board of 1/zoom of the size
 //
-// rate is frames a second. Without it file, dir and sim are stepped: each request takes the next picture.
-// loop begins again at the end; max_mpx bounds what is decoded, in megapixels.
+// file and dir take PATH as it is, or path for one with a question mark: path=/data/what%3F. rate is frames
+// a second. Without it file, dir and sim are stepped: each request takes the next picture. loop begins again
+// at the end; max_mpx bounds what is decoded, in megapixels.
 func parse(uri string) (spec, error) {
 	if len(uri) > maxURI {
 		return spec{}, fmt.Errorf("camera URI: it has %d bytes; at most %d are read", len(uri), maxURI)
@@ -153,7 +155,7 @@ func (s *spec) parseFile(rest string) error {
 	if err != nil {
 		return err
 	}
-	if target == "" {
+	if target = located(target, q); target == "" {
 		return errors.New("file needs a path, such as file:/data/board.png")
 	}
 	s.kind, s.target = kindFile, target
@@ -166,7 +168,7 @@ func (s *spec) parseDir(rest string) error {
 	if err != nil {
 		return err
 	}
-	if target == "" {
+	if target = located(target, q); target == "" {
 		return errors.New("dir needs a folder, such as dir:/data/boards")
 	}
 	s.kind, s.target, s.glob, s.preload = kindDir, target, q.text("glob"), q.yes("preload")
@@ -175,6 +177,16 @@ func (s *spec) parseDir(rest string) error {
 	}
 	s.parsePlay(q)
 	return q.done()
+}
+
+// located is the path of a file or folder: literal before the question mark, or the option path, in which any
+// character can be written as %XX.
+func located(target string, q *query) string {
+	written := q.text("path")
+	if target != "" && written != "" {
+		q.fail(errors.New("the path is given twice; keep the one before the question mark, or path"))
+	}
+	return cmp.Or(target, written)
 }
 
 func (s *spec) parsePlay(q *query) {

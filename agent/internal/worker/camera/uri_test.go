@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/sightline-edge/sightline/agent/internal/inspector"
 )
 
 func TestURIs(t *testing.T) {
@@ -43,6 +45,9 @@ func TestURIs(t *testing.T) {
 			paced: true,
 		},
 		{uri: "dir:/data/boards?rate=0", target: "/data/boards", kind: kindDir},
+		{uri: "dir:?path=%2Fdata%2Fwhat%3F%26100%25", target: "/data/what?&100%", kind: kindDir},
+		{uri: "dir:/data/100%25", target: "/data/100%25", kind: kindDir},
+		{uri: "file:?path=/data/what%3F.png&loop=true", target: "/data/what?.png", kind: kindFile},
 		{uri: "sim:", kind: kindSim},
 		{
 			uri: "sim:?seed=7&defects=1.5&clean=0.5&rate=5&width=1920&height=1080&prerender=8", kind: kindSim,
@@ -81,6 +86,18 @@ func TestURIOptionsReachTheirPlaces(t *testing.T) {
 	})
 }
 
+func TestFoldersOfAnyNameReachTheCamera(t *testing.T) {
+	for _, dir := range []string{"/data/boards", "/data/what?", "/a b/100%/x=1&y#z+", "/été/!\"'"} {
+		for _, glob := range []string{"", "*_test.jpg", "[a-c]?+&.png"} {
+			uri, err := inspector.Folder(dir, glob)
+			require.NoError(t, err)
+			s, err := parse(uri)
+			require.NoError(t, err)
+			require.Equal(t, []any{kindDir, dir, glob}, []any{s.kind, s.target, s.glob})
+		}
+	}
+}
+
 func TestURIsThatCanNeverWork(t *testing.T) {
 	for uri, want := range map[string]string{
 		"":                              `"" is no kind of camera; there are v4l2:`,
@@ -101,6 +118,7 @@ func TestURIsThatCanNeverWork(t *testing.T) {
 		"file:":                            "needs a path",
 		"file:/a.png?glob=x":               `unknown option "glob"`,
 		"dir:":                             "needs a folder",
+		"dir:/a?path=/b":                   "the path is given twice",
 		"dir:/a?glob=[":                    "must be a pattern of names",
 		"dir:/a?rate=-1":                   `rate is "-1"; it must be a number from 0 to 1000`,
 		"dir:/a?rate=NaN":                  `rate is "NaN"`,
