@@ -56,6 +56,16 @@ func TestEventIsStructuredCloudEvents(t *testing.T) {
 	require.Equal(t, inspection("id-1"), in)
 }
 
+func TestAnUnknownExposureIsNotToldAsZero(t *testing.T) {
+	unknown, err := json.Marshal(event.TimesMs{})
+	require.NoError(t, err)
+	require.NotContains(t, string(unknown), "exposure")
+	require.Contains(t, string(unknown), `"capture":0`)
+	known, err := json.Marshal(event.TimesMs{Exposure: 0.5})
+	require.NoError(t, err)
+	require.Contains(t, string(known), `"exposure":0.5`)
+}
+
 func TestHistoricalChangesNothingElse(t *testing.T) {
 	before, err := event.Decode(encoded(t))
 	require.NoError(t, err)

@@ -93,8 +93,9 @@ type Model struct {
 
 // TimesMs are the steps of one part. Capture is trigger to frame in memory, Verdict the rules, Publish from
 // the frame in memory to the result's hand-over to the local broker; the others are the worker's own.
+// Exposure is left out while unknown: no source tells it yet.
 type TimesMs struct {
-	Exposure   float64 `json:"exposure"`
+	Exposure   float64 `json:"exposure,omitempty"`
 	Capture    float64 `json:"capture"`
 	Preprocess float64 `json:"preprocess"`
 	Inference  float64 `json:"inference"`
