@@ -73,7 +73,8 @@ func (k *checker) run(path string) error {
 	}
 	info, err := os.Stat(path)
 	if err != nil {
-		return fmt.Errorf("check: %w", err)
+		return fmt.Errorf("nothing to check: name a configuration, such as sightline.yaml, or the folder of "+
+			"a bundle, that this user can read: %w", err)
 	}
 	switch {
 	case info.IsDir():
