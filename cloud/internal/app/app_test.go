@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -114,6 +116,19 @@ func TestAllCarriesAResultFromMQTTToAWatcher(t *testing.T) {
 	}
 }
 
+func TestLeftoversOfACrashAreGoneAfterTheStart(t *testing.T) {
+	c := app.Defaults()
+	c.Health.Listen, c.Evidence.Dir = "off", t.TempDir()
+	left := filepath.Join(c.Evidence.Dir, "1.jpg.0b7c5d1e-5d0f-4c59-9a55-0d6f5a1c2b3d.part")
+	require.NoError(t, os.WriteFile(left, nil, 0o600))
+	require.NoError(t, os.Chtimes(left, time.Time{}, time.Now().Add(-2*time.Hour)))
+	runAll(t, c)
+	require.Eventually(t, func() bool {
+		_, err := os.Stat(left)
+		return errors.Is(err, os.ErrNotExist)
+	}, patience, time.Millisecond)
+}
+
 func TestWatchingATopicThatIsNotThereIsAnError(t *testing.T) {
 	c := app.Defaults()
 	c.Health.Listen = "off"
@@ -183,14 +198,31 @@ func TestSecretsThatCannotBeReadAreClearErrors(t *testing.T) {
 	dir := t.TempDir()
 	empty := filepath.Join(dir, "empty.pem")
 	require.NoError(t, os.WriteFile(empty, nil, 0o600))
+	large := filepath.Join(dir, "large.pem")
+	require.NoError(t, os.WriteFile(large, make([]byte, 1<<20+1), 0o600))
 	for want, i := range map[string]app.Identity{
-		"read password file":           {PasswordFile: filepath.Join(dir, "none")},
+		"read password file":           {Username: "u", PasswordFile: filepath.Join(dir, "none")},
 		"read ca_file":                 {CAFile: filepath.Join(dir, "none")},
 		"holds no PEM certificate":     {CAFile: empty},
 		"load cert_file and key_file:": {CertFile: empty, KeyFile: empty},
+		"more than 1048576 bytes":      {CAFile: large},
+		"set without username":         {PasswordFile: empty},
 	} {
 		c := app.Defaults()
 		c.MQTT.URL, c.MQTT.Identity, c.Kafka.Brokers = "tcp://127.0.0.1:1", i, []string{"127.0.0.1:1"}
 		require.ErrorContains(t, app.RunBridge(t.Context(), c, quiet(), func(string) {}), want)
+		kafka := app.Kafka{Brokers: c.Kafka.Brokers, Identity: i}
+		require.ErrorContains(t, app.RunWatch(t.Context(), kafka, app.Watch{}, &bytes.Buffer{}), want)
 	}
+}
+
+func TestAKafkaMechanismWithoutAUserIsAClearError(t *testing.T) {
+	kafka := app.Kafka{Brokers: []string{"127.0.0.1:1"}, Mechanism: "scram-sha-512"}
+	require.ErrorContains(t, app.RunWatch(t.Context(), kafka, app.Watch{}, &bytes.Buffer{}),
+		"mechanism scram-sha-512 is set without username")
+}
+
+func TestAConfigurationThatIsTooLargeIsRefused(t *testing.T) {
+	_, err := load(t, strings.Repeat("# comment\n", 200_000))
+	require.ErrorContains(t, err, "cloud.yaml holds more than 1048576 bytes")
 }

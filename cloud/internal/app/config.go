@@ -76,7 +76,7 @@ func Defaults() Config {
 // Load reads a file over the defaults. All faults come back at once.
 func Load(path string) (Config, error) {
 	c := Defaults()
-	raw, err := readBounded(path, strictyaml.MaxBytes+1)
+	raw, err := readBounded(path, strictyaml.MaxBytes)
 	if err != nil {
 		return c, fmt.Errorf("read configuration: %w", err)
 	}
@@ -113,8 +113,12 @@ func (i *Identity) check(doc *strictyaml.Document, at string) {
 }
 
 func (i *Identity) password() (string, error) {
-	if i.PasswordFile == "" {
+	switch {
+	case i.PasswordFile == "":
 		return "", nil
+	case i.Username == "":
+		return "", errors.New(
+			"password_file is set without username and would not be used: set both, or neither")
 	}
 	raw, err := readBounded(i.PasswordFile, maxSecret)
 	if err != nil {
@@ -182,11 +186,16 @@ func (k *Kafka) target() (bridge.Kafka, error) {
 	}, nil
 }
 
+// readBounded refuses a file of more than limit bytes: half of it could mean something else.
 func readBounded(path string, limit int64) (raw []byte, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the path; the caller names the step
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	return io.ReadAll(io.LimitReader(f, limit)) //nolint:wrapcheck // the caller names the step
+	raw, err = io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(raw)) > limit {
+		return nil, fmt.Errorf("%s holds more than %d bytes: is it the right file?", path, limit)
+	}
+	return raw, err //nolint:wrapcheck // the caller names the step
 }

@@ -43,11 +43,20 @@ func runBridge(
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	options, closeStore, err := bridgeOptions(c, registry, log)
+	options, err := bridgeOptions(c, registry, log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeStore()) }()
+	var folder *evidence.Folder
+	if c.Evidence.Dir == "" {
+		log.WarnContext(ctx, "no evidence folder is configured: pictures become dead letters")
+	} else {
+		if folder, err = evidence.OpenFolder(c.Evidence.Dir); err != nil {
+			return err //nolint:wrapcheck // names its step
+		}
+		defer func() { err = errors.Join(err, folder.Close()) }()
+		options.Pictures = folder
+	}
 	b, err := bridge.New(options, registry)
 	if err != nil {
 		return err //nolint:wrapcheck // a sentence for the operator
@@ -60,32 +69,35 @@ func runBridge(
 	all.Go(func() error { return web.run(ctx) })
 	all.Go(func() error { return b.Run(ctx) })
 	all.Go(func() error { return started(ctx, b, web.address()) })
+	if folder != nil {
+		all.Go(func() error { sweep(ctx, folder, log); return nil })
+	}
 	return all.Wait() //nolint:wrapcheck // names its step
+}
+
+// sweep removes leftovers of a crash. Messages do not wait for it, and pass without it, too.
+func sweep(ctx context.Context, folder *evidence.Folder, log *slog.Logger) {
+	removed, err := folder.Sweep(ctx)
+	if err != nil && ctx.Err() == nil {
+		log.WarnContext(ctx, "leftovers in the evidence folder not removed", "err", err)
+	}
+	if removed > 0 {
+		log.InfoContext(ctx, "removed leftovers in the evidence folder", "files", removed)
+	}
 }
 
 func bridgeOptions(
 	c Config, registry prometheus.Registerer, log *slog.Logger,
-) (o bridge.Options, closeStore func() error, err error) {
+) (o bridge.Options, err error) {
 	o = bridge.Options{
 		MaxUnacked: c.MQTT.MaxUnacked, MaxUnackedBytes: c.MQTT.MaxUnackedBytes,
 		Metrics: bridge.NewMetrics(registry), Log: log,
 	}
 	if o.MQTT, err = c.MQTT.source(); err != nil {
-		return o, nil, err
+		return o, err
 	}
-	if o.Kafka, err = c.Kafka.target(); err != nil {
-		return o, nil, err
-	}
-	if c.Evidence.Dir == "" {
-		log.Warn("no evidence folder is configured: pictures become dead letters")
-		return o, func() error { return nil }, nil
-	}
-	folder, err := evidence.OpenFolder(c.Evidence.Dir)
-	if err != nil {
-		return o, nil, err //nolint:wrapcheck // names its step
-	}
-	o.Pictures = folder
-	return o, folder.Close, nil
+	o.Kafka, err = c.Kafka.target()
+	return o, err
 }
 
 // Demo says where the embedded servers listen; port 0 takes a free one.
@@ -108,7 +120,8 @@ func RunAll(ctx context.Context, c Config, d Demo, log *slog.Logger, up func(Add
 	}
 	defer server.Close()
 	c.MQTT.URL, c.MQTT.Identity = broker.URL(), Identity{}
-	c.Kafka.Brokers, c.Kafka.Identity, c.Kafka.TLS = []string{server.Address()}, Identity{}, false
+	c.Kafka.Brokers = []string{server.Address()}
+	c.Kafka.Identity, c.Kafka.Mechanism, c.Kafka.TLS = Identity{}, "", false
 	return runBridge(ctx, c, log, func(ctx context.Context, b *bridge.Bridge, health string) error {
 		if err := becomeReady(ctx, b); err != nil {
 			return err

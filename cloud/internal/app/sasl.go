@@ -10,12 +10,16 @@ import (
 
 // mechanism returns nil when no user is named.
 func (k *Kafka) mechanism() (sasl.Mechanism, error) {
-	if k.Identity.Username == "" {
-		return nil, nil //nolint:nilnil // nobody in particular
-	}
 	password, err := k.Identity.password()
 	if err != nil {
 		return nil, err
+	}
+	if k.Identity.Username == "" {
+		if k.Mechanism != "" {
+			return nil, fmt.Errorf(
+				"mechanism %s is set without username and would not be used: set both, or neither", k.Mechanism)
+		}
+		return nil, nil //nolint:nilnil // nobody in particular
 	}
 	switch k.Mechanism {
 	case "", "plain":

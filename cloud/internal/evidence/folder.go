@@ -6,10 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -20,6 +22,7 @@ const (
 	folderMode = 0o750
 	fileMode   = 0o640
 	partSuffix = ".part"
+	leftover   = time.Hour // a part file of this age is nobody's: writing one picture takes far less
 )
 
 // Folder stores pictures as <dir>/<station path>/<resultId>/<n>.jpg. Nothing is written outside dir, not even
@@ -56,7 +59,7 @@ func (f *Folder) Put(ctx context.Context, p *record.Picture) error {
 	}
 	dir := path.Join(p.Station.Path(), p.ResultID)
 	name := path.Join(dir, strconv.Itoa(p.N)+".jpg")
-	part := name + "." + uuid.NewString() + partSuffix // two deliveries of one picture must not share it
+	part := partName(name) // two deliveries of one picture must not share it
 	if err := f.makeDirs(dir); err != nil {
 		return err
 	}
@@ -67,6 +70,55 @@ func (f *Folder) Put(ctx context.Context, p *record.Picture) error {
 		return errors.Join(fmt.Errorf("name picture: %w", err), f.root.Remove(part))
 	}
 	return f.syncDir(dir)
+}
+
+func partName(name string) string { return name + "." + uuid.NewString() + partSuffix }
+
+// isPart tells names that partName gives from all others.
+func isPart(name string) bool {
+	rest, cut := strings.CutSuffix(name, partSuffix)
+	n, id, parted := strings.Cut(rest, ".jpg.")
+	_, notNumber := strconv.Atoi(n)
+	_, notID := uuid.Parse(id)
+	return cut && parted && notNumber == nil && notID == nil
+}
+
+// Sweep removes what a crash has left: the part files of Put that are older than an hour. It goes through all
+// of the folder, which takes its time when there are many pictures, and may run beside Put. What it could not
+// look into or remove is in the error; it goes on with the rest.
+func (f *Folder) Sweep(ctx context.Context) (removed int, err error) {
+	var failed error
+	walked := fs.WalkDir(f.root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
+		if ctx.Err() != nil {
+			return ctx.Err() //nolint:wrapcheck // the end of the program
+		}
+		if err == nil && entry.Type().IsRegular() && isPart(entry.Name()) {
+			var gone bool
+			if gone, err = f.removeOld(name, entry); gone {
+				removed++
+			}
+		}
+		failed = errors.Join(failed, err)
+		return nil
+	})
+	if err := errors.Join(walked, failed); err != nil {
+		return removed, fmt.Errorf("sweep evidence folder: %w", err)
+	}
+	return removed, nil
+}
+
+func (f *Folder) removeOld(name string, entry fs.DirEntry) (gone bool, err error) {
+	info, err := entry.Info()
+	if err == nil {
+		if time.Since(info.ModTime()) < leftover {
+			return false, nil
+		}
+		err = f.root.Remove(name)
+	}
+	if errors.Is(err, fs.ErrNotExist) { // whose it was has been faster
+		return false, nil
+	}
+	return err == nil, err //nolint:wrapcheck // names the file; the caller names the step
 }
 
 func (f *Folder) write(name string, b []byte) (err error) {

@@ -1,9 +1,11 @@
 package evidence_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
@@ -72,4 +74,44 @@ func TestAFolderThatCannotBeMadeIsAClearError(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	_, err := evidence.OpenFolder(filepath.Join(file, "dir"))
 	require.ErrorContains(t, err, "make evidence folder")
+}
+
+func TestOldLeftoversOfACrashAreRemovedAndNothingElse(t *testing.T) {
+	dir := t.TempDir()
+	f := open(t, dir)
+	require.NoError(t, f.Put(t.Context(), picture("kept")))
+	at := filepath.Join(dir, picture("").Station.Path(), "result-1")
+	const id = ".0b7c5d1e-5d0f-4c59-9a55-0d6f5a1c2b3d"
+	leave := func(name string, age time.Duration) string {
+		path := filepath.Join(at, name)
+		require.NoError(t, os.WriteFile(path, []byte("half"), 0o600))
+		require.NoError(t, os.Chtimes(path, time.Time{}, time.Now().Add(-age)))
+		return path
+	}
+	old := leave("2.jpg"+id+".part", 2*time.Hour)
+	kept := []string{
+		filepath.Join(at, "2.jpg"),
+		leave("3.jpg"+id+".part", time.Minute), // being written
+		leave("3.jpg", 2*time.Hour),
+		leave("notes.part", 2*time.Hour),
+		leave("x.jpg"+id+".part", 2*time.Hour),
+		leave("4.jpg.half.part", 2*time.Hour),
+		leave("4.jpg"+id, 2*time.Hour),
+	}
+	require.NoError(t, os.Mkdir(filepath.Join(at, "5.jpg"+id+".part"), 0o700))
+	removed, err := f.Sweep(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, removed)
+	require.NoFileExists(t, old)
+	for _, path := range kept {
+		require.FileExists(t, path)
+	}
+	require.DirExists(t, filepath.Join(at, "5.jpg"+id+".part"))
+}
+
+func TestASweepEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := open(t, t.TempDir()).Sweep(ctx)
+	require.ErrorIs(t, err, context.Canceled)
 }
