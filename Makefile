@@ -46,8 +46,9 @@ build: setup ## build the programs into bin/
 	done
 
 .PHONY: demo
-demo: build ## the whole chain on this machine, until Ctrl-C; PARTS=50 stops after 50 parts
-	@$(ENV); exec bin/sightline-demo $(if $(PARTS),--parts $(PARTS))
+demo: build ## the whole chain on this machine, until Ctrl-C; PARTS=50 ends it, FIRST_WITHIN=10s limits its start
+	@$(ENV); exec bin/sightline-demo $(if $(PARTS),--parts $(PARTS)) \
+	  $(if $(FIRST_WITHIN),--first-within $(FIRST_WITHIN))
 
 ##@ Test
 .PHONY: setup-tests

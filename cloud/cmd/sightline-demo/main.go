@@ -34,7 +34,9 @@ func command() *cobra.Command {
 		Long: "Runs a simulated line and PLC, the real agent with its real worker and ONNX Runtime, the\n" +
 			"bridge, and a Kafka consumer, on embedded servers that are for demonstration. Pictures\n" +
 			"of what did not pass, logs and the configuration stay in --out. The exit status is 0\n" +
-			"only when every part has one verdict everywhere.",
+			"only when every part has one verdict everywhere, and the first came within\n" +
+			"--first-within. A duplicate is told from a new part among the last 10,000 parts; those\n" +
+			"give p50 and p99, too.",
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -51,6 +53,12 @@ func command() *cobra.Command {
 		"deadline",
 		time.Second,
 		"trigger to verdict; a part without answer is then UNKNOWN",
+	)
+	f.DurationVar(
+		&o.FirstWithin,
+		"first-within",
+		0,
+		"fail when the first verdict comes later than this after the start; 0: whenever it comes",
 	)
 	f.Uint64Var(&o.Seed, "seed", 1, "of the simulated boards: the same seed shows the same boards")
 	f.Float64Var(&o.Defects, "defects", 2, "mean number of defects on a board that has any")

@@ -17,7 +17,8 @@ func (k *Kafka) mechanism() (sasl.Mechanism, error) {
 	if k.Identity.Username == "" {
 		if k.Mechanism != "" {
 			return nil, fmt.Errorf(
-				"mechanism %s is set without username and would not be used: set both, or neither", k.Mechanism)
+				"mechanism %s is set without username and would not be used: set both, or neither",
+				k.Mechanism)
 		}
 		return nil, nil //nolint:nilnil // nobody in particular
 	}

@@ -17,20 +17,25 @@ import (
 
 // Options is what a person may change.
 type Options struct {
-	Parts    int           // 0: until stopped
-	Interval time.Duration // between triggers
-	Deadline time.Duration // trigger to verdict
-	Seed     uint64        // of the simulated boards
-	Defects  float64       // mean number on a board that has any
-	Clean    float64       // share of boards without
-	Bundle   string        // folder
-	Out      string        // folder for pictures, logs and the configuration
-	Live     bool          // redraw a terminal; else a line for each part
-	Stdout   io.Writer
+	Parts       int           // 0: until stopped
+	Interval    time.Duration // between triggers
+	Deadline    time.Duration // trigger to verdict
+	FirstWithin time.Duration // start to the first verdict at the PLC; 0: whenever it comes
+	Seed        uint64        // of the simulated boards
+	Defects     float64       // mean number on a board that has any
+	Clean       float64       // share of boards without
+	Bundle      string        // folder
+	Out         string        // folder for pictures, logs and the configuration
+	Live        bool          // redraw a terminal; else a line for each part
+	Stdout      io.Writer
 }
 
-// ErrNumbers says that something was lost, duplicated or unanswered.
-var ErrNumbers = errors.New("the numbers do not agree")
+var (
+	// ErrNumbers says that something was lost, duplicated or unanswered.
+	ErrNumbers = errors.New("the numbers do not agree")
+	// ErrLate says that the first verdict came after Options.FirstWithin.
+	ErrLate = errors.New("the first verdict came too late")
+)
 
 const (
 	settleLimit = 15 * time.Second // for the last results to reach Kafka
@@ -116,8 +121,9 @@ func (f *chain) prepare() error {
 // check refuses what cannot work. It is about to clear folders below Out, so it takes only one that is empty
 // or that a demonstration made before.
 func (o *Options) check() error {
-	if o.Parts < 0 || o.Interval <= 0 {
-		return errors.New("the number of parts is not negative, and the interval is more than 0")
+	if o.Parts < 0 || o.Interval <= 0 || o.FirstWithin < 0 {
+		return errors.New("the number of parts and the limit of the first verdict are not negative, " +
+			"and the interval is more than 0")
 	}
 	if _, err := os.Stat(filepath.Join(o.Bundle, "bundle.yaml")); err != nil {
 		return fmt.Errorf("there is no bundle in %s: name its folder with --bundle, or run this from the "+
@@ -159,22 +165,27 @@ func (f *chain) conclude() error {
 	s := f.tally.Summarize(0)
 	_, _ = fmt.Fprintf(
 		f.options.Stdout,
-		"first verdict after %.1f s; trigger to verdict p50 %d ms, p99 %d ms; "+
+		"%s; trigger to verdict p50 %d ms, p99 %d ms; "+
 			"%d false alarms on clean boards\npictures of what did not pass: %s\n%s\n",
-		s.First.Seconds(),
+		s.FirstVerdict(),
 		s.P50.Milliseconds(),
 		s.P99.Milliseconds(),
 		s.FalseAlarm,
 		f.places.Evidence,
 		s.Line(),
 	)
-	if s.Parts == 0 {
-		return fmt.Errorf("%w: no part was triggered, see the logs in %s", ErrNumbers, f.places.Folder)
+	var errs []error
+	if late := f.options.FirstWithin; late > 0 && (s.PLC == 0 || s.First > late) {
+		errs = append(errs, fmt.Errorf("%w: %s, not within %s", ErrLate, s.FirstVerdict(), late))
 	}
-	if !s.Agree() {
-		return fmt.Errorf("%w: see the logs in %s", ErrNumbers, f.places.Folder)
+	switch {
+	case s.Parts == 0:
+		errs = append(errs, fmt.Errorf("%w: no part was triggered, see the logs in %s", ErrNumbers,
+			f.places.Folder))
+	case !s.Agree():
+		errs = append(errs, fmt.Errorf("%w: see the logs in %s", ErrNumbers, f.places.Folder))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (f *chain) stop() error {

@@ -73,6 +73,7 @@ func TestWrongUseIsRefusedBeforeAnythingStarts(t *testing.T) {
 	for want, spoil := range map[string]func(o *Options){
 		"not negative":          func(o *Options) { o.Parts = -1 },
 		"more than 0":           func(o *Options) { o.Interval = 0 },
+		"first verdict are not": func(o *Options) { o.FirstWithin = -1 },
 		"name its folder with ": func(o *Options) { o.Bundle = "/nowhere" },
 	} {
 		o := good

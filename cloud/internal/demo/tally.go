@@ -168,6 +168,14 @@ func (s *Summary) Line() string {
 		s.Parts, s.Verdicts, s.PLC, s.Kafka, s.Lost, s.Duplicated, s.Found, s.Drawn)
 }
 
+// FirstVerdict says when it came.
+func (s *Summary) FirstVerdict() string {
+	if s.PLC == 0 {
+		return "no verdict"
+	}
+	return fmt.Sprintf("first verdict after %.1f s", s.First.Seconds())
+}
+
 // Summarize returns the count, with the last parts for display, twelve at most.
 func (t *Tally) Summarize(recent int) Summary {
 	t.mu.Lock()

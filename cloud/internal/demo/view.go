@@ -86,8 +86,8 @@ func (l live) View() string {
 	fmt.Fprintf(&b, "  %s %d   %s %d   %s %d   drawn defects found %d of %d   false alarms %d\n",
 		colour(event.Pass), s.Kinds[event.Pass], colour(event.Fail), s.Kinds[event.Fail],
 		colour(event.Unknown), s.Kinds[event.Unknown], s.Found, s.Drawn, s.FalseAlarm)
-	fmt.Fprintf(&b, "  trigger to verdict p50 %d ms, p99 %d ms   first verdict after %.1f s\n\n",
-		s.P50.Milliseconds(), s.P99.Milliseconds(), s.First.Seconds())
+	fmt.Fprintf(&b, "  trigger to verdict p50 %d ms, p99 %d ms   %s\n\n",
+		s.P50.Milliseconds(), s.P99.Milliseconds(), s.FirstVerdict())
 	for i := range s.Recent {
 		p := &s.Recent[i]
 		line := strings.Replace(describe(p), string(p.Result.Verdict), colour(p.Result.Verdict), 1)
