@@ -128,6 +128,13 @@ func TestMissingPartsAreNamed(t *testing.T) {
 	require.ErrorContains(t, err, `line 10: golden.samples[0].expect: file "golden/b.json" is missing`)
 }
 
+func TestAModelOverTheLimitIsRefusedUnread(t *testing.T) {
+	dir := folder(t, manifest)
+	require.NoError(t, os.Truncate(filepath.Join(dir, "model.onnx"), bundle.MaxModelBytes+1)) // sparse
+	_, err := bundle.Load(dir)
+	require.ErrorContains(t, err, `file "model.onnx" has 536870913 bytes, over 536870912`)
+}
+
 func FuzzLoad(f *testing.F) {
 	f.Add([]byte(manifest))
 	f.Add([]byte("preprocess: {scale: no, mean: 3, std: [0]}\ninput: {channels: x}\nproviders: {order: {}}"))

@@ -12,10 +12,10 @@ import (
 	"github.com/sightline-edge/sightline/models/strictyaml"
 )
 
-const (
-	maxModelBytes    = 512 << 20
-	maxExpectedBytes = 1 << 20
-)
+// MaxModelBytes bounds a model's file, and that of a sample's picture.
+const MaxModelBytes = 512 << 20
+
+const maxExpectedBytes = 1 << 20
 
 // ErrBundle is wrapped by the errors of Load that no manifest fault explains.
 var ErrBundle = errors.New("not a bundle")
@@ -93,12 +93,12 @@ func (b *Bundle) Expected(sample GoldenSample) ([]Detection, error) {
 }
 
 func checkFiles(m *Manifest, doc *strictyaml.Document, root *os.Root) {
-	if problem := missing(root, m.Model, maxModelBytes); problem != "" {
+	if problem := missing(root, m.Model, MaxModelBytes); problem != "" {
 		doc.Add("model", problem, "put the ONNX file beside "+ManifestFile)
 	}
 	for i, s := range m.Golden.Samples {
 		at := fmt.Sprintf("golden.samples[%d]", i)
-		if problem := missing(root, s.Image, maxModelBytes); problem != "" {
+		if problem := missing(root, s.Image, MaxModelBytes); problem != "" {
 			doc.Add(at+".image", problem, "name a file of the bundle")
 		}
 		if problem := missing(root, s.Expect, maxExpectedBytes); problem != "" {

@@ -13,8 +13,6 @@ import (
 	"github.com/sightline-edge/sightline/models/bundle"
 )
 
-const maxModelBytes = 512 << 20
-
 // ErrProvider is wrapped when no execution provider that the policy allows runs the bundle.
 var ErrProvider = errors.New("no execution provider")
 
@@ -112,12 +110,12 @@ func readModel(b *bundle.Bundle) ([]byte, error) {
 		return nil, fmt.Errorf("open model: %w", err)
 	}
 	defer func() { _ = f.Close() }()
-	raw, err := io.ReadAll(io.LimitReader(f, maxModelBytes+1))
+	raw, err := io.ReadAll(io.LimitReader(f, bundle.MaxModelBytes+1))
 	if err != nil {
 		return nil, fmt.Errorf("read model: %w", err)
 	}
-	if len(raw) > maxModelBytes {
-		return nil, fmt.Errorf("%w: %s is over %d bytes", ErrModel, b.ModelPath(), maxModelBytes)
+	if len(raw) > bundle.MaxModelBytes {
+		return nil, fmt.Errorf("%w: %s is over %d bytes", ErrModel, b.ModelPath(), bundle.MaxModelBytes)
 	}
 	return raw, nil
 }
