@@ -160,4 +160,6 @@ func TestCheckOfWhatIsWellExitsWithoutError(t *testing.T) {
 	require.NotContains(t, out, "FAULT")
 	_, err = command(t, "check", filepath.Join(t.TempDir(), "absent.yaml"))
 	require.ErrorIs(t, err, os.ErrNotExist)
+	require.ErrorContains(t, err, "name a configuration, such as sightline.yaml, or the folder of a bundle")
+	require.ErrorContains(t, err, "absent.yaml")
 }
