@@ -18,7 +18,6 @@ import (
 
 // Faults 6 and 8, and a bridge that is killed.
 func TestNothingIsLostThroughOutagesOfKafkaMosquittoAndBridge(t *testing.T) {
-	realServers(t)
 	broker := servers.StartMosquitto(t, servers.MosquittoOptions{})
 	server := servers.NewKafka(t)
 	flags := []string{"--mqtt", broker.URL(), "--kafka", server.Addr(), "--evidence-dir", t.TempDir()}
@@ -64,7 +63,6 @@ func TestNothingIsLostThroughOutagesOfKafkaMosquittoAndBridge(t *testing.T) {
 
 // Fault 12.
 func TestBadMessagesAreDeadLettersAndTheRestGoesOn(t *testing.T) {
-	realServers(t)
 	broker := servers.StartMosquitto(t, servers.MosquittoOptions{})
 	server := servers.NewKafka(t)
 	dir := t.TempDir()
@@ -112,7 +110,6 @@ func TestBadMessagesAreDeadLettersAndTheRestGoesOn(t *testing.T) {
 
 // Fault 7.
 func TestACutConnectionCostsDuplicatesOfOneIDAtMost(t *testing.T) {
-	realServers(t)
 	broker := servers.StartMosquitto(t, servers.MosquittoOptions{})
 	server := servers.NewKafka(t)
 	between := startProxy(t, broker.Addr())
@@ -138,7 +135,6 @@ func TestACutConnectionCostsDuplicatesOfOneIDAtMost(t *testing.T) {
 
 // Fault 10: Kafka hangs for longer than the keep-alive; the broker keeps what the bridge does not read.
 func TestAPausedKafkaLeavesTheBridgesMemoryBounded(t *testing.T) {
-	realServers(t)
 	broker := servers.StartMosquitto(t, servers.MosquittoOptions{})
 	server := servers.NewKafka(t)
 	bridge := startBridge(t, "--mqtt", broker.URL(), "--kafka", server.Addr(), "--evidence-dir", t.TempDir(),

@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -23,6 +22,7 @@ import (
 
 	"github.com/sightline-edge/sightline/agent/event"
 	"github.com/sightline-edge/sightline/agent/topic"
+	"github.com/sightline-edge/sightline/cloud/e2e/servers"
 	"github.com/sightline-edge/sightline/cloud/internal/watch"
 )
 
@@ -31,24 +31,17 @@ const (
 	stopGently = syscall.SIGTERM
 )
 
-func realServers(t *testing.T) {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("real brokers: run without -short")
-	}
-}
-
 // process is a running sightline-cloud bridge.
 type process struct {
 	cmd    *exec.Cmd
 	health string
-	log    *tail
+	log    *servers.Tail
 }
 
 // startBridge returns when health listens; wait for ready separately.
 func startBridge(tb testing.TB, flags ...string) *process {
 	tb.Helper()
-	p := &process{log: &tail{}}
+	p := &process{log: &servers.Tail{}}
 	p.cmd = exec.Command(program,
 		append([]string{"bridge", "--health", "127.0.0.1:0", "-o", "json"}, flags...)...)
 	p.cmd.Stderr = p.log
@@ -142,27 +135,6 @@ func (p *process) cpu(tb testing.TB) time.Duration {
 		ticks += n
 	}
 	return time.Duration(ticks) * (time.Second / 100) // USER_HZ is 100 on Linux
-}
-
-// tail keeps the last of a log.
-type tail struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *tail) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.b.Len() > 1<<20 {
-		l.b.Reset()
-	}
-	return l.b.Write(p)
-}
-
-func (l *tail) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // node publishes as an agent does: QoS 1, in order, again until acknowledged.

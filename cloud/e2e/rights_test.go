@@ -28,7 +28,6 @@ topic write sightline/v1/acme/dongguan/smt/line3/#
 `
 
 func TestTheBridgeNeedsNoMoreThanTheRightsThatItsGuideGives(t *testing.T) {
-	realServers(t)
 	broker := servers.StartMosquitto(t, servers.MosquittoOptions{
 		TLS: true, ClientCertificate: true, ACL: accessList,
 		Users: map[string]string{"bridge": "b", "node": "n"},

@@ -42,14 +42,13 @@ func dataset(t *testing.T) string {
 }
 
 func TestTwoHundredRealBoardsReachPLCAndKafkaOnceAndInOrder(t *testing.T) {
-	realServers(t)
+	line := servers.StartMosquitto(t, servers.MosquittoOptions{})
 	images := dataset(t)
 	names, err := filepath.Glob(filepath.Join(images, "*_test.jpg"))
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, len(names), boards)
 	slices.Sort(names)
 
-	line := servers.StartMosquitto(t, servers.MosquittoOptions{})
 	cloud := servers.StartMosquitto(t, servers.MosquittoOptions{})
 	store := servers.StartKafka(t)
 	bridge := startProgram(t, "sightline-cloud", "bridge", "--mqtt", cloud.URL(), "--kafka", store,

@@ -17,7 +17,6 @@ func TestWorkerKilledInTheMiddleLeavesEachPartItsOneVerdict(t *testing.T) {
 	signals := map[string]syscall.Signal{"SIGKILL": syscall.SIGKILL, "SIGSEGV": syscall.SIGSEGV}
 	for name, signal := range signals {
 		t.Run(name, func(t *testing.T) {
-			realServers(t)
 			const deadline = time.Second
 			line := servers.StartMosquitto(t, servers.MosquittoOptions{})
 			agent := startAgent(

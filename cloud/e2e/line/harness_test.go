@@ -1,7 +1,6 @@
 package line_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -9,7 +8,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -19,6 +17,7 @@ import (
 
 	"github.com/sightline-edge/sightline/agent/event"
 	"github.com/sightline-edge/sightline/agent/topic"
+	"github.com/sightline-edge/sightline/cloud/e2e/servers"
 )
 
 const patience = 60 * time.Second
@@ -27,33 +26,15 @@ func place() topic.Station {
 	return topic.Station{Enterprise: "acme", Site: "dongguan", Area: "smt", Line: "line3", Name: "aoi-1"}
 }
 
-// output keeps what a process says.
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
-}
-
 // process is a program of ours that is stopped with the test.
 type process struct {
 	cmd *exec.Cmd
-	log *output
+	log *servers.Tail
 }
 
 func startProgram(t *testing.T, name string, args ...string) *process {
 	t.Helper()
-	p := &process{log: &output{}}
+	p := &process{log: &servers.Tail{}}
 	p.cmd = exec.Command(filepath.Join(programs, name), args...)
 	p.cmd.Stderr, p.cmd.WaitDelay = p.log, time.Second
 	require.NoError(t, p.cmd.Start())

@@ -56,10 +56,3 @@ func build(program, env string) error {
 	}
 	return nil
 }
-
-func realServers(t *testing.T) {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("real brokers: run without -short")
-	}
-}

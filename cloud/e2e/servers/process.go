@@ -18,14 +18,14 @@ const stopGrace = 20 * time.Second
 // process is one run of a server. It is not safe for concurrent use.
 type process struct {
 	cmd    *exec.Cmd
-	log    *tail
+	log    *Tail
 	exited chan struct{} // closed after Wait has returned; err is set before
 	err    error
 }
 
 // spawn starts path with args. The child dies with the test binary, even when that is killed.
 func spawn(path string, args ...string) (*process, error) {
-	p := &process{cmd: exec.CommandContext(context.Background(), path, args...), log: &tail{}}
+	p := &process{cmd: exec.CommandContext(context.Background(), path, args...), log: &Tail{}}
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	p.exited = make(chan struct{})

@@ -43,7 +43,7 @@ func TestAProgramThatIsNotThereIsAnError(t *testing.T) {
 }
 
 func TestTailKeepsTheNewestBytes(t *testing.T) {
-	var l tail
+	var l Tail
 	for range 3 {
 		_, err := l.Write([]byte(strings.Repeat("x", tailBytes/2)))
 		require.NoError(t, err)

@@ -2,17 +2,17 @@ package servers
 
 import "sync"
 
-// tailBytes is how much of a server's output is kept for a failing test.
-const tailBytes = 16 << 10
+// tailBytes is how much of a program's output is kept for a failing test.
+const tailBytes = 64 << 10
 
-// tail is a writer that keeps the last tailBytes written. It is safe for concurrent use.
-type tail struct {
+// Tail is a writer that keeps the last 64 KiB of what a program says. It is safe for concurrent use.
+type Tail struct {
 	mu  sync.Mutex
 	buf []byte
 }
 
 // Write keeps p and drops the oldest bytes beyond the bound; it never fails.
-func (l *tail) Write(p []byte) (int, error) {
+func (l *Tail) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.buf = append(l.buf, p...)
@@ -23,7 +23,7 @@ func (l *tail) Write(p []byte) (int, error) {
 }
 
 // String returns what is kept.
-func (l *tail) String() string {
+func (l *Tail) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return string(l.buf)
