@@ -5,7 +5,9 @@ package schema_test
 import (
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -211,6 +213,29 @@ func TestExpectedDetectionsOfTheReferenceBundleAreValid(t *testing.T) {
 		require.NoError(t, validate(t, bundleFile, "expected", expected))
 	}
 }
+
+// A page that shows what an older model printed misleads: the examples are of the bundle that is here.
+func TestExamplesOnThePagesAreValidAndOfTheReferenceBundle(t *testing.T) {
+	reference, err := bundle.Load(reference)
+	require.NoError(t, err)
+	examples := jsonBlock.FindAllStringSubmatch(text(t, "../events.md"), -1)
+	require.Len(t, examples, 2, "an inspection event, and the data of a state")
+	require.NoError(t, validate(t, inspectionFile, "", []byte(examples[0][1])))
+	require.NoError(t, validate(t, stateFile, "state", []byte(examples[1][1])))
+	pages, err := filepath.Glob("../*.md")
+	require.NoError(t, err)
+	require.NotEmpty(t, pages)
+	for _, page := range pages {
+		for _, m := range bundleVersion.FindAllStringSubmatch(text(t, page), -1) {
+			require.Equal(t, reference.Manifest.Version, m[1], "%s: %s", page, m[0])
+		}
+	}
+}
+
+var (
+	jsonBlock     = regexp.MustCompile("(?s)```json\n(.*?)```")
+	bundleVersion = regexp.MustCompile(`pcb-defects(?:"?,"version":"|\nversion: | )(\d+\.\d+\.\d+)`)
+)
 
 const everyKey = `serial: 3
 task: detection
