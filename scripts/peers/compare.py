@@ -85,14 +85,22 @@ def theirs(args, frames, port, parts, interval):
          "--count", str(WARMUP + parts)],
         stdout=subprocess.PIPE, text=True,
     )
-    watch.stdout.readline()
-    subprocess.run(
-        [sys.executable, pipeline, "--bundle", args.bundle, "--frames", frames, "--port", str(port),
-         "--parts", str(parts), "--warmup", str(WARMUP), "--interval", str(interval), "--threads", str(args.threads)],
-        check=True,
-    )
-    laps = [json.loads(line) for line in watch.stdout][WARMUP:]
-    if watch.wait() != 0 or len(laps) != parts:
+    try:
+        watch.stdout.readline()
+        subprocess.run(
+            [sys.executable, pipeline, "--bundle", args.bundle, "--frames", frames, "--port", str(port),
+             "--parts", str(parts), "--warmup", str(WARMUP), "--interval", str(interval),
+             "--threads", str(args.threads)],
+            check=True,
+        )
+        out, _ = watch.communicate(timeout=10)  # it prints when the last result has arrived
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"not all of {WARMUP + parts} results of the Python pipeline arrived") from None
+    finally:
+        watch.kill()
+        watch.wait()
+    laps = [json.loads(line) for line in out.splitlines()][WARMUP:]
+    if watch.returncode != 0 or len(laps) != parts:
         raise RuntimeError(f"{len(laps)} of {parts} results of the Python pipeline arrived")
     results = [lap["payload"] for lap in laps]
     beyond = [(lap["at_ns"] - lap["payload"]["frameNs"]) / 1e6 - lap["payload"]["modelMs"] for lap in laps]

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -25,7 +26,7 @@ func stopwatchCommand() *cobra.Command {
 		Short: "Print when messages arrive, for comparing another program",
 		Long: "Subscribes as bench does and prints, as one JSON object a line, when each message arrived\n" +
 			"in nanoseconds of the wall clock, and the message, which must be JSON. The first line is {}:\n" +
-			"from then on messages are seen.",
+			"from then on messages are seen. The others follow when the last message has arrived.",
 		Args:    cobra.NoArgs,
 		Example: "  sightline-agent bench stopwatch --topic peer/result --count 100",
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -34,20 +35,7 @@ func stopwatchCommand() *cobra.Command {
 				return err
 			}
 			defer func() { _ = w.Close() }() // it is only read from
-			out := json.NewEncoder(c.OutOrStdout())
-			if err := out.Encode(lap{}); err != nil {
-				return err
-			}
-			for range count {
-				got, err := w.Next()
-				if err != nil {
-					return err
-				}
-				if err := out.Encode(lap{AtNs: got.At.UnixNano(), Payload: got.Payload}); err != nil {
-					return fmt.Errorf("print message: %w", err)
-				}
-			}
-			return nil
+			return printLaps(c.OutOrStdout(), w.Next, count)
 		},
 	}
 	c.Flags().StringVar(&url, "broker", "tcp://127.0.0.1:1883", "MQTT broker")
@@ -55,4 +43,27 @@ func stopwatchCommand() *cobra.Command {
 	c.Flags().IntVar(&count, "count", 1, "messages to wait for")
 	_ = c.MarkFlagRequired("topic") // it exists
 	return c
+}
+
+// printLaps prints nothing between the first message and the last: with a full pipe in front of it, it would
+// come late to the next message.
+func printLaps(w io.Writer, next func() (stopwatch.Lap, error), count int) error {
+	out := json.NewEncoder(w)
+	if err := out.Encode(lap{}); err != nil {
+		return fmt.Errorf("print that messages are seen: %w", err)
+	}
+	var laps []lap
+	for range count {
+		got, err := next()
+		if err != nil {
+			return err
+		}
+		laps = append(laps, lap{AtNs: got.At.UnixNano(), Payload: got.Payload})
+	}
+	for i := range laps {
+		if err := out.Encode(laps[i]); err != nil {
+			return fmt.Errorf("print message: %w", err)
+		}
+	}
+	return nil
 }
