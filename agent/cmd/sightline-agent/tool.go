@@ -38,7 +38,7 @@ func (t *tool) flags(c *cobra.Command) {
 		"sightline-worker to use; default: beside this program, then in PATH",
 	)
 	f.StringVar(&t.library, "onnxruntime", os.Getenv("SIGHTLINE_ONNXRUNTIME"), "libonnxruntime.so")
-	f.IntVar(&t.threads, "threads", runtime.NumCPU(), "of one inference")
+	f.IntVar(&t.threads, "threads", runtime.GOMAXPROCS(0), "of one inference")
 }
 
 func (t *tool) check() error {

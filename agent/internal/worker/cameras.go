@@ -14,7 +14,7 @@ import (
 
 // besideSlots is what a station holds at once besides the frames in its slots: one in the capture loop's
 // hand, those kept until settled, those that wait to be drawn, and the one being drawn.
-const besideSlots = 1 + maxKept + maxPictures + 1
+func besideSlots(s *station) int { return 1 + len(s.kept.entries) + maxPictures + 1 }
 
 // camera is what a station needs of one.
 type camera interface {
@@ -28,7 +28,7 @@ func startCamera(ctx context.Context, s *station) (camera, error) {
 	c, err := cameras.Start(ctx, s.config.GetCamera(), cameras.Options{
 		OpenTimeout: time.Duration(s.config.GetOpenTimeoutNs()),
 		ReadTimeout: time.Duration(s.config.GetReadTimeoutNs()),
-		Frames:      cap(s.free) + besideSlots,
+		Frames:      cap(s.free) + besideSlots(s),
 		Log:         s.log,
 		OnState:     s.cameraState,
 	})

@@ -2,19 +2,26 @@ package worker
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/sightline-edge/sightline/agent/internal/frame"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 )
 
+// maxKept parts may be answered and not settled, besides one on each track.
 const maxKept = 8
 
 // kept holds the frames of parts whose verdict is not settled yet, oldest out first, and the settlements
-// that came before their frame. Safe for concurrent use; the zero value is empty.
+// that came before their frame. Safe for concurrent use; made by newKept.
 type kept struct {
 	mu      sync.Mutex
-	entries [maxKept]entry
+	entries []entry
 	added   uint64
+	dropped *atomic.Uint64 // frames given up before their part was settled
+}
+
+func newKept(tracks int, dropped *atomic.Uint64) *kept {
+	return &kept{entries: make([]entry, maxKept+tracks), dropped: dropped}
 }
 
 // entry has a frame or, settled first, none.
@@ -77,7 +84,9 @@ func (k *kept) add(e entry) (evicted *frame.Frame) {
 	}
 	k.added++
 	e.age = k.added
-	evicted = k.entries[at].frame
+	if evicted = k.entries[at].frame; evicted != nil {
+		k.dropped.Add(1)
+	}
 	k.entries[at] = e
 	return evicted
 }

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -10,7 +11,7 @@ import (
 )
 
 func TestKeptFramesComeBackToWhoeverSettlesThem(t *testing.T) {
-	var k kept
+	k := newKept(0, &atomic.Uint64{})
 	f, wanted := &frame.Frame{Seq: 1}, &wire.Settle{Job: 2}
 	evicted, _, settled := k.put(1, f)
 	require.Nil(t, evicted)
@@ -30,7 +31,7 @@ func TestKeptFramesComeBackToWhoeverSettlesThem(t *testing.T) {
 
 // Parts that never get a frame leave settlements behind: those go first, then the oldest frame.
 func TestTheOldestIsGivenUpAndSettlementsBeforeFrames(t *testing.T) {
-	var k kept
+	k := newKept(0, &atomic.Uint64{})
 	for job := range uint64(maxKept) {
 		k.take(100+job, nil)
 	}
@@ -49,4 +50,5 @@ func TestTheOldestIsGivenUpAndSettlementsBeforeFrames(t *testing.T) {
 		}
 	}
 	require.Equal(t, []uint64{1, 2, 4, 5, 7}, given)
+	require.EqualValues(t, len(given), k.dropped.Load(), "each is counted")
 }

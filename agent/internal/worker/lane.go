@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"math"
 	"sync/atomic"
 
 	"github.com/sightline-edge/sightline/agent/internal/monotime"
@@ -23,6 +24,7 @@ type lane struct {
 type track struct {
 	session *infer.Session
 	busyNs  atomic.Int64 // when the run under way began; 0: none
+	usualNs atomic.Int64 // what a run takes of late
 	answer  *wire.Inspected
 	found   []*wire.Detection // memory of answer's detections
 	truth   []*wire.Detection
@@ -55,6 +57,20 @@ func (l *lane) hangs(nowNs int64) bool {
 	return false
 }
 
+// freeAt is when a track is expected to be free for one more job, and how long a run takes of late.
+func (l *lane) freeAt(nowNs int64) (freeNs, usualNs int64) {
+	freeNs = math.MaxInt64
+	for _, t := range l.tracks {
+		end := nowNs
+		usualNs = t.usualNs.Load()
+		if since := t.busyNs.Load(); since != 0 {
+			end = since + usualNs
+		}
+		freeNs = min(freeNs, end)
+	}
+	return freeNs + int64(len(l.jobs))*usualNs/int64(len(l.tracks)), usualNs
+}
+
 // run infers job after job until ctx ends, then frees the model. A job once taken is always answered: the
 // next one's answer waits for it.
 func (t *track) run(ctx context.Context, jobs <-chan *slot) error {
@@ -72,8 +88,10 @@ func (t *track) run(ctx context.Context, jobs <-chan *slot) error {
 }
 
 func (t *track) infer(job *slot) error {
-	t.busyNs.Store(monotime.Now())
+	began := monotime.Now()
+	t.busyNs.Store(began)
 	result, err := t.session.Infer(job.canvas, job.deadlineNs)
+	t.usualNs.Store(smooth(t.usualNs.Load(), monotime.Now()-began))
 	t.busyNs.Store(0)
 	s, f, turn := job.station, job.frame, job.turn
 	t.fill(job, result, err)
@@ -102,6 +120,14 @@ func (t *track) fill(job *slot, r infer.Result, err error) {
 	a.Width, a.Height, a.Source, a.Simulated = int32(f.Width), int32(f.Height), said(f.Source), f.Simulated
 	a.Detections, a.Truth = t.found[:len(r.Detections)], t.truth[:len(f.Truth)]
 	a.Fault, a.FaultText = modelFault(err)
+}
+
+// smooth follows a duration that varies: an eighth of each change.
+func smooth(usual, last int64) int64 {
+	if usual == 0 {
+		return last
+	}
+	return usual + (last-usual)/8
 }
 
 func set(d *wire.Detection, class int, score float32, box [4]float32) {

@@ -26,16 +26,19 @@ type opener struct {
 func newOpener(w *worker, group *errgroup.Group, rt Runtime) *opener {
 	threads := int(w.config.GetInferenceThreads())
 	if threads == 0 {
-		threads = runtime.NumCPU()
+		threads = runtime.GOMAXPROCS(0) // a container's share, not the machine
 	}
-	parallel := max(int(w.config.GetParallelRuns()), 1)
+	runs := parallel(w.config)
 	return &opener{
-		worker: w, group: group, lanes: map[laneKey]*lane{}, parallel: parallel,
+		worker: w, group: group, lanes: map[laneKey]*lane{}, parallel: runs,
 		loader: infer.Loader{
-			Runtime: rt, Log: w.log, Threads: max(threads/parallel, 1), Spinning: w.config.GetAllowSpinning(),
+			Runtime: rt, Log: w.log, Threads: max(threads/runs, 1), Spinning: w.config.GetAllowSpinning(),
 		},
 	}
 }
+
+// parallel is how many runs of one bundle go side by side.
+func parallel(c *wire.Configure) int { return max(int(c.GetParallelRuns()), 1) }
 
 type laneKey struct{ digest, policy string }
 

@@ -46,7 +46,8 @@ type station struct {
 	opened chan struct{}
 	camera camera // set before ready, which is set before opened closes
 	lane   *lane  // set before ready
-	kept   kept
+	kept   *kept
+	pace   pace // of the capture loop
 
 	inspected, evidenceDropped atomic.Uint64
 
@@ -60,8 +61,9 @@ func newStation(index uint32, c *wire.StationConfig, w *worker) *station {
 	s := &station{
 		index: index, config: c, conn: w.conn, log: w.log.With("station",
 			c.GetName()), pictures: w.pictures, die: w.die,
-		opened: make(chan struct{}), orders: make(chan order, maxOrders), turns: newTurns(),
+		opened: make(chan struct{}), orders: make(chan order, maxOrders), turns: newTurns(), pace: newPace(),
 	}
+	s.kept = newKept(parallel(w.config), &s.evidenceDropped)
 	s.state.message = &wire.StationState{
 		Station: index, Phase: wire.Phase_PHASE_OPENING,
 		Reason: "loading the bundle",
@@ -99,6 +101,10 @@ func (s *station) capture(ctx context.Context) error {
 }
 
 func (s *station) expose(ctx context.Context, o order, exposed *wire.Exposed) error {
+	if o.triggerNs == 0 { // no event waits to be seen: the later it is taken, the fresher is its verdict
+		s.pace.wait(ctx, s.lane)
+	}
+	began := monotime.Now()
 	f, err := s.camera.Next(ctx, o.triggerNs, o.deadlineNs)
 	switch {
 	case ctx.Err() != nil:
@@ -110,16 +116,17 @@ func (s *station) expose(ctx context.Context, o order, exposed *wire.Exposed) er
 	if err := s.conn.Send(wire.KindExposed, exposed); err != nil {
 		return closed(err)
 	}
+	read := monotime.Now() - began
 	select {
 	case slot := <-s.free:
-		return s.prepare(ctx, slot, o, f)
+		return s.prepare(ctx, slot, o, f, read)
 	case <-ctx.Done():
 		return nil
 	}
 }
 
 // prepare scales the frame into the slot and hands it to the lane, which gives the slot back.
-func (s *station) prepare(ctx context.Context, slot *slot, o order, f *frame.Frame) error {
+func (s *station) prepare(ctx context.Context, slot *slot, o order, f *frame.Frame, readNs int64) error {
 	start := monotime.Now()
 	slot.order, slot.frame = o, f
 	if err := slot.canvas.Fit(f); err != nil {
@@ -128,6 +135,7 @@ func (s *station) prepare(ctx context.Context, slot *slot, o order, f *frame.Fra
 		return s.refuse(o, wire.Fault_FAULT_BAD_FRAME, err.Error())
 	}
 	slot.preprocessNs, slot.turn = monotime.Now()-start, s.turns.next()
+	s.pace.took(readNs + slot.preprocessNs)
 	select {
 	case s.lane.jobs <- slot:
 	case <-ctx.Done():

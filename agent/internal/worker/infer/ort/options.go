@@ -30,7 +30,7 @@ func sessionOptions(s infer.Spec) (*onnx.SessionOptions, error) {
 func setUp(options *onnx.SessionOptions, s infer.Spec) error {
 	threads := s.Threads
 	if threads <= 0 {
-		threads = runtime.NumCPU()
+		threads = runtime.GOMAXPROCS(0)
 	}
 	spinning := "0"
 	if s.Spinning {

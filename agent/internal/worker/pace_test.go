@@ -1,0 +1,84 @@
+package worker
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sightline-edge/sightline/agent/internal/monotime"
+	"github.com/sightline-edge/sightline/agent/internal/wire"
+	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
+)
+
+func TestALaneIsFreeWhenItsFirstTrackIsAndTheQueueIsDone(t *testing.T) {
+	const now, usual = int64(1e9), int64(30e6)
+	a, b := &track{}, &track{}
+	l := &lane{tracks: []*track{a, b}, jobs: make(chan *slot, 4)}
+	free := func() int64 {
+		at, run := l.freeAt(now)
+		require.Equal(t, usual, run)
+		return at
+	}
+	a.usualNs.Store(usual)
+	b.usualNs.Store(usual)
+	require.Equal(t, now, free())
+	a.busyNs.Store(now - usual/3)
+	require.Equal(t, now, free(), "one is idle")
+	b.busyNs.Store(now - usual/2)
+	require.Equal(t, now+usual/2, free(), "the one that began first")
+	l.jobs <- &slot{}
+	l.jobs <- &slot{}
+	require.Equal(t, now+usual/2+usual, free(), "after those that wait already")
+}
+
+func TestAFrameIsTakenAsLateAsItsPreparationAllows(t *testing.T) {
+	const free, usual = int64(1e9), int64(32e6)
+	p := newPace()
+	for range 100 {
+		p.took(2e6)
+	}
+	require.Equal(t, free-2e6-usual/16-int64(margin), p.until(free, usual))
+	for range 100 {
+		p.took(1e9) // a camera slower than the model: the lane idles anyway
+	}
+	require.Equal(t, free-usual/2-usual/16-int64(margin), p.until(free, usual))
+}
+
+// With requests outstanding all the time, a frame is one run old when it is answered, and not two.
+func TestFramesAreFreshThoughTheLaneIsAlwaysBusy(t *testing.T) {
+	const run, parts = 30 * time.Millisecond, 30
+	s := start(t, scripted(func(spec infer.Spec, stop <-chan struct{}) error {
+		timer := time.NewTimer(run)
+		defer timer.Stop()
+		<-timer.C
+		return twoDetections(spec, stop)
+	}), simStation(t))
+	s.ready()
+	next := uint64(0)
+	ask := func() {
+		next++
+		s.inspect(next, 0)
+	}
+	ask()
+	ask()
+	var ages []time.Duration
+	began := time.Now()
+	for len(ages) < parts {
+		kind, payload, err := s.conn.Receive()
+		require.NoError(t, err)
+		if kind != wire.KindInspected {
+			continue
+		}
+		m := &wire.Inspected{}
+		require.NoError(t, s.conn.Decode(payload, m))
+		ages = append(ages, monotime.Since(m.GetExposedNs()))
+		ask()
+	}
+	perPart := time.Since(began) / parts
+	slices.Sort(ages)
+	t.Logf("median age %s, %s a part", ages[parts/2], perPart)
+	require.Less(t, ages[parts/2], run*3/2)
+	require.Less(t, perPart, run*4/3, "and the lane hardly waits")
+}
