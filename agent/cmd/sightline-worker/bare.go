@@ -9,7 +9,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer/ort"
@@ -22,6 +25,7 @@ const bareWarmup = 5
 type bare struct {
 	bundle, library string
 	threads, runs   int
+	parallel        int
 	spinning        bool
 }
 
@@ -31,14 +35,18 @@ func runBare(args []string, stdout, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	flags.StringVar(&b.bundle, "bundle", "", "folder of the bundle")
 	flags.StringVar(&b.library, "onnxruntime", "", "libonnxruntime.so")
-	flags.IntVar(&b.threads, "threads", 0, "of one run; 0: one per core")
+	flags.IntVar(&b.threads, "threads", 0, "of all runs together; 0: one per core")
 	flags.IntVar(&b.runs, "runs", 100, "how many")
+	flags.IntVar(&b.parallel, "parallel", 1, "sessions that run side by side and share the threads")
 	flags.BoolVar(&b.spinning, "spinning", true, "ONNX Runtime's own default: threads spin between runs")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if b.runs < 1 {
-		return fmt.Errorf("%d runs: at least one", b.runs)
+	if b.parallel < 1 || b.runs < b.parallel {
+		return fmt.Errorf("%d runs of %d sessions: at least one of each", b.runs, b.parallel)
+	}
+	if b.threads <= 0 {
+		b.threads = runtime.GOMAXPROCS(0)
 	}
 	return b.loop(stdout, slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelError})))
 }
@@ -48,29 +56,50 @@ func (b *bare) loop(stdout io.Writer, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	runtime, err := ort.Load(b.library)
+	library, err := ort.Load(b.library)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, runtime.Close()) }()
-	loader := infer.Loader{Runtime: runtime, Threads: b.threads, Spinning: b.spinning, Log: log}
-	session, err := loader.Load(model, "")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, session.Close()) }()
-	for range bareWarmup {
-		if err := session.RunBare(); err != nil {
-			return fmt.Errorf("run: %w", err)
+	defer func() { err = errors.Join(err, library.Close()) }()
+	threads := max(b.threads/b.parallel, 1)
+	loader := infer.Loader{Runtime: library, Threads: threads, Spinning: b.spinning, Log: log}
+	var sessions []*infer.Session
+	defer func() {
+		for _, s := range sessions {
+			err = errors.Join(err, s.Close())
 		}
+	}()
+	for range b.parallel {
+		s, err := loader.Load(model, "")
+		if err != nil {
+			return err
+		}
+		sessions = append(sessions, s)
+	}
+	if err := side(sessions, bareWarmup); err != nil {
+		return err
 	}
 	start := time.Now()
-	for range b.runs {
-		if err := session.RunBare(); err != nil {
-			return fmt.Errorf("run: %w", err)
-		}
+	if err := side(sessions, b.runs/b.parallel); err != nil {
+		return err
 	}
 	return json.NewEncoder(stdout).Encode(map[string]int64{
-		"total_ns": time.Since(start).Nanoseconds(), "runs": int64(b.runs),
+		"total_ns": time.Since(start).Nanoseconds(), "runs": int64(b.runs / b.parallel * b.parallel),
 	})
+}
+
+// side runs each session so many times, all side by side.
+func side(sessions []*infer.Session, runs int) error {
+	var group errgroup.Group
+	for _, s := range sessions {
+		group.Go(func() error {
+			for range runs {
+				if err := s.RunBare(); err != nil {
+					return fmt.Errorf("run: %w", err)
+				}
+			}
+			return nil
+		})
+	}
+	return group.Wait()
 }

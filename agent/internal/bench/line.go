@@ -171,7 +171,7 @@ func (a *agent) stop(cause error) error {
 type bare struct{ perRun time.Duration }
 
 // bareLoop lets the worker run the model and nothing else, with the same library, threads and options.
-func bareLoop(ctx context.Context, o *Options, runs int) (bare, error) {
+func bareLoop(ctx context.Context, o *Options, runs, parallel int) (bare, error) {
 	//nolint:gosec // the operator's own worker
 	command := exec.CommandContext(
 		ctx,
@@ -185,6 +185,8 @@ func bareLoop(ctx context.Context, o *Options, runs int) (bare, error) {
 		strconv.Itoa(o.Threads),
 		"--runs",
 		strconv.Itoa(runs),
+		"--parallel",
+		strconv.Itoa(parallel),
 	)
 	out, err := command.Output()
 	if err != nil {
