@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Tests scripts/setup without a network: apt-get, npm, mvn and sudo are stand-ins that write down how they
-# were called. Everything else (sha256, tar, the headers and go of this machine) is real.
+# Tests scripts/setup, and what scripts/bench-peers says where it cannot begin, without a network: apt-get, npm,
+# mvn, sudo and python3 are stand-ins that write down how they were called. Everything else (sha256, tar, the
+# headers and go of this machine) is real.
 set -uo pipefail
 
 setup=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/setup
@@ -152,6 +153,31 @@ expect_called "mvn -q -B -C -f"
 as_owner --tests
 expect_lines 1
 if grep -q '^mvn' "$work/calls"; then wrong "fetched Kafka again"; fi
+
+# Debian's mosquitto, where this machine has it, is found outside of PATH.
+fresh "--bench brings no more than mosquitto"
+stand_in apt-get
+stand_in sudo 'exec "$@"'
+as_owner --bench
+expect_code 0
+if [[ -x /usr/sbin/mosquitto ]]; then
+  expect_idle
+else
+  expect_called "install -y --no-install-recommends mosquitto"
+fi
+[[ ! -e $work/build/kafka ]] || wrong "fetched Kafka"
+if grep -Eq 'jre|maven' "$work/calls"; then wrong "called $(<"$work/calls")"; fi
+
+fresh "bench-peers says what is missing for a virtual environment"
+mkdir -p "$work/tree/scripts/peers"
+cp "${setup%/*}/bench-peers" "$work/tree/scripts/"
+touch "$work/tree/scripts/peers/requirements.txt"
+stand_in python3 'echo "ensurepip is not available" >&2; exit 1'
+output=$(PATH="$work/bin:$PATH" bash "$work/tree/scripts/bench-peers" 2>&1)
+code=$?
+expect_code 1
+expect_called "python3 -m venv"
+expect_says "bench-peers: python3 cannot make a virtual environment: apt install python3-venv"
 
 fresh "an OpenCV that is too old is refused"
 opencv_version 4 5

@@ -39,7 +39,7 @@ def mosquitto(folder):
                     break
             time.sleep(0.05)
         else:
-            raise RuntimeError("mosquitto does not listen: run scripts/setup")
+            raise RuntimeError("mosquitto does not listen: run scripts/setup --bench")
         yield port
     finally:
         server.terminate()
