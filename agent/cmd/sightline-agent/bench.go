@@ -118,7 +118,7 @@ func benchTable(w *tabwriter.Writer, r *bench.Report) {
 	row("beyond the model, p50\t%.2f ms\t%.1f ms", r.BeyondModelP50, bench.LimitP50)
 	row("beyond the model, p99\t%.2f ms\t%.1f ms", r.BeyondModelP99, bench.LimitP99)
 	if r.Rounds > 0 {
-		row("agent over bare loop, as the faster of them runs\t%.3f\t%.2f", r.Throughput, bench.LimitThroughput)
+		row("agent over the faster bare loop\t%.3f\t%.2f", r.Throughput, bench.LimitThroughput)
 		for _, way := range []struct {
 			name string
 			rate bench.Rate
