@@ -43,7 +43,7 @@ func (a *agent) newActor(i int) (*actor, error) {
 		return nil, a.cfg.Locate(i, err)
 	}
 	s := &actor{place: place}
-	s.station = station.New(a.stationOptions(i, place, rules, model.Manifest.Name))
+	s.station = station.New(a.stationOptions(i, place, rules, model))
 	s.line = plc.New(plc.Options{
 		Station: place, Triggered: cfg.Trigger.Mode == config.ModeMQTT, Trigger: s.station.Trigger,
 		Announce: func(payload []byte) { a.announce(place, payload) }, Now: monotime.Now, Log: a.log,
@@ -52,18 +52,18 @@ func (a *agent) newActor(i int) (*actor, error) {
 }
 
 func (a *agent) stationOptions(
-	i int, place topic.Station, rules *verdict.Rules, model string,
+	i int, place topic.Station, rules *verdict.Rules, model *bundle.Bundle,
 ) station.Options {
 	cfg := &a.cfg.Stations[i]
 	recipe := cfg.Recipe
 	if recipe == "" {
-		recipe = model
+		recipe = model.Manifest.Name
 	}
 	return station.Options{
-		Place: place, Index: i, Trigger: cfg.Trigger, Rules: rules, Recipe: recipe, ConfigurationID: a.cfg.ID,
-		Boot: a.boot, NextJob: func() uint64 { return a.jobs.Add(1) }, MaxCrops: *a.cfg.Evidence.MaxCrops,
-		Prefetch: a.cfg.Worker.Parallel + 1,
-		Outbox:   a.offer,
+		Place: place, Index: i, Trigger: cfg.Trigger, Rules: rules, Digest: model.Digest, Recipe: recipe,
+		ConfigurationID: a.cfg.ID, Boot: a.boot, NextJob: func() uint64 { return a.jobs.Add(1) },
+		MaxCrops: *a.cfg.Evidence.MaxCrops, Prefetch: a.cfg.Worker.Parallel + 1,
+		Outbox: a.offer,
 		Evidence: func(resultID string, n int, jpeg []byte) error {
 			return a.durable.evidence.Put(place, resultID, n, jpeg)
 		},

@@ -103,7 +103,7 @@ func launch(t *testing.T, script fakeworker.Script) func(context.Context) (visio
 	t.Helper()
 	b, err := bundle.Load(pcbDefects)
 	require.NoError(t, err)
-	script.Classes = b.ClassNames()
+	script.Digest = b.Digest
 	return fakeworker.Launch(script)
 }
 
@@ -314,6 +314,46 @@ func TestWrongConfigurationIsRefusedBeforeAnythingRuns(t *testing.T) {
 			require.ErrorContains(t, err, c.want)
 		})
 	}
+}
+
+// The rules stay those of the bundle that the agent read. A worker that starts later reads it as it is then.
+func TestABundleChangedUnderARunningAgentJudgesNoPart(t *testing.T) {
+	port := brokertest.FreePort(t)
+	t.Cleanup(serveMQTT(t, port))
+	p := connectPLC(t, port)
+	cfg, dir := configured(t, port, ""), t.TempDir()
+	require.NoError(t, os.CopyFS(dir, os.DirFS(pcbDefects)))
+	cfg.Stations[0].Bundle = dir
+	runAgent(t, app.Options{
+		Config: cfg, Log: slog.New(slog.DiscardHandler), Launch: fakeworker.Launch(fakeworker.Script{
+			Configured: func(p *fakeworker.Peer, m *wire.Configure) {
+				b, err := bundle.Load(m.GetStations()[0].GetBundleDir())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				p.Send(wire.KindStationState, &wire.StationState{
+					Phase: wire.Phase_PHASE_READY, Model: &wire.Model{Digest: b.Digest},
+				})
+			},
+			Inspect: func(p *fakeworker.Peer, _ *wire.Inspect) { p.Die() },
+		}),
+	})
+	before := p.awaitState(event.Ready)
+	manifest := filepath.Join(dir, bundle.ManifestFile)
+	text, err := os.ReadFile(manifest)
+	require.NoError(t, err)
+	changed := strings.Replace(string(text), "threshold: 0.53", "threshold: 0.99", 1)
+	require.NoError(t, os.WriteFile(manifest, []byte(changed), 0o600))
+	p.trigger("P1")
+	require.Equal(t, "worker_died", p.await(1)[0].Reason)
+	after := p.awaitState(event.Error)
+	require.Contains(t, after.Reason, "the bundle has changed since the agent read it")
+	require.NotEqual(t, before.Model.Digest, after.Model.Digest)
+	p.trigger("P2")
+	in := p.await(2)[1]
+	require.Equal(t, event.Unknown, in.Verdict)
+	require.Equal(t, "not_ready", in.Reason)
 }
 
 func TestTheWorkerIsStartedWithItsMemoryLimit(t *testing.T) {

@@ -110,9 +110,8 @@ func (s *Station) settle(p *inspected, answer *wire.Inspected) {
 func (s *Station) changed(m *wire.StationState) {
 	s.seen = m
 	s.mismatch = ""
-	if classes := m.GetModel().GetClasses(); m.GetPhase() == wire.Phase_PHASE_READY &&
-		!slices.Equal(classes, s.opts.Rules.Classes()) {
-		s.mismatch = "the bundle has changed since the agent read it, its classes differ: restart the agent"
+	if m.GetPhase() == wire.Phase_PHASE_READY && m.GetModel().GetDigest() != s.opts.Digest {
+		s.mismatch = "the bundle has changed since the agent read it: restart the agent"
 	}
 	s.met = s.met || s.ready()
 	s.report()

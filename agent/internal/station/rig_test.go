@@ -27,7 +27,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const deadline = 40 * time.Millisecond
+const (
+	deadline = 40 * time.Millisecond
+	digest   = "sha256:0" // of the bundle that the rig's rules are compiled from
+)
 
 // rig is a whole station on a fake worker and a fake broker. Its clock is time.Now, so that it runs in a
 // synctest bubble too.
@@ -56,7 +59,8 @@ func start(tb testing.TB, mode string, script fakeworker.Script, change func(*st
 	opts := station.Options{
 		Place:   place,
 		Trigger: config.Trigger{Mode: mode, Interval: 20 * time.Millisecond, Deadline: deadline},
-		Rules:   rules, Recipe: "boards", Boot: "boot", NextJob: func() uint64 { return jobs.Add(1) },
+		Rules:   rules, Digest: digest, Recipe: "boards",
+		Boot: "boot", NextJob: func() uint64 { return jobs.Add(1) },
 		Outbox: r.outbox.offer, MaxCrops: 2, Prefetch: 2, Now: clock, Log: log,
 		Evidence: func(string, int, []byte) error { r.pictures.Add(1); return nil },
 	}
@@ -68,7 +72,7 @@ func start(tb testing.TB, mode string, script fakeworker.Script, change func(*st
 		Station: place, Triggered: mode == config.ModeMQTT, Trigger: r.station.Trigger,
 		Announce: func([]byte) {}, Now: clock, Log: log,
 	})
-	script.Now, script.Classes = clock, []string{"open"}
+	script.Now, script.Digest = clock, digest
 	r.worker = vision.Start(tb.Context(), vision.Options{
 		Launch: fakeworker.Launch(script), Log: log,
 		Configure: &wire.Configure{Stations: []*wire.StationConfig{{Name: "line3/aoi-1"}}},

@@ -57,6 +57,7 @@ type Options struct {
 	Index           int // of the station in the worker's configuration
 	Trigger         config.Trigger
 	Rules           *verdict.Rules
+	Digest          string // of the bundle that Rules were compiled from: no other model is judged by them
 	Recipe          string
 	ConfigurationID string
 	Boot            string        // makes job ids unique over restarts
@@ -98,7 +99,7 @@ type Station struct {
 	worker worker
 
 	seen     *wire.StationState // last report of the worker; an empty one after its death
-	mismatch string             // the worker runs other classes than the rules were made for
+	mismatch string             // the worker runs another bundle than the rules were made from
 	over     bool               // the source has no more frames
 	halted   string             // why there will be no more frames
 	met      bool               // was ready once

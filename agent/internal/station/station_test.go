@@ -135,7 +135,7 @@ func TestTheStateSaysWhyTheModelRunsOnALesserProvider(t *testing.T) {
 		p.Send(wire.KindHello, &wire.Hello{})
 		p.Send(wire.KindStationState, &wire.StationState{
 			Phase: wire.Phase_PHASE_READY, Provider: "cpu", FellBack: true, FallbackReason: why,
-			Model: &wire.Model{Classes: []string{"open"}},
+			Model: &wire.Model{Digest: digest},
 		})
 	}}, nil)
 	state := r.awaitState(event.Ready)
@@ -432,7 +432,7 @@ func TestAFrameFromBeforeTheTriggerShowsAnotherPart(t *testing.T) {
 	r := start(t, config.ModeMQTT, fakeworker.Script{
 		Configured: func(p *fakeworker.Peer, _ *wire.Configure) {
 			p.Send(wire.KindStationState, &wire.StationState{
-				Phase: wire.Phase_PHASE_READY, Paced: true, Model: &wire.Model{Classes: []string{"open"}},
+				Phase: wire.Phase_PHASE_READY, Paced: true, Model: &wire.Model{Digest: digest},
 			})
 		},
 		Inspect: func(p *fakeworker.Peer, m *wire.Inspect) {
@@ -444,15 +444,12 @@ func TestAFrameFromBeforeTheTriggerShowsAnotherPart(t *testing.T) {
 	require.Equal(t, station.ReasonStale, r.await(1)[0].Reason)
 }
 
-func TestAWorkerWithAnotherModelIsNotReady(t *testing.T) {
-	r := start(t, config.ModeMQTT, fakeworker.Script{
-		Configured: func(p *fakeworker.Peer, _ *wire.Configure) {
-			p.Send(wire.KindStationState, &wire.StationState{
-				Phase: wire.Phase_PHASE_READY, Model: &wire.Model{Classes: []string{"short", "open"}},
-			})
-		},
-	}, nil)
-	require.Contains(t, r.awaitState(event.Error).Reason, "restart the agent")
+// The classes alone would not tell: thresholds and weights may differ behind the same names.
+func TestAWorkerWithAnotherBundleIsNotReady(t *testing.T) {
+	r := start(t, config.ModeMQTT, fakeworker.Script{}, func(o *station.Options) { o.Digest = "sha256:1" })
+	state := r.awaitState(event.Error)
+	require.Equal(t, "the bundle has changed since the agent read it: restart the agent", state.Reason)
+	require.False(t, state.TriggerReady)
 	r.trigger(`{"partId":"P"}`)
 	require.Equal(t, station.ReasonNotReady, r.await(1)[0].Reason)
 }

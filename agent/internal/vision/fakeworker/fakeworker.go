@@ -32,7 +32,7 @@ type Script struct {
 	Silent     bool                 // has no heartbeat
 	Counts     []*wire.StationCount // in each heartbeat
 	Now        func() int64         // default monotime.Now
-	Classes    []string             // of the model that it claims to run
+	Digest     string               // of the bundle that it claims to run
 }
 
 // Peer is the worker as its script sees it. Safe for concurrent use.
@@ -150,7 +150,7 @@ func (p *Peer) Die() { _ = p.raw.Close() }
 func (p *Peer) State(station uint32, phase wire.Phase, reason string) {
 	p.Send(wire.KindStationState, &wire.StationState{
 		Station: station, Phase: phase, Reason: reason, Provider: "fake", Simulated: true,
-		Model: &wire.Model{Name: "fake", Version: "1.0.0", Digest: "sha256:0", Classes: p.script.Classes},
+		Model: &wire.Model{Name: "fake", Version: "1.0.0", Digest: p.script.Digest},
 	})
 }
 
