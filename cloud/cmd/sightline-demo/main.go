@@ -34,9 +34,9 @@ func command() *cobra.Command {
 		Long: "Runs a simulated line and PLC, the real agent with its real worker and ONNX Runtime, the\n" +
 			"bridge, and a Kafka consumer, on embedded servers that are for demonstration. Pictures\n" +
 			"of what did not pass, logs and the configuration stay in --out. The exit status is 0\n" +
-			"only when every part has one verdict everywhere, and the first came within\n" +
-			"--first-within. A duplicate is told from a new part among the last 10,000 parts; those\n" +
-			"give p50 and p99, too.",
+			"only when every part has one verdict everywhere, no more than 5 % of them are UNKNOWN,\n" +
+			"and the first came within --first-within. A duplicate is told from a new part among the\n" +
+			"last 10,000 parts; those give p50 and p99, too.",
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sightline-edge/sightline/agent/event"
 	"github.com/sightline-edge/sightline/agent/topic"
 	"github.com/sightline-edge/sightline/cloud/internal/embedded"
 )
@@ -33,6 +34,8 @@ type Options struct {
 var (
 	// ErrNumbers says that something was lost, duplicated or unanswered.
 	ErrNumbers = errors.New("the numbers do not agree")
+	// ErrUnknown says that too many parts ended UNKNOWN to show anything.
+	ErrUnknown = errors.New("too many parts were not inspected")
 	// ErrLate says that the first verdict came after Options.FirstWithin.
 	ErrLate = errors.New("the first verdict came too late")
 )
@@ -163,14 +166,19 @@ func (f *chain) settle(ctx context.Context) {
 // conclude prints the closing lines.
 func (f *chain) conclude() error {
 	s := f.tally.Summarize(0)
+	unknown := s.Unknown()
+	if unknown != "" {
+		unknown += "\n"
+	}
 	_, _ = fmt.Fprintf(
 		f.options.Stdout,
 		"%s; trigger to verdict p50 %d ms, p99 %d ms; "+
-			"%d false alarms on clean boards\npictures of what did not pass: %s\n%s\n",
+			"%d false alarms on clean boards\n%spictures of what did not pass: %s\n%s\n",
 		s.FirstVerdict(),
 		s.P50.Milliseconds(),
 		s.P99.Milliseconds(),
 		s.FalseAlarm,
+		unknown,
 		f.places.Evidence,
 		s.Line(),
 	)
@@ -184,6 +192,11 @@ func (f *chain) conclude() error {
 			f.places.Folder))
 	case !s.Agree():
 		errs = append(errs, fmt.Errorf("%w: see the logs in %s", ErrNumbers, f.places.Folder))
+	}
+	if !s.Inspected() {
+		errs = append(errs, fmt.Errorf("%w: %d of %d ended UNKNOWN, and %d %% may; give them more time with "+
+			"--deadline, or see the logs in %s", ErrUnknown, s.Kinds[event.Unknown], s.PLC, mostUnknown,
+			f.places.Folder))
 	}
 	return errors.Join(errs...)
 }

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -42,6 +43,76 @@ func TestTheEndSaysWhenTheFirstVerdictCameAndWhetherThatWasTooLate(t *testing.T)
 			for _, want := range c.refusals {
 				require.ErrorContains(t, err, want)
 			}
+		})
+	}
+}
+
+// conclusion plays n parts through the chain, of which the first ones end UNKNOWN without a picture, and a
+// further one with it, where two defects were drawn.
+func conclusion(n, unseen int, seen bool) (string, error) {
+	var out strings.Builder
+	start := time.Unix(0, 0)
+	f := &chain{options: Options{Stdout: &out}, tally: NewTally(start)}
+	f.tally.SetVerdicts(uint64(n))
+	for i := range n {
+		id := fmt.Sprintf("p%d", i)
+		in := result("r"+id, id, event.Pass)
+		in.Frame = event.Frame{Width: 640, Height: 480}
+		switch {
+		case i < unseen:
+			in.Verdict, in.Accept, in.Reason, in.Frame = event.Unknown, false, "deadline", event.Frame{}
+		case i == unseen && seen:
+			in.Verdict, in.Accept, in.Reason = event.Unknown, false, "model_error"
+			in.Truth = make([]event.Defect, 2)
+		}
+		f.tally.Triggered(id, start)
+		f.tally.AtPLC(in, start)
+		f.tally.InKafka("r"+id, id)
+	}
+	err := f.conclude()
+	return out.String(), err
+}
+
+func TestADemonstrationThatInspectedTooLittleFails(t *testing.T) {
+	for name, c := range map[string]struct {
+		parts, unseen int
+		seen          bool
+		says          string // before the closing line
+		closes        string
+		fails         bool
+	}{
+		"none UNKNOWN": {parts: 20, closes: "found=0 of 0"},
+		"one in twenty": {
+			parts: 20, unseen: 1,
+			says: "\n1 of 20 parts UNKNOWN (deadline 1); the picture of 1 did not arrive, " +
+				"and found= leaves their defects out\n",
+			closes: "found=0 of 0",
+		},
+		"one in nineteen": {parts: 19, unseen: 1, says: "1 of 19 parts", closes: "found=0 of 0", fails: true},
+		"with the picture": {
+			parts: 40, seen: true, says: "\n1 of 40 parts UNKNOWN (model_error 1)\n", closes: "found=0 of 2",
+		},
+		"both": {
+			parts: 40, unseen: 3, seen: true,
+			says:   "\n4 of 40 parts UNKNOWN (deadline 3, model_error 1); the picture of 3 did",
+			closes: "found=0 of 2", fails: true,
+		},
+		"all": {parts: 1, unseen: 1, says: "1 of 1 parts", closes: "found=0 of 0", fails: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, err := conclusion(c.parts, c.unseen, c.seen)
+			require.Contains(t, out, "; 0 false alarms on clean boards")
+			line := fmt.Sprintf("\nparts=%[1]d verdicts=%[1]d plc=%[1]d kafka=%[1]d lost=0 duplicated=0 ",
+				c.parts) + c.closes + "\n"
+			require.True(t, strings.HasSuffix(out, line), out)
+			require.Contains(t, out, c.says)
+			require.Equal(t, c.says != "", strings.Contains(out, "UNKNOWN"), out)
+			if !c.fails {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorIs(t, err, ErrUnknown)
+			require.NotErrorIs(t, err, ErrNumbers)
 		})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,6 +17,10 @@ import (
 // remembered is of how many parts the tally keeps what it needs to see a duplicate, and of how many it keeps
 // the latency. A connection that is lost makes the bridge repeat 10,000 messages at most, its max_unacked.
 const remembered = 10_000
+
+// mostUnknown is the share of parts that may end UNKNOWN, in percent: a machine may be slow once, but what
+// was not inspected shows nothing.
+const mostUnknown = 5
 
 // Part is what became of one part.
 type Part struct {
@@ -150,7 +155,8 @@ type Summary struct {
 	Drawn      int    //
 	Kinds      map[event.Verdict]int
 	Reasons    map[string]int // of UNKNOWN
-	FalseAlarm int            // boards without a defect that did not pass
+	Unseen     int            // UNKNOWN parts whose picture did not arrive: what was drawn is not in Drawn
+	FalseAlarm int            // boards known to be without a defect that did not pass
 	First      time.Duration  // start to the first verdict at the PLC
 	P50, P99   time.Duration  // trigger to verdict at the PLC, of the last 10,000 parts
 	Recent     []Part         // newest last
@@ -160,6 +166,30 @@ type Summary struct {
 func (s *Summary) Agree() bool {
 	return s.Lost == 0 && s.Duplicated == 0 && s.Verdicts == uint64(s.Parts) && s.PLC == s.Parts &&
 		s.Kafka == s.Parts
+}
+
+// Inspected says whether no more than 5 % of the parts ended UNKNOWN.
+func (s *Summary) Inspected() bool {
+	return 100*s.Kinds[event.Unknown] <= mostUnknown*s.PLC
+}
+
+// Unknown tells how many parts ended UNKNOWN and why, and of how many the drawn defects are not counted; it
+// is empty when none did.
+func (s *Summary) Unknown() string {
+	n := s.Kinds[event.Unknown]
+	if n == 0 {
+		return ""
+	}
+	reasons := make([]string, 0, len(s.Reasons))
+	for _, reason := range slices.Sorted(maps.Keys(s.Reasons)) {
+		reasons = append(reasons, fmt.Sprintf("%s %d", reason, s.Reasons[reason]))
+	}
+	text := fmt.Sprintf("%d of %d parts UNKNOWN (%s)", n, s.PLC, strings.Join(reasons, ", "))
+	if s.Unseen > 0 {
+		text += fmt.Sprintf("; the picture of %d did not arrive, and found= leaves their defects out",
+			s.Unseen)
+	}
+	return text
 }
 
 // Line is the closing line.
@@ -196,6 +226,10 @@ func (s *Summary) add(p *Part) {
 	s.Kinds[p.Result.Verdict]++
 	if p.Result.Verdict == event.Unknown {
 		s.Reasons[p.Result.Reason]++
+	}
+	if p.Result.Verdict == event.Unknown && p.Result.Frame.Width == 0 {
+		s.Unseen++
+		return
 	}
 	if p.Result.IsSimulated && p.Drawn == 0 && !p.Result.Accept {
 		s.FalseAlarm++
