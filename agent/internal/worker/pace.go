@@ -7,7 +7,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/monotime"
 )
 
-// margin is what the guess of a run's end may be wrong by, beside a sixteenth of the run.
+// margin is what the guess of a run's end may be wrong by, beside an eighth of the run.
 const margin = 500 * time.Microsecond
 
 // pace lets a capture loop take its frames as late as still keeps the lane busy. A frame that is taken while
@@ -40,7 +40,7 @@ func (p *pace) wait(ctx context.Context, l *lane) {
 
 // until is when to take a frame for a track that is free at a time, where runs take so long.
 func (p *pace) until(freeNs, usualNs int64) int64 {
-	return freeNs - min(p.leadNs, usualNs/2) - usualNs/16 - int64(margin)
+	return freeNs - min(p.leadNs, usualNs/2) - usualNs/8 - int64(margin)
 }
 
 // took notes how long a frame needed.

@@ -39,11 +39,11 @@ func TestAFrameIsTakenAsLateAsItsPreparationAllows(t *testing.T) {
 	for range 100 {
 		p.took(2e6)
 	}
-	require.Equal(t, free-2e6-usual/16-int64(margin), p.until(free, usual))
+	require.Equal(t, free-2e6-usual/8-int64(margin), p.until(free, usual))
 	for range 100 {
 		p.took(1e9) // a camera slower than the model: the lane idles anyway
 	}
-	require.Equal(t, free-usual/2-usual/16-int64(margin), p.until(free, usual))
+	require.Equal(t, free-usual/2-usual/8-int64(margin), p.until(free, usual))
 }
 
 // With requests outstanding all the time, a frame is one run old when it is answered, and not two.
