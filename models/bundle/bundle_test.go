@@ -1,9 +1,11 @@
 package bundle_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -69,6 +71,70 @@ func TestDigestCoversEachByteAndName(t *testing.T) {
 	require.NotEqual(t, first, second)
 	write(t, dir, map[string]string{"CARD.md": ""})
 	require.NotEqual(t, second, digest())
+}
+
+func TestAFileThatChangedSinceTheDigestIsNotRead(t *testing.T) {
+	dir := folder(t, manifest)
+	b, err := bundle.Load(dir)
+	require.NoError(t, err)
+	raw, err := b.Read("./model.onnx", 7)
+	require.NoError(t, err)
+	require.Equal(t, "weights", string(raw))
+	_, err = b.Read("model.onnx", 6)
+	require.ErrorContains(t, err, "over 6 bytes")
+	write(t, dir, map[string]string{"model.onnx": "Weights", "golden/a.json": "[]", "new": ""})
+	for _, name := range []string{"model.onnx", "new"} {
+		_, err = b.Read(name, bundle.MaxModelBytes)
+		require.ErrorIs(t, err, bundle.ErrChanged, name)
+	}
+	_, err = b.Expected(b.Manifest.Golden.Samples[0])
+	require.ErrorIs(t, err, bundle.ErrChanged)
+}
+
+func TestTheManifestIsTheOneOfTheDigest(t *testing.T) {
+	dir := folder(t, manifest)
+	first := strings.Repeat("x", 1<<20) // hashed before the manifest: time for the manifest to change
+	write(t, dir, map[string]string{"a": first})
+	versions := map[string]string{} // by digest
+	next := filepath.Join(t.TempDir(), "next")
+	put := func(version string) error {
+		text := strings.Replace(manifest, "1.2.0", version, 1)
+		if err := os.WriteFile(next, []byte(text), 0o600); err != nil {
+			return err
+		}
+		return os.Rename(next, filepath.Join(dir, bundle.ManifestFile))
+	}
+	for _, version := range []string{"1.2.0", "1.2.1"} {
+		require.NoError(t, put(version))
+		b, err := bundle.Load(dir)
+		require.NoError(t, err)
+		versions[b.Digest] = version
+	}
+	var writer sync.WaitGroup
+	defer writer.Wait()
+	end := make(chan struct{})
+	defer close(end)
+	writer.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-end:
+				return
+			default:
+				if err := put(fmt.Sprintf("1.2.%d", i%2)); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}
+	})
+	for range 100 {
+		b, err := bundle.Load(dir)
+		if err != nil {
+			require.ErrorIs(t, err, bundle.ErrChanged)
+			continue
+		}
+		require.Equal(t, versions[b.Digest], b.Manifest.Version)
+	}
 }
 
 func TestFaultsOfAManifestComeTogether(t *testing.T) {

@@ -17,12 +17,14 @@ const (
 	maxTotalBytes = 1 << 30
 )
 
-// Digest hashes a bundle: sha256 over one line "<sha256 of the file>  <name>\n" for each file, in the byte
+// hashes are the sha256 of a bundle's files, in hexadecimal, by their names.
+type hashes map[string]string
+
+// digest hashes a bundle: sha256 over one line "<sha256 of the file>  <name>\n" for each file, in the byte
 // order of the names, which fs.WalkDir keeps within a folder. Anything but plain files and folders is
 // refused.
-func Digest(root *os.Root) (string, error) {
-	sum := sha256.New()
-	files, total := 0, int64(0)
+func digest(root *os.Root) (string, hashes, error) {
+	sum, files, total := sha256.New(), hashes{}, int64(0)
 	err := fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
@@ -33,8 +35,7 @@ func Digest(root *os.Root) (string, error) {
 		if strings.ContainsFunc(name, unicode.IsControl) { // a line break would look like two files
 			return fmt.Errorf("the name %q holds a control character", name)
 		}
-		files++
-		if files > maxFiles {
+		if len(files) == maxFiles {
 			return fmt.Errorf("more than %d files", maxFiles)
 		}
 		hash, n, err := hashFile(root, name, maxTotalBytes-total)
@@ -42,13 +43,22 @@ func Digest(root *os.Root) (string, error) {
 			return err
 		}
 		total += n
+		files[name] = hash
 		_, err = fmt.Fprintf(sum, "%s  %s\n", hash, name)
 		return err
 	})
 	if err != nil {
-		return "", fmt.Errorf("digest: %w", err)
+		return "", nil, fmt.Errorf("digest: %w", err)
 	}
-	return "sha256:" + hex.EncodeToString(sum.Sum(nil)), nil
+	return "sha256:" + hex.EncodeToString(sum.Sum(nil)), files, nil
+}
+
+// check returns an error unless the bytes are those that the digest covers.
+func (h hashes) check(name string, raw []byte) error {
+	if sum := sha256.Sum256(raw); hex.EncodeToString(sum[:]) != h[name] {
+		return fmt.Errorf("%s %w", name, ErrChanged)
+	}
+	return nil
 }
 
 func hashFile(root *os.Root, name string, room int64) (string, int64, error) {

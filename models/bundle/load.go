@@ -20,14 +20,20 @@ const maxExpectedBytes = 1 << 20
 // ErrBundle is wrapped by the errors of Load that no manifest fault explains.
 var ErrBundle = errors.New("not a bundle")
 
+// ErrChanged is wrapped when a file is no longer, or not yet, what the digest was made of.
+var ErrChanged = errors.New("changed while the bundle was read: copy the bundle in whole, then start again")
+
 // Bundle is a bundle on disk whose manifest is valid and whose files are all there. Safe for concurrent use.
 type Bundle struct {
 	Dir      string
 	Manifest Manifest
 	Digest   string // sha256:<hex> over names and contents of all files
+
+	files hashes
 }
 
-// Load reads the bundle in a folder. All faults of the manifest come back at once as strictyaml.Faults.
+// Load reads the manifest of the bundle in a folder, and hashes all of its files. All faults of the manifest
+// come back at once as strictyaml.Faults.
 func Load(dir string) (*Bundle, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -42,11 +48,14 @@ func Load(dir string) (*Bundle, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s/%s:\n%w", dir, ManifestFile, err)
 	}
-	digest, err := Digest(root)
+	sum, files, err := digest(root)
+	if err == nil {
+		err = files.check(ManifestFile, raw)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrBundle, dir, err)
 	}
-	return &Bundle{Dir: dir, Manifest: manifest, Digest: digest}, nil
+	return &Bundle{Dir: dir, Manifest: manifest, Digest: sum, files: files}, nil
 }
 
 // parse decodes, completes and checks a manifest, its files included.
@@ -74,14 +83,24 @@ func (b *Bundle) ClassNames() []string {
 	return names
 }
 
-// Expected reads what a golden sample must bring out.
-func (b *Bundle) Expected(sample GoldenSample) ([]Detection, error) {
+// Read returns a file of the bundle, of at most limit bytes. It is ErrChanged when the bytes are not those
+// that the digest was made of.
+func (b *Bundle) Read(name string, limit int64) ([]byte, error) {
 	root, err := os.OpenRoot(b.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("open bundle folder: %w", err)
 	}
 	defer func() { _ = root.Close() }()
-	raw, err := readBounded(root, sample.Expect, maxExpectedBytes)
+	raw, err := readBounded(root, name, limit)
+	if err != nil {
+		return nil, err
+	}
+	return raw, b.files.check(path.Clean(name), raw)
+}
+
+// Expected reads what a golden sample must bring out.
+func (b *Bundle) Expected(sample GoldenSample) ([]Detection, error) {
+	raw, err := b.Read(sample.Expect, maxExpectedBytes)
 	if err != nil {
 		return nil, fmt.Errorf("read expected detections: %w", err)
 	}

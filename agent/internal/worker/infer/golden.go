@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 
 	"github.com/sightline-edge/sightline/agent/internal/frame"
 	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
@@ -24,13 +23,8 @@ func (s *Session) prove() error {
 	if len(s.Bundle.Manifest.Golden.Samples) == 0 {
 		return s.proveBlank(canvas)
 	}
-	root, err := os.OpenRoot(s.Bundle.Dir)
-	if err != nil {
-		return fmt.Errorf("open bundle folder: %w", err)
-	}
-	defer func() { _ = root.Close() }()
 	for _, sample := range s.Bundle.Manifest.Golden.Samples {
-		if err := s.proveSample(canvas, root, sample); err != nil {
+		if err := s.proveSample(canvas, sample); err != nil {
 			return err
 		}
 	}
@@ -53,14 +47,18 @@ func (s *Session) proveBlank(canvas *tensor.Canvas) error {
 	return nil
 }
 
-func (s *Session) proveSample(canvas *tensor.Canvas, root *os.Root, sample bundle.GoldenSample) error {
+func (s *Session) proveSample(canvas *tensor.Canvas, sample bundle.GoldenSample) error {
 	expected, err := s.Bundle.Expected(sample)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrGolden, err)
 	}
-	picture, err := readPNG(root, sample.Image)
+	raw, err := s.Bundle.Read(sample.Image, maxPNGBytes)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrGolden, err)
+	}
+	picture, err := decodePNG(raw)
+	if err != nil {
+		return fmt.Errorf("%w: read %s: %w", ErrGolden, sample.Image, err)
 	}
 	defer picture.Release()
 	if err = canvas.Fit(picture); err != nil {

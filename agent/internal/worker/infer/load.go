@@ -3,9 +3,7 @@ package infer
 import (
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"os"
 	"strings"
 
 	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
@@ -27,9 +25,9 @@ type Loader struct {
 // Load opens a bundle on the first execution provider of its order that runs it, and checks the golden
 // samples on it. Policy overrides the bundle's own unless it is empty.
 func (l *Loader) Load(b *bundle.Bundle, policy string) (*Session, error) {
-	raw, err := readModel(b)
+	raw, err := b.Read(b.Manifest.Model, bundle.MaxModelBytes)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read model: %w", err)
 	}
 	signature, err := inspect(raw)
 	if err != nil {
@@ -97,27 +95,6 @@ func (l *Loader) open(c *candidate, p bundle.Provider) (*Session, error) {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
-}
-
-func readModel(b *bundle.Bundle) ([]byte, error) {
-	root, err := os.OpenRoot(b.Dir)
-	if err != nil {
-		return nil, fmt.Errorf("open bundle folder: %w", err)
-	}
-	defer func() { _ = root.Close() }()
-	f, err := root.Open(b.Manifest.Model)
-	if err != nil {
-		return nil, fmt.Errorf("open model: %w", err)
-	}
-	defer func() { _ = f.Close() }()
-	raw, err := io.ReadAll(io.LimitReader(f, bundle.MaxModelBytes+1))
-	if err != nil {
-		return nil, fmt.Errorf("read model: %w", err)
-	}
-	if len(raw) > bundle.MaxModelBytes {
-		return nil, fmt.Errorf("%w: %s is over %d bytes", ErrModel, b.ModelPath(), bundle.MaxModelBytes)
-	}
-	return raw, nil
 }
 
 func firstLine(err error) string {

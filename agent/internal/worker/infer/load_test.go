@@ -159,6 +159,27 @@ func TestGoldenSamplesDecide(t *testing.T) {
 	}
 }
 
+// Results are stamped with the digest: what runs must be what it was made of.
+func TestABundleThatChangedSinceItsDigestIsRefused(t *testing.T) {
+	for _, name := range []string{"model.onnx", "g.png", "g.json"} {
+		t.Run(name, func(t *testing.T) {
+			dir := golden(t, `[{"class": "open", "score": 0.88, "box": [23, 26, 42, 38]}]`)
+			b, err := bundle.Load(dir)
+			require.NoError(t, err)
+			file := filepath.Join(dir, name)
+			raw, err := os.ReadFile(file)
+			require.NoError(t, err)
+			require.NoError(t, os.WriteFile(file, append(raw, ' '), 0o600))
+			l := infer.Loader{
+				Runtime: &fake.Runtime{Script: findsOne}, Log: slog.New(slog.DiscardHandler),
+			}
+			_, err = l.Load(b, "")
+			require.ErrorIs(t, err, bundle.ErrChanged)
+			require.ErrorContains(t, err, name+" changed while the bundle was read")
+		})
+	}
+}
+
 // Nobody vouches for what a model says of a blank frame; of a part it is a fault.
 func TestAnAbsurdOutputWithoutGoldenSamplesRefusesNoBundle(t *testing.T) {
 	s, err := load(t, &fake.Runtime{Script: func(s infer.Spec, _ <-chan struct{}) error {

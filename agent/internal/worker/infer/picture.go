@@ -1,12 +1,11 @@
 package infer
 
 import (
+	"bytes"
 	"fmt"
 	"image"
 	"image/color"
 	"image/png"
-	"io"
-	"os"
 
 	"github.com/sightline-edge/sightline/agent/internal/frame"
 )
@@ -16,27 +15,19 @@ const (
 	maxPNGSide  = 8192
 )
 
-// readPNG decodes a golden sample: gray pictures have one channel, all others become BGR. Its size is
+// decodePNG decodes a golden sample: gray pictures have one channel, all others become BGR. Its size is
 // checked before its pixels get memory.
-func readPNG(root *os.Root, name string) (*frame.Frame, error) {
-	f, err := root.Open(name)
+func decodePNG(raw []byte) (*frame.Frame, error) {
+	config, err := png.DecodeConfig(bytes.NewReader(raw))
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", name, err)
-	}
-	defer func() { _ = f.Close() }()
-	config, err := png.DecodeConfig(io.LimitReader(f, maxPNGBytes))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
+		return nil, err
 	}
 	if config.Width > maxPNGSide || config.Height > maxPNGSide {
-		return nil, fmt.Errorf("%s is %d×%d, over %d", name, config.Width, config.Height, maxPNGSide)
+		return nil, fmt.Errorf("%d×%d pixels, over %d", config.Width, config.Height, maxPNGSide)
 	}
-	if _, err = f.Seek(0, io.SeekStart); err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
-	}
-	picture, err := png.Decode(io.LimitReader(f, maxPNGBytes))
+	picture, err := png.Decode(bytes.NewReader(raw))
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
+		return nil, err
 	}
 	return toFrame(picture)
 }
