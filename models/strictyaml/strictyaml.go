@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"reflect"
 	"regexp"
@@ -60,32 +59,41 @@ func (f Faults) Error() string {
 type Document struct {
 	root   *yaml.Node // nil when the file could not be read at all
 	faults Faults
-	doubts bool // keys or values were not understood
+	doubts map[doubt]bool
+	walked map[visit]bool
 }
 
-// Parse decodes raw into the struct that into points to. Faults of syntax, unknown keys and wrong types are
-// collected in the document; the caller adds its own and ends with Err.
+// doubt is what the file may have meant to say: a node that does not fit its place, or a key that is missing
+// in a node and may be misspelt there. Faults that may only follow from it are not reported.
+type doubt struct {
+	node *yaml.Node
+	key  string // empty: the node itself
+}
+
+// Parse decodes raw into the struct that into points to. Faults of syntax, unknown and repeated keys and
+// wrong types are collected in the document; what they stand at is left zero, all else is decoded. The caller
+// adds faults of its own and ends with Err.
 func Parse(raw []byte, into any) *Document {
-	d := &Document{}
+	d := &Document{doubts: map[doubt]bool{}, walked: map[visit]bool{}}
 	if len(raw) > MaxBytes {
 		d.faults = append(d.faults, Fault{Problem: fmt.Sprintf("%d bytes are over %d", len(raw), MaxBytes)})
 		return d
 	}
 	var file yaml.Node
 	if err := yaml.Unmarshal(raw, &file); err != nil {
-		d.addDecodeError(err)
+		d.addDecodeError(err, "", 0)
 		return d
 	}
 	if len(file.Content) == 0 {
 		d.faults = append(d.faults, Fault{Problem: "the file is empty"})
 		return d
 	}
-	d.root = file.Content[0]
-	d.unknownKeys(d.root, reflect.TypeOf(into).Elem(), "", 0)
-	if err := d.root.Decode(into); err != nil {
-		d.addDecodeError(err)
+	d.fit(&file.Content[0], reflect.TypeOf(into).Elem(), "")
+	if err := file.Content[0].Decode(into); err != nil {
+		d.addDecodeError(err, "", 0)
+		return d
 	}
-	d.doubts = len(d.faults) > 0
+	d.root = file.Content[0]
 	return d
 }
 
@@ -93,25 +101,23 @@ func Parse(raw []byte, into any) *Document {
 func (d *Document) Readable() bool { return d.root != nil }
 
 // Add reports a fault at a path such as "stations[0].trigger.mode"; where the path is not in the file, the
-// line is that of its nearest parent. It keeps what may only follow from a misspelt key or a value of the
-// wrong type to itself: what is missing then, and what stands on a line that has such a fault.
+// line is that of its nearest parent. It keeps a fault of what is in doubt to itself.
 func (d *Document) Add(path, problem, remedy string) {
-	line, value := d.find(path)
-	if d.doubts && (value == nil || d.doubtful(line) || d.doubtful(value.Line)) {
-		return
+	if at := d.find(path); !at.doubtful {
+		d.faults = append(d.faults, Fault{Line: at.line, Path: path, Problem: problem, Remedy: remedy})
 	}
-	d.faults = append(d.faults, Fault{Line: line, Path: path, Problem: problem, Remedy: remedy})
 }
 
 // Line is where a path stands in the file, or its nearest parent.
-func (d *Document) Line(path string) int {
-	line, _ := d.find(path)
-	return line
-}
+func (d *Document) Line(path string) int { return d.find(path).line }
 
-// doubtful says whether a value that begins on the line could not be read.
-func (d *Document) doubtful(line int) bool {
-	return slices.ContainsFunc(d.faults, func(f Fault) bool { return f.Line == line && f.Path == "" })
+// Doubtful says whether what the file means at the path is not known: it, or what it stands in, does not fit
+// there, or it is missing beside a key that may be it, misspelt.
+func (d *Document) Doubtful(path string) bool { return d.find(path).doubtful }
+
+// Faulty says whether the path is in doubt, or has a fault that was reported.
+func (d *Document) Faulty(path string) bool {
+	return d.Doubtful(path) || slices.ContainsFunc(d.faults, func(f Fault) bool { return f.Path == path })
 }
 
 // OneOf reports a value that is none of the known ones.
@@ -147,13 +153,14 @@ func (d *Document) Err() error {
 
 var decodeLine = regexp.MustCompile(`^(?:yaml: )?line (\d+): (.*)$`)
 
-func (d *Document) addDecodeError(err error) {
+// addDecodeError reports what the decoder says. The line is used where it says none.
+func (d *Document) addDecodeError(err error, path string, line int) {
 	messages := []string{err.Error()}
 	if typed := new(yaml.TypeError); errors.As(err, &typed) {
 		messages = typed.Errors
 	}
 	for _, message := range messages {
-		fault := Fault{Problem: strings.TrimPrefix(message, "yaml: ")}
+		fault := Fault{Line: line, Path: path, Problem: strings.TrimPrefix(message, "yaml: ")}
 		if m := decodeLine.FindStringSubmatch(message); m != nil {
 			fault.Line, _ = strconv.Atoi(m[1]) // digits by the expression
 			fault.Problem = m[2]
@@ -183,121 +190,48 @@ func explain(problem string) (text, remedy string) {
 	default:
 		want = "keys with values below it"
 	}
+	switch m[1] {
+	case "seq":
+		return "a list does not fit here", "write " + want
+	case "map":
+		return "keys do not fit here", "write " + want
+	}
 	return fmt.Sprintf("%q does not fit here", m[2]), "write " + want
-}
-
-const maxDepth = 32
-
-func (d *Document) unknownKeys(node *yaml.Node, t reflect.Type, path string, depth int) {
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	if depth > maxDepth {
-		return
-	}
-	switch {
-	case node.Kind == yaml.SequenceNode && (t.Kind() == reflect.Slice || t.Kind() == reflect.Array):
-		for i, item := range node.Content {
-			d.unknownKeys(item, t.Elem(), fmt.Sprintf("%s[%d]", path, i), depth+1)
-		}
-	case node.Kind == yaml.MappingNode && t.Kind() == reflect.Map:
-		for i := 0; i+1 < len(node.Content); i += 2 {
-			d.unknownKeys(node.Content[i+1], t.Elem(), join(path, node.Content[i].Value), depth+1)
-		}
-	case node.Kind == yaml.MappingNode && t.Kind() == reflect.Struct:
-		d.structKeys(node, t, path, depth)
-	}
-}
-
-func (d *Document) structKeys(node *yaml.Node, t reflect.Type, path string, depth int) {
-	known := fields(t)
-	for i := 0; i+1 < len(node.Content); i += 2 {
-		key := node.Content[i]
-		if field, ok := known[key.Value]; ok {
-			d.unknownKeys(node.Content[i+1], field, join(path, key.Value), depth+1)
-			continue
-		}
-		d.faults = append(d.faults, Fault{
-			Line:    key.Line,
-			Path:    join(path, key.Value),
-			Problem: "unknown key",
-			Remedy:  suggest(key.Value, known),
-		})
-	}
-}
-
-func fields(t reflect.Type) map[string]reflect.Type {
-	known := make(map[string]reflect.Type, t.NumField())
-	for field := range t.Fields() {
-		name, options, _ := strings.Cut(field.Tag.Get("yaml"), ",")
-		switch {
-		case options == "inline":
-			maps.Copy(known, fields(field.Type))
-		case name != "":
-			known[name] = field.Type
-		}
-	}
-	return known
-}
-
-func suggest(key string, known map[string]reflect.Type) string {
-	names := make([]string, 0, len(known))
-	for name := range known {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		if distance(key, name) <= 2 {
-			return "did you mean " + name + "?"
-		}
-	}
-	return "known here: " + strings.Join(names, ", ")
-}
-
-// distance is Levenshtein's, over bytes.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
-}
-
-func join(path, key string) string {
-	if path == "" {
-		return key
-	}
-	return path + "." + key
 }
 
 var step = regexp.MustCompile(`[^.\[\]]+`)
 
-// find follows the path as far as it goes. Value is nil when that is not to its end.
-func (d *Document) find(path string) (line int, value *yaml.Node) {
+// place is where a path leads.
+type place struct {
+	line     int // of the nearest parent where the path is not in the file
+	doubtful bool
+}
+
+// find follows the path as far as it goes.
+func (d *Document) find(path string) place {
 	if d.root == nil {
-		return 0, nil
+		return place{doubtful: true}
 	}
-	value = d.root
+	node := d.root
+	at := place{doubtful: d.doubts[doubt{node: node}]}
 	for _, name := range step.FindAllString(path, -1) {
-		next, at := child(value, name)
+		next, line := child(node, name)
 		if next == nil {
-			return line, nil
+			at.doubtful = at.doubtful || d.doubts[doubt{node, name}]
+			return at
 		}
-		value, line = next, at
+		if line > 0 {
+			at.line = line
+		}
+		at.doubtful = at.doubtful || d.doubts[doubt{node: next}]
+		node = target(next)
 	}
-	return line, value
+	if node.Kind == yaml.SequenceNode { // a list is in doubt with each of its items
+		at.doubtful = at.doubtful || slices.ContainsFunc(node.Content, func(item *yaml.Node) bool {
+			return d.doubts[doubt{node: item}]
+		})
+	}
+	return at
 }
 
 func child(node *yaml.Node, name string) (next *yaml.Node, line int) {

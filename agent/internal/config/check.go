@@ -57,7 +57,7 @@ func (c *Config) check(doc *strictyaml.Document) {
 	for i := range c.Stations {
 		s := &c.Stations[i]
 		at := fmt.Sprintf("stations[%d]", i)
-		if names[s.Name] {
+		if s.Name != "" && names[s.Name] {
 			doc.Add(at+".name", s.Name+" is there twice", "stations have different names")
 		}
 		names[s.Name] = true
@@ -82,7 +82,7 @@ func (c *Config) checkMQTT(doc *strictyaml.Document) {
 	if c.MQTT.ClientID == "" {
 		doc.Add("mqtt.client_id", "this machine has no host name", "write one that is unique in the plant")
 	}
-	if (c.MQTT.CertFile == "") != (c.MQTT.KeyFile == "") {
+	if (c.MQTT.CertFile == "") != (c.MQTT.KeyFile == "") && !doc.Doubtful("mqtt.key_file") {
 		doc.Add("mqtt.cert_file", "certificate and key go together", "set cert_file and key_file, or neither")
 	}
 	for path, file := range map[string]string{
@@ -130,24 +130,26 @@ func (c *Config) checkStation(doc *strictyaml.Document, at string, s *Station) {
 	if s.Bundle == "" {
 		doc.Add(at+".bundle", "no bundle is named", "the name of a bundle in bundle_dir, or a path")
 	}
-	doc.OneOf(at+".trigger.mode", s.Trigger.Mode, ModeContinuous, ModeInterval, ModeMQTT)
-	if s.Trigger.Mode == ModeInterval {
-		duration(doc, at+".trigger.interval", s.Trigger.Interval, time.Millisecond, time.Hour)
-	} else if s.Trigger.Interval != 0 {
-		doc.Add(
-			at+".trigger.interval",
-			"has no meaning in mode "+s.Trigger.Mode,
-			"use mode: interval, or leave it out",
-		)
-	}
-	duration(doc, at+".trigger.deadline", s.Trigger.Deadline, time.Millisecond, time.Minute)
-	duration(doc, at+".trigger.repeat_window", s.Trigger.RepeatWindow, time.Millisecond, time.Minute)
+	checkTrigger(doc, at+".trigger", &s.Trigger)
 	duration(doc, at+".open_timeout", s.OpenTimeout, 10*time.Millisecond, time.Minute)
 	duration(doc, at+".read_timeout", s.ReadTimeout, 10*time.Millisecond, time.Minute)
 	if s.Provider != "" {
 		doc.OneOf(at+".provider", s.Provider, "require", "fallback")
 	}
 	checkVerdict(doc, at+".verdict", &s.Verdict)
+}
+
+func checkTrigger(doc *strictyaml.Document, at string, t *Trigger) {
+	doc.OneOf(at+".mode", t.Mode, ModeContinuous, ModeInterval, ModeMQTT)
+	switch {
+	case doc.Faulty(at + ".mode"): // what the interval means is not known
+	case t.Mode == ModeInterval:
+		duration(doc, at+".interval", t.Interval, time.Millisecond, time.Hour)
+	case t.Interval != 0:
+		doc.Add(at+".interval", "has no meaning in mode "+t.Mode, "use mode: interval, or leave it out")
+	}
+	duration(doc, at+".deadline", t.Deadline, time.Millisecond, time.Minute)
+	duration(doc, at+".repeat_window", t.RepeatWindow, time.Millisecond, time.Minute)
 }
 
 // Cameras are checked by their scheme alone; the worker knows the rest.

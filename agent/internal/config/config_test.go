@@ -98,12 +98,76 @@ evidence:
 	require.ErrorContains(t, err, "line 3: mqtt.local:")
 	require.ErrorContains(t, err, "line 6: stations[0].camera:")
 	require.ErrorContains(t, err, "line 7: stations[0].bundel: unknown key (did you mean bundle?)")
-	require.ErrorContains(t, err, `line 8: "soon" does not fit here`)
+	require.ErrorContains(t, err, `line 8: stations[0].trigger.deadline: "soon" does not fit here`)
 	require.ErrorContains(t, err, "line 9: stations[0].verdict.min_size:")
-	require.ErrorContains(t, err, `line 12: "high" does not fit here`)
+	require.ErrorContains(t, err, `line 12: evidence.quality: "high" does not fit here`)
 	var faults strictyaml.Faults
 	require.True(t, errors.As(err, &faults))
 	require.Len(t, faults, 8, "%v", err)
+}
+
+func TestAFaultHidesNoFaultElsewhere(t *testing.T) {
+	for name, c := range map[string]struct {
+		in, want string
+	}{
+		"a misspelt key": {
+			strings.Replace(fiveLines, "uplink", "uplnk", 1) + "    verdict: {zones: [{}]}",
+			"line 3: mqtt.uplnk: unknown key (did you mean uplink?)\n" +
+				"line 9: stations[0].verdict.zones[0].name: the zone has no name (results name it)\n" +
+				"line 9: stations[0].verdict.zones[0].polygon: 0 corners (at least three [x, y])",
+		},
+		"a value on the same line": {
+			strings.Replace(fiveLines, "mqtt, deadline: 40ms", "mqt, interval: 1s, deadline: 0", 1),
+			"line 8: stations[0].trigger.deadline: \"0\" does not fit here " +
+				"(write a duration such as 40ms or 2s)\n" +
+				"line 8: stations[0].trigger.mode: \"mqt\" is not known (one of continuous, interval, mqtt)",
+		},
+		"a repeated key": {
+			fiveLines + "stations: []\nevidence: {quality: 101}\n",
+			"line 9: stations: the key is there already, on line 4 (keep one of them)\n" +
+				"line 10: evidence.quality: 101 is out of range (1 to 100)",
+		},
+		"a misspelt mode": {
+			strings.Replace(fiveLines, "mode: mqtt", "mod: interval, interval: 1s", 1),
+			"line 8: stations[0].trigger.mod: unknown key (did you mean mode?)",
+		},
+		"a misspelt key_file": {
+			strings.Replace(fiveLines, "mqtt: {", "mqtt: {cert_file: /dev/null, keyfile: x, ", 1),
+			"line 3: mqtt.keyfile: unknown key (did you mean key_file?)",
+		},
+		"stations without names": {
+			"\nplace: a/b/c\nstations:\n- {nam: a/b, camera: 'sim:', bundle: x}\n" +
+				"- {camera: 'sim:', bundle: x}",
+			"line 4: stations[0].nam: unknown key (did you mean name?)\n" +
+				"line 5: stations[1].name: \"\" is not a station (write line/station, such as line3/aoi-1)",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := config.Parse([]byte(c.in))
+			require.EqualError(t, err, c.want)
+		})
+	}
+}
+
+func TestReadReturnsWhatIsRightBesideTheFaults(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sightline.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(strings.Replace(fiveLines, "sim:", "usb0", 1)), 0o600))
+	c, err := config.Read(path)
+	require.ErrorContains(t, err, "stations[0].camera")
+	require.Equal(t, "pcb-defects", c.Stations[0].Bundle)
+	require.True(t, c.Faulty("stations[0].camera"))
+	require.False(t, c.Faulty("stations[0].bundle"))
+	again := strictyaml.Faults{{Path: "camera", Problem: "is odd"}, {Path: "bundle", Problem: "is absent"}}
+	require.EqualError(t, c.Locate(0, again), "line 7: stations[0].bundle: is absent")
+	require.NoError(t, c.Locate(0, again[:1]))
+	c, err = config.Load(path)
+	require.Error(t, err)
+	require.Nil(t, c)
+
+	require.NoError(t, os.WriteFile(path, []byte("stations: ["), 0o600))
+	c, err = config.Read(path)
+	require.ErrorContains(t, err, "sightline.yaml:\n")
+	require.Nil(t, c)
 }
 
 func TestFaultsThatOnlyTheBundleShowsGetTheirLine(t *testing.T) {

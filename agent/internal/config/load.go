@@ -28,7 +28,7 @@ const (
 	defaultQuality      = 85
 )
 
-// Loaded is a valid configuration.
+// Loaded is a configuration as it was read. What Load and Parse return is valid.
 type Loaded struct {
 	Config
 	ID  string // sha256:<hex> of the file: the configurationId of results
@@ -37,6 +37,16 @@ type Loaded struct {
 
 // Load reads, completes and checks a file. All faults come back at once as strictyaml.Faults.
 func Load(path string) (*Loaded, error) {
+	loaded, err := Read(path)
+	if err != nil {
+		return nil, err
+	}
+	return loaded, nil
+}
+
+// Read is Load for who looks on in a faulty file: what could be read of it comes back beside its faults, or
+// nil when that is nothing. Faulty tells which values mean something.
+func Read(path string) (*Loaded, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open configuration: %w", err)
@@ -46,40 +56,55 @@ func Load(path string) (*Loaded, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	loaded, err := Parse(raw)
-	if _, ok := errors.AsType[strictyaml.Faults](err); ok {
-		return nil, fmt.Errorf("%s:\n%w", path, err)
+	loaded, err := parse(raw)
+	if err != nil {
+		return loaded, fmt.Errorf("%s:\n%w", path, err)
 	}
-	return loaded, err
+	return loaded, nil
 }
 
 // Parse is Load for bytes in memory.
 func Parse(raw []byte) (*Loaded, error) {
-	c := Config{}
-	doc := strictyaml.Parse(raw, &c)
-	if doc.Readable() {
-		c.complete()
-		c.check(doc)
-	}
-	if err := doc.Err(); err != nil {
+	loaded, err := parse(raw)
+	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(raw)
-	return &Loaded{Config: c, ID: "sha256:" + hex.EncodeToString(sum[:]), doc: doc}, nil
+	return loaded, nil
 }
 
-// Locate gives faults of a station's rules, which only its bundle could show, their place in the file. Other
-// errors stay as they are.
+func parse(raw []byte) (*Loaded, error) {
+	c := Config{}
+	doc := strictyaml.Parse(raw, &c)
+	if !doc.Readable() {
+		return nil, doc.Err()
+	}
+	c.complete()
+	c.check(doc)
+	sum := sha256.Sum256(raw)
+	return &Loaded{Config: c, ID: "sha256:" + hex.EncodeToString(sum[:]), doc: doc}, doc.Err()
+}
+
+// Faulty says whether the file has a fault at a path such as "stations[0].camera", or does not tell what it
+// means there.
+func (l *Loaded) Faulty(path string) bool { return l.doc.Faulty(path) }
+
+// Locate gives faults of a station that the file alone could not show, such as rules that its bundle does not
+// know, their place in the file. Faults that the file has anyway are left out. Other errors stay as they are.
 func (l *Loaded) Locate(station int, err error) error {
 	faults, ok := errors.AsType[strictyaml.Faults](err)
 	if !ok || l.doc == nil {
 		return err
 	}
-	located := make(strictyaml.Faults, len(faults))
-	for i, f := range faults {
+	var located strictyaml.Faults
+	for _, f := range faults {
 		f.Path = fmt.Sprintf("stations[%d].%s", station, f.Path)
 		f.Line = l.doc.Line(f.Path)
-		located[i] = f
+		if !l.doc.Faulty(f.Path) {
+			located = append(located, f)
+		}
+	}
+	if len(located) == 0 {
+		return nil
 	}
 	return located
 }
