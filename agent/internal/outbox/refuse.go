@@ -36,8 +36,7 @@ func (o *Outbox) Refuse(r Record, reason string) error {
 		return fmt.Errorf("list refused records: %w", err)
 	}
 	if len(entries) >= maxRefused {
-		return fmt.Errorf("%w: %d refused records lie in %s, look at them and delete them",
-			ErrFull, maxRefused, folder)
+		return fmt.Errorf("%d refused records lie in %s: look at them and empty it", maxRefused, folder)
 	}
 	content := refused{Reason: reason, Topic: r.Topic, Sequence: r.Sequence}
 	if json.Valid(r.Payload) {

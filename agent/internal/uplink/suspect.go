@@ -18,6 +18,9 @@ const (
 	quickLoss      = 2 * time.Second // what counts as at once: a network that fails is slower to be noticed
 )
 
+// errStuck is a record that the broker does not take and that cannot be put aside: it holds up all others.
+var errStuck = errors.New("record cannot be put aside")
+
 // suspect finds the record that a broker answers by closing the connection, such as one over its size limit.
 // Without it, that record would hold up all others for ever.
 type suspect struct {
@@ -105,7 +108,7 @@ func (u *Uplink) tryOne(ctx context.Context, session *broker.Session) (trial, er
 // refuse puts a record aside and goes on behind it. If it cannot be put aside it stays where it is.
 func (u *Uplink) refuse(ctx context.Context, r outbox.Record, reason error) error {
 	if err := u.options.Outbox.Refuse(r, reason.Error()); err != nil {
-		return fmt.Errorf("put record %d aside: %w", r.Sequence, err)
+		return fmt.Errorf("%w: number %d on %s: %w", errStuck, r.Sequence, r.Topic, err)
 	}
 	u.options.Log.ErrorContext(ctx, "record cannot be sent and is put aside, see refused/ in the outbox",
 		"sequence", r.Sequence, "topic", r.Topic, "payload_bytes", len(r.Payload), "reason", reason)

@@ -24,6 +24,8 @@ const (
 	defaultHistoricalAfter = 30 * time.Second
 	defaultAckTimeout      = 30 * time.Second
 	retryAfter             = 50 * time.Millisecond
+	firstStuck             = time.Second // until somebody has made room below refused/
+	longestStuck           = time.Minute
 )
 
 // Options have defaults; Broker and Outbox must be set.
@@ -47,7 +49,8 @@ type Stats struct {
 // Uplink is used by one Run; Stats is safe for concurrent use.
 type Uplink struct {
 	options Options
-	suspect suspect // used by Run only
+	suspect suspect       // used by Run only
+	stuck   time.Duration // the last pause for a record that cannot be put aside; used by Run only
 
 	sent, historical, refused, sessions atomic.Uint64
 }
@@ -101,13 +104,28 @@ func (u *Uplink) Run(ctx context.Context) error {
 		if ended(ctx, err) {
 			return nil
 		}
-		if err == nil {
-			continue
-		}
-		u.options.Log.InfoContext(ctx, "uplink waits for its broker", "error", err,
-			"backlog", u.options.Outbox.Stats().Backlog)
-		pause(ctx, retryAfter)
+		u.wait(ctx, err)
 	}
+}
+
+// wait says why an attempt has failed, and waits before the next one: for a broker a moment, for somebody
+// who makes room for a record that has to be put aside longer and longer.
+func (u *Uplink) wait(ctx context.Context, err error) {
+	backlog := u.options.Outbox.Stats().Backlog
+	switch {
+	case err == nil:
+		u.stuck = 0
+		return
+	case !errors.Is(err, errStuck):
+		u.stuck = 0
+		u.options.Log.InfoContext(ctx, "uplink waits for its broker", "error", err, "backlog", backlog)
+		pause(ctx, retryAfter)
+		return
+	}
+	u.stuck = min(max(2*u.stuck, firstStuck), longestStuck)
+	u.options.Log.ErrorContext(ctx, "uplink stands still until refused/ in the outbox has room",
+		"error", err, "backlog", backlog, "retry_in_ms", u.stuck.Milliseconds())
+	pause(ctx, u.stuck)
 }
 
 // ended says whether there is nothing left to do: stopped, or the outbox or the broker's Conn was closed.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -242,6 +243,51 @@ func TestRecordThatNoBrokerTakesIsPassedOver(t *testing.T) {
 	want := n.offer(t, 0, 3)
 	complete(t, n, server.got, want)
 	require.Equal(t, uint64(1), n.up.Stats().Refused)
+}
+
+// A thousand records that nobody looked at: the next one holds up all others, and says so, until there is
+// room.
+func TestAFullFolderOfRefusedRecordsIsToldAndWaitedFor(t *testing.T) {
+	server := startMochi(t)
+	dir := t.TempDir()
+	folder := filepath.Join(dir, "refused")
+	require.NoError(t, os.Mkdir(folder, 0o750))
+	for i := range 1000 {
+		require.NoError(t, os.WriteFile(filepath.Join(folder, fmt.Sprintf("%d.json", i)), nil, 0o600))
+	}
+	log := &lines{}
+	n := startNode(t, server.url, uplink.Options{Log: slog.New(slog.NewTextHandler(log, nil))},
+		outbox.Options{Dir: dir})
+	bad := outbox.Entry{Topic: "wild/#", Payload: []byte("{}")}
+	require.NoError(t, n.box.Append(t.Context(), bad))
+	want := n.offer(t, 0, 3)
+	begin := time.Now()
+	require.Eventually(t, func() bool { return log.count("level=ERROR") == 2 }, patience, often)
+	require.Greater(t, time.Since(begin), time.Second/2, "it is not tried twenty times a second")
+	require.Equal(t, 2, log.count("uplink stands still until refused/ in the outbox has room"))
+	require.Equal(t, 2, log.count("1000 refused records lie in "+folder))
+	require.Zero(t, log.count("uplink waits for its broker"))
+	require.NoError(t, os.Remove(filepath.Join(folder, "0.json")))
+	complete(t, n, server.got, want)
+	require.Equal(t, uint64(1), n.up.Stats().Refused)
+}
+
+// lines is a log in memory.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lines) count(what string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), what)
 }
 
 // Fault 12 on the device: mosquitto closes the connection on a packet over its limit.
