@@ -103,6 +103,9 @@ func (s *Station) settle(p *inspected, answer *wire.Inspected) {
 	}
 	if err := s.worker.Settle(m); err != nil {
 		s.warn.Warn("worker not told of a closed part", "error", err)
+		if m.GetEvidence() {
+			s.counters.add(CountEvidenceLost, "")
+		}
 	}
 }
 

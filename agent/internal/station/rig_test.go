@@ -49,6 +49,20 @@ func clock() int64 { return time.Now().UnixNano() }
 // start builds and runs the rig; change may alter its options. The rig ends with the test.
 func start(tb testing.TB, mode string, script fakeworker.Script, change func(*station.Options)) *rig {
 	tb.Helper()
+	return startOn(tb, nil, mode, script, change)
+}
+
+// worker is what a station asks.
+type worker interface {
+	Inspect(m *wire.Inspect) error
+	Settle(m *wire.Settle) error
+}
+
+// startOn puts another worker in the place of the fake one, which still reports its state. Nil: none.
+func startOn(
+	tb testing.TB, other worker, mode string, script fakeworker.Script, change func(*station.Options),
+) *rig {
+	tb.Helper()
 	place, err := topic.ParseStation("acme/dongguan/smt/line3/aoi-1")
 	require.NoError(tb, err)
 	rules, err := verdict.Compile(config.Verdict{}, []bundle.Class{{Name: "open", Threshold: 0.5}})
@@ -79,7 +93,10 @@ func start(tb testing.TB, mode string, script fakeworker.Script, change func(*st
 		Deliver:   func(_ int, m any) { r.station.Deliver(m) },
 	})
 	r.conn.listen(r.line.Subscriptions())
-	r.station.Start(tb.Context(), r.line, r.worker)
+	if other == nil {
+		other = r.worker
+	}
+	r.station.Start(tb.Context(), r.line, other)
 	r.line.Start(tb.Context(), r.conn)
 	tb.Cleanup(r.stop)
 	return r

@@ -19,6 +19,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/config"
 	"github.com/sightline-edge/sightline/agent/internal/plc"
 	"github.com/sightline-edge/sightline/agent/internal/station"
+	"github.com/sightline-edge/sightline/agent/internal/vision"
 	"github.com/sightline-edge/sightline/agent/internal/vision/fakeworker"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/agent/topic"
@@ -483,6 +484,31 @@ func TestEachAnswerWithAFrameIsSettledOnceAlsoALateOne(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, []string{"1 PASS false", "2 UNKNOWN true"}, settled)
 	})
+}
+
+// busy is a worker that takes parts to inspect, and nothing else.
+type busy struct{ jobs chan uint64 }
+
+func (b busy) Inspect(m *wire.Inspect) error {
+	b.jobs <- m.GetJob()
+	return nil
+}
+
+func (busy) Settle(*wire.Settle) error { return vision.ErrBusy }
+
+func TestEvidenceThatABusyWorkerIsNotAskedForIsCounted(t *testing.T) {
+	worker := busy{jobs: make(chan uint64, 1)}
+	r := startOn(t, worker, config.ModeMQTT, fakeworker.Script{}, func(o *station.Options) {
+		o.Trigger.Deadline = time.Minute
+	})
+	r.awaitState(event.Ready)
+	for i, found := range [][]*wire.Detection{{defect}, nil} { // no picture is wanted of what passes
+		r.trigger("")
+		r.station.Deliver(&wire.Inspected{Job: <-worker.jobs, ExposedNs: clock(), Detections: found})
+		r.await(i + 1)
+	}
+	r.station.Stop() // at the end of the last turn
+	require.EqualValues(t, 1, r.station.Counters().Get(station.CountEvidenceLost))
 }
 
 func TestTruthIsToldOfSimulatedFramesOnly(t *testing.T) {
