@@ -16,30 +16,37 @@ import (
 
 const cameraLimit = 10 * time.Second // to look at words; the worker loads its drivers for that
 
-// cameras lets the worker, which alone knows them, look at each station's camera URI. Nothing is opened.
+// cameras lets the worker, which alone knows them, look at each station's camera URI, unless the file has a
+// fault there. Nothing is opened.
 func (k *checker) cameras(cfg *config.Loaded) {
-	faults, err := k.askCameras(cfg)
+	var uris []string
+	var stations []int // of the URIs
+	for i := range cfg.Stations {
+		if !cfg.Faulty(fmt.Sprintf("stations[%d].camera", i)) {
+			uris, stations = append(uris, cfg.Stations[i].Camera), append(stations, i)
+		}
+	}
+	if len(uris) == 0 {
+		return
+	}
+	faults, err := k.askCameras(uris)
 	if err != nil {
 		k.found("cameras", "", err)
 		return
 	}
-	for i, problem := range faults {
+	for n, problem := range faults {
 		if problem == "" {
 			continue
 		}
 		fault := strictyaml.Faults{{Path: "camera", Problem: problem}}
-		k.found("station "+cfg.Stations[i].Name, "", cfg.Locate(i, fault))
+		k.found(stationName(cfg, stations[n]), "", cfg.Locate(stations[n], fault))
 	}
 }
 
-func (k *checker) askCameras(cfg *config.Loaded) ([]string, error) {
+func (k *checker) askCameras(uris []string) ([]string, error) {
 	path, err := vision.Find(k.worker)
 	if err != nil {
 		return nil, err
-	}
-	uris := make([]string, len(cfg.Stations))
-	for i := range cfg.Stations {
-		uris[i] = cfg.Stations[i].Camera
 	}
 	in, err := json.Marshal(uris)
 	if err != nil {

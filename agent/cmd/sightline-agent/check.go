@@ -12,9 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sightline-edge/sightline/agent/internal/config"
 	"github.com/sightline-edge/sightline/agent/internal/inspector"
-	"github.com/sightline-edge/sightline/agent/internal/verdict"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/models/bundle"
 	"github.com/sightline-edge/sightline/models/strictyaml"
@@ -40,7 +38,7 @@ type checker struct {
 	load     bool
 	memory   uint64
 	findings []finding
-	seen     map[string]bool // bundles already checked
+	seen     map[string]bool // bundles already checked: digest and policy, or the folder of a faulty one
 }
 
 func checkCommand(l *logging) *cobra.Command {
@@ -78,9 +76,9 @@ func (k *checker) run(path string) error {
 	}
 	switch {
 	case info.IsDir():
-		k.bundle(path, "", 0)
+		k.folder(path)
 	case filepath.Base(path) == bundle.ManifestFile:
-		k.bundle(filepath.Dir(path), "", 0)
+		k.folder(filepath.Dir(path))
 	default:
 		k.config(path)
 	}
@@ -108,7 +106,7 @@ func (k *checker) table(w *tabwriter.Writer) {
 	}
 }
 
-func (k *checker) found(what, says string, err error) bool {
+func (k *checker) found(what, says string, err error) {
 	f := finding{What: what, OK: err == nil, Says: says}
 	if err != nil && !errors.As(err, &f.List) {
 		f.Says = err.Error()
@@ -117,70 +115,51 @@ func (k *checker) found(what, says string, err error) bool {
 		f.Says = fmt.Sprintf("%d to mend", len(f.List))
 	}
 	k.findings = append(k.findings, f)
-	return f.OK
 }
 
-func (k *checker) config(path string) {
-	cfg, err := config.Load(path)
-	if !k.found(path, "configuration", err) {
-		return
+// manifest reports the faults of a bundle once, whatever number of stations use it.
+func (k *checker) manifest(dir string, err error) {
+	if !k.seen[dir] {
+		k.found(dir, "", err)
 	}
-	if k.library == "" {
-		k.library = cfg.Worker.ONNXRuntime
-	}
-	if k.worker == "" {
-		k.worker = cfg.Worker.Path
-	}
-	if limit := cfg.Worker.MemoryLimit; limit != 0 && !k.command.Flags().Changed(memoryLimit) {
-		k.memory = uint64(limit)
-	}
-	if k.load {
-		k.cameras(cfg)
-	}
-	for i := range cfg.Stations {
-		s := &cfg.Stations[i]
-		model := k.bundle(bundle.Find(s.Bundle, cfg.BundleDir), s.Provider, cfg.Worker.Threads)
-		if model == nil {
-			continue
-		}
-		_, err := verdict.Compile(s.Verdict, model.Manifest.Classes)
-		k.found("station "+s.Name, "its rules fit the bundle", cfg.Locate(i, err))
-	}
+	k.seen[dir] = true
 }
 
-func (k *checker) bundle(dir, policy string, threads int) *bundle.Bundle {
+func (k *checker) folder(dir string) {
 	model, err := bundle.Load(dir)
 	if err != nil {
-		k.found(dir, "", err)
-		return nil
+		k.manifest(dir, err)
+		return
 	}
+	k.model(model, "")
+}
+
+// model reports a bundle that is in order, and lets a worker try it, once for each provider policy.
+func (k *checker) model(model *bundle.Bundle, policy string) {
 	if k.seen[model.Digest+policy] {
-		return model
+		return
 	}
 	k.seen[model.Digest+policy] = true
-	k.found(dir, fmt.Sprintf("%s %s, %d classes, %s",
+	k.found(model.Dir, fmt.Sprintf("%s %s, %d classes, %s",
 		model.Manifest.Name, model.Manifest.Version, len(model.Manifest.Classes), model.Digest), nil)
-	if k.load {
-		state, err := k.try(model, policy, threads)
-		says := ""
-		if err == nil {
-			says = fmt.Sprintf(
-				"runs on %s, %d golden samples agree",
-				state.GetProvider(),
-				len(model.Manifest.Golden.Samples),
-			)
-			if state.GetFellBack() {
-				says += "; fell back: " + state.GetFallbackReason()
-			}
-		}
-		k.found(dir+" in a worker", says, err)
+	if !k.load {
+		return
 	}
-	return model
+	state, err := k.try(model, policy)
+	says := ""
+	if err == nil {
+		says = fmt.Sprintf("runs on %s, %d golden samples agree", state.GetProvider(),
+			len(model.Manifest.Golden.Samples))
+		if state.GetFellBack() {
+			says += "; fell back: " + state.GetFallbackReason()
+		}
+	}
+	k.found(model.Dir+" in a worker", says, err)
 }
 
 // try loads the bundle in a worker whose memory is bounded, so that a hostile model takes only that worker
 // down.
-func (k *checker) try(model *bundle.Bundle, policy string, threads int) (*wire.StationState, error) {
+func (k *checker) try(model *bundle.Bundle, policy string) (*wire.StationState, error) {
 	log, err := k.quiet(k.command)
 	if err != nil {
 		return nil, err
@@ -189,16 +168,13 @@ func (k *checker) try(model *bundle.Bundle, policy string, threads int) (*wire.S
 	if err != nil {
 		return nil, err
 	}
-	if threads == 0 {
-		threads = k.threads
-	}
 	ctx, cancel := context.WithTimeout(k.command.Context(), loadLimit)
 	defer cancel()
 	i := inspector.Open(ctx, inspector.Options{Launch: launch, Log: log, Configure: &wire.Configure{
 		Stations: []*wire.StationConfig{
 			{Name: "check", BundleDir: model.Dir, ProviderPolicy: policy},
 		},
-		InferenceThreads:   uint32(threads),
+		InferenceThreads:   uint32(k.threads),
 		OnnxruntimeLibrary: k.library,
 	}})
 	defer i.Close()

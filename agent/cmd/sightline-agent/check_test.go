@@ -111,7 +111,8 @@ stations:
 	require.ErrorIs(t, err, errFound)
 	require.Contains(t, out, "line 4: stations[0].camera: it will not do")
 	require.Contains(t, out, `line 6: stations[0].verdict.classes.scrath: the bundle has no class "scrath"`)
-	require.Contains(t, out, "./no-such")
+	require.Contains(t, out, `line 12: stations[2].bundle: bundle "./no-such" cannot be used: open`)
+	require.Contains(t, out, "(write the path of a folder with bundle.yaml in it, or")
 	require.NotContains(t, out, "secret")
 
 	out, err = command(t, "check", path, "-o", "json")
@@ -124,7 +125,87 @@ stations:
 			lines[fault.Line] = true
 		}
 	}
-	require.Equal(t, map[int]bool{4: true, 6: true}, lines)
+	require.Equal(t, map[int]bool{4: true, 6: true, 12: true}, lines)
+}
+
+// A fault of the configuration stops nothing: bundles, cameras and rules are looked at for whatever was
+// understood, and what may only follow from a fault is not told.
+func TestCheckGoesOnBehindFaultsOfTheConfiguration(t *testing.T) {
+	dir, err := filepath.Abs(reference)
+	require.NoError(t, err)
+	bad := t.TempDir()
+	manifest := []byte("nam: x\nversion: 1\n")
+	require.NoError(t, os.WriteFile(filepath.Join(bad, "bundle.yaml"), manifest, 0o600))
+	out, err := command(t, "check", "-o", "json", file(t, fmt.Sprintf(`place: acme
+mqtt: {uplnk: tcp://127.0.0.1:1883}
+worker: {threads: 999, memory_limit: 5}
+stations:
+  - name: line3/aoi-1
+    camera: "sim:?wrong=1"
+    bundle: %[1]s
+    provider: maybe
+    verdict: {classes: {scrath: {verdict: ignore, threshold: 2}, open: {verdict: maybe}}}
+  - camera: "wrong"
+    bundle: nob
+  - name: line3/aoi-3
+    camera: "sim:"
+    bundel: nob
+  - name: line3/aoi-4
+    camera: "sim:"
+    bundle: %[2]s
+  - name: line3/aoi-5
+    camera: "sim:"
+    bundle: %[2]s
+`, dir, bad)))
+	require.ErrorIs(t, err, errFound)
+	var found []finding
+	require.NoError(t, json.Unmarshal([]byte(out), &found))
+	got := map[string][]string{}
+	for _, f := range found {
+		require.NotContains(t, f.Says, "its rules fit")
+		for _, fault := range f.List {
+			what := filepath.Base(f.What)
+			got[what] = append(got[what], fmt.Sprint(fault.Line, " ", fault.Path))
+		}
+	}
+	require.Equal(t, map[string][]string{
+		"sightline.yaml": {
+			"1 place", "2 mqtt.uplnk", "3 worker.threads", "3 worker.memory_limit", "8 stations[0].provider",
+			"9 stations[0].verdict.classes.open.verdict", "9 stations[0].verdict.classes.scrath.threshold",
+			"10 stations[1].name", "10 stations[1].camera", "14 stations[2].bundel",
+		},
+		"aoi-1":       {"6 stations[0].camera", "9 stations[0].verdict.classes.scrath"},
+		"stations[1]": {"11 stations[1].bundle"},
+		filepath.Base(bad): {
+			"0 input.width", "0 input.height", "0 decoder.family", "0 classes", "0 model", "1 nam",
+			"2 version",
+		},
+	}, got)
+	require.Contains(t, out, "runs on fake")
+}
+
+func TestCheckSaysNothingOfBundlesWhosePlaceIsInDoubt(t *testing.T) {
+	out, err := command(t, "check", file(t, `place: acme/dongguan/smt
+bundle_dri: models
+stations:
+  - {name: line3/aoi-1, camera: "sim:", bundle: nob}
+`))
+	require.ErrorIs(t, err, errFound)
+	require.Contains(t, out, "1 to mend")
+	require.NotContains(t, out, "nob")
+}
+
+func TestCheckSaysWhereAMissingBundleIsLookedFor(t *testing.T) {
+	out, err := command(t, "check", file(t, `place: acme/dongguan/smt
+bundle_dir: /nonexistent
+stations:
+  - {name: line3/aoi-1, camera: "sim:", bundle: nob}
+`))
+	require.ErrorIs(t, err, errFound)
+	require.Regexp(t, `station line3/aoi-1 +1 to mend\n`+
+		` +line 4: stations\[0\].bundle: bundle "nob" cannot be used: `+
+		`open bundle folder: open /nonexistent/nob: no such file or directory `+
+		`\(put it below bundle_dir, /nonexistent, or write a path, such as ./nob\)`, out)
 }
 
 func TestCheckLoadsBundlesUnderTheMemoryLimitOfTheConfiguration(t *testing.T) {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"net/url"
 	"os"
@@ -85,15 +86,17 @@ func (c *Config) checkMQTT(doc *strictyaml.Document) {
 	if (c.MQTT.CertFile == "") != (c.MQTT.KeyFile == "") && !doc.Doubtful("mqtt.key_file") {
 		doc.Add("mqtt.cert_file", "certificate and key go together", "set cert_file and key_file, or neither")
 	}
-	for path, file := range map[string]string{
-		"mqtt.password_file": c.MQTT.PasswordFile, "mqtt.ca_file": c.MQTT.CAFile,
-		"mqtt.cert_file": c.MQTT.CertFile, "mqtt.key_file": c.MQTT.KeyFile,
+	for _, file := range []struct{ key, path string }{
+		{"mqtt.password_file", c.MQTT.PasswordFile},
+		{"mqtt.ca_file", c.MQTT.CAFile},
+		{"mqtt.cert_file", c.MQTT.CertFile},
+		{"mqtt.key_file", c.MQTT.KeyFile},
 	} {
-		if file == "" {
+		if file.path == "" {
 			continue
 		}
-		if _, err := os.Stat(file); err != nil {
-			doc.Add(path, "file "+file+" cannot be read", "check its path and rights")
+		if _, err := os.Stat(file.path); err != nil {
+			doc.Add(file.key, "file "+file.path+" cannot be read", "check its path and rights")
 		}
 	}
 }
@@ -189,8 +192,8 @@ func checkVerdict(doc *strictyaml.Document, at string, v *Verdict) {
 }
 
 func checkRules(doc *strictyaml.Document, at string, rules map[string]ClassRule) {
-	for class, rule := range rules {
-		path := at + "." + class
+	for _, class := range slices.Sorted(maps.Keys(rules)) {
+		path, rule := at+"."+class, rules[class]
 		if rule.Threshold != nil {
 			doc.Within(path+".threshold", *rule.Threshold, 0, 1)
 		}

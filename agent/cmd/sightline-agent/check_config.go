@@ -1,0 +1,95 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/sightline-edge/sightline/agent/internal/config"
+	"github.com/sightline-edge/sightline/agent/internal/verdict"
+	"github.com/sightline-edge/sightline/models/bundle"
+	"github.com/sightline-edge/sightline/models/strictyaml"
+)
+
+func (k *checker) config(path string) {
+	cfg, err := config.Read(path)
+	k.found(path, "configuration", err)
+	if cfg == nil {
+		return
+	}
+	k.adopt(cfg)
+	if k.load {
+		k.cameras(cfg)
+	}
+	for i := range cfg.Stations {
+		k.station(cfg, i, err == nil)
+	}
+}
+
+// adopt takes the worker's part of the configuration for what no flag says.
+func (k *checker) adopt(cfg *config.Loaded) {
+	w := &cfg.Worker
+	if k.library == "" {
+		k.library = w.ONNXRuntime
+	}
+	if k.worker == "" {
+		k.worker = w.Path
+	}
+	limit := w.MemoryLimit
+	if limit != 0 && !cfg.Faulty("worker.memory_limit") && !k.command.Flags().Changed(memoryLimit) {
+		k.memory = uint64(limit)
+	}
+	if w.Threads != 0 && !cfg.Faulty("worker.threads") {
+		k.threads = w.Threads
+	}
+}
+
+// station looks at what a station names: its bundle, and the rules about it. Where the file is faulty
+// elsewhere, nothing is said to be well.
+func (k *checker) station(cfg *config.Loaded, i int, well bool) {
+	s := &cfg.Stations[i]
+	at := fmt.Sprintf("stations[%d].", i)
+	dir := bundle.Find(s.Bundle, cfg.BundleDir)
+	unplaced := dir != s.Bundle && (cfg.Faulty("bundle_dir") || cfg.Faulty("state_dir"))
+	if unplaced || cfg.Faulty(at+"bundle") {
+		return
+	}
+	model, err := bundle.Load(dir)
+	if _, ok := errors.AsType[strictyaml.Faults](err); ok {
+		k.manifest(dir, err)
+		return
+	}
+	if err != nil {
+		k.found(stationName(cfg, i), "", cfg.Locate(i, noBundle(s.Bundle, cfg.BundleDir, err)))
+		return
+	}
+	policy := s.Provider
+	if cfg.Faulty(at + "provider") {
+		policy = ""
+	}
+	k.model(model, policy)
+	_, err = verdict.Compile(s.Verdict, model.Manifest.Classes)
+	if err = cfg.Locate(i, err); err != nil || well {
+		k.found(stationName(cfg, i), "its rules fit the bundle", err)
+	}
+}
+
+// stationName is what findings call a station; it may have no name yet.
+func stationName(cfg *config.Loaded, i int) string {
+	if name := cfg.Stations[i].Name; name != "" {
+		return "station " + name
+	}
+	return fmt.Sprintf("stations[%d]", i)
+}
+
+// noBundle is the fault of a station whose bundle has no manifest to look at.
+func noBundle(name, dir string, err error) strictyaml.Faults {
+	remedy := fmt.Sprintf("put it below bundle_dir, %s, or write a path, such as ./%s", dir, name)
+	if strings.ContainsRune(name, '/') {
+		remedy = fmt.Sprintf("write the path of a folder with %s in it, or the name of one below "+
+			"bundle_dir, %s", bundle.ManifestFile, dir)
+	}
+	return strictyaml.Faults{{
+		Path: "bundle", Problem: fmt.Sprintf("bundle %q cannot be used: %v", name, err), Remedy: remedy,
+	}}
+}
