@@ -15,6 +15,7 @@ func (a *agent) stop(ctx context.Context) {
 	if a.worker != nil {
 		a.worker.Close()
 	}
+	a.each(func(s *actor) { s.station.Close() }) // the worker's last pictures are taken
 	if a.durable != nil {
 		a.durable.close(ctx)
 	}

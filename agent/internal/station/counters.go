@@ -20,7 +20,7 @@ const (
 	CountSkipped       = "intervals_skipped"   // before the worker was ready for the first time
 	CountOutboxLost    = "outbox_lost"         // events that the outbox did not take
 	CountEvidence      = "evidence"            // pictures handed to the store
-	CountEvidenceLost  = "evidence_lost"       // pictures not stored, and parts whose pictures were not asked for
+	CountEvidenceLost  = "evidence_lost"       // pictures not stored, requests for them not taken
 	CountWorkerRefused = "inspections_refused" // requests that the worker did not take
 	CountFrames        = "frames_failed"       // fault of a frame that belongs to no part
 )

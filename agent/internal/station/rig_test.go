@@ -108,6 +108,7 @@ func (r *rig) stop() {
 	defer cancel()
 	r.line.Stop(ctx)
 	r.worker.Close()
+	r.station.Close()
 }
 
 // trigger sends what a PLC sends.

@@ -88,7 +88,8 @@ type Station struct {
 	triggers chan plc.Trigger
 	messages chan any
 	intake   sync.RWMutex  // held for reading while a trigger enters its channel
-	gone     chan struct{} // closed when nobody reads the channels any more
+	gone     chan struct{} // closed when no trigger is read any more
+	stopped  chan struct{} // closed after the last result
 	cancel   context.CancelFunc
 	done     sync.WaitGroup
 	warn     *sparse.Log
@@ -111,27 +112,39 @@ type Station struct {
 func New(opts Options) *Station {
 	return &Station{
 		opts: opts, triggers: make(chan plc.Trigger, inbox), messages: make(chan any, inbox),
-		gone: make(chan struct{}), warn: sparse.New(opts.Log.With("station", opts.Place.Path()), opts.Now),
+		gone: make(chan struct{}), stopped: make(chan struct{}),
+		warn:   sparse.New(opts.Log.With("station", opts.Place.Path()), opts.Now),
 		ledger: part.New[sight](opts.Boot, opts.NextJob, part.DefaultLimit), asked: make(map[uint64]bool),
 		seen: &wire.StationState{},
 	}
 }
 
-// Start runs the station until Stop.
+// Start runs the station until Stop, and its Deliver until Close.
 func (s *Station) Start(ctx context.Context, l line, w worker) {
 	ctx, s.cancel = context.WithCancel(ctx)
 	s.line, s.worker = l, w
-	s.done.Go(func() { s.run(ctx) })
+	s.done.Go(func() {
+		s.run(ctx)
+		close(s.stopped)
+		s.linger()
+	})
 }
 
-// Stop closes all open parts and waits until their results are handed over. A station that was never started
-// takes nothing any more.
+// Stop closes all open parts and waits until their results are handed over. Pictures of what it has closed
+// are taken until Close. A station that was never started takes nothing any more.
 func (s *Station) Stop() {
 	if s.cancel == nil {
 		close(s.gone)
+		s.done.Go(s.linger)
 		return
 	}
 	s.cancel()
+	<-s.stopped
+}
+
+// Close ends a stopped station. Its worker has ended before: nothing may be delivered any more.
+func (s *Station) Close() {
+	close(s.messages)
 	s.done.Wait()
 }
 
@@ -168,10 +181,5 @@ func (s *Station) take(t plc.Trigger) bool {
 }
 
 // Deliver takes a message of the worker: *wire.StationState, *wire.Exposed, *wire.Inspected, *wire.Evidence
-// or vision.Died.
-func (s *Station) Deliver(message any) {
-	select {
-	case s.messages <- message:
-	case <-s.gone:
-	}
-}
+// or vision.Died. It waits only while the station is busy with earlier ones.
+func (s *Station) Deliver(message any) { s.messages <- message }

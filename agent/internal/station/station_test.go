@@ -3,6 +3,7 @@ package station_test
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"slices"
 	"strings"
@@ -484,6 +485,42 @@ func TestEachAnswerWithAFrameIsSettledOnceAlsoALateOne(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, []string{"1 PASS false", "2 UNKNOWN true"}, settled)
 	})
+}
+
+// Pictures are drawn after the verdict, and an orderly stop may come in between.
+func TestPicturesThatComeDuringTheStopAreKept(t *testing.T) {
+	const pictures = 2 * 64 // more than wait for the station
+	settled := make(chan *wire.Settle, 1)
+	var worker *fakeworker.Peer
+	r := start(t, config.ModeMQTT, fakeworker.Script{
+		Inspect: func(p *fakeworker.Peer, m *wire.Inspect) { p.Answer(m, defect) },
+		Settle:  func(p *fakeworker.Peer, m *wire.Settle) { worker = p; settled <- m },
+	}, nil)
+	r.awaitState(event.Ready)
+	r.trigger("")
+	part := <-settled
+	r.station.Stop()
+	for range pictures {
+		worker.Send(wire.KindEvidence, &wire.Evidence{Job: part.GetJob(), Jpeg: []byte{0xff}})
+	}
+	worker.Send(wire.KindEvidence, &wire.Evidence{Job: part.GetJob() + 1})
+	require.Eventually(t, func() bool {
+		return r.station.Counters().Get(station.CountEvidenceLost) == 1 // the last one is of no part
+	}, 5*time.Second, time.Millisecond)
+	require.EqualValues(t, pictures, r.pictures.Load())
+	require.EqualValues(t, pictures, r.station.Counters().Get(station.CountEvidence))
+}
+
+func TestAStationThatWasNeverStartedHoldsNobodyUp(t *testing.T) {
+	const pictures = 2 * 64
+	s := station.New(station.Options{Now: clock, Log: slog.New(slog.DiscardHandler)})
+	s.Stop()
+	s.Trigger(plc.Trigger{PartID: "P"})
+	for range pictures {
+		s.Deliver(&wire.Evidence{})
+	}
+	s.Close()
+	require.EqualValues(t, pictures, s.Counters().Get(station.CountEvidenceLost))
 }
 
 // busy is a worker that takes parts to inspect, and nothing else.

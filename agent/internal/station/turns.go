@@ -8,6 +8,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/config"
 	"github.com/sightline-edge/sightline/agent/internal/plc"
 	"github.com/sightline-edge/sightline/agent/internal/verdict"
+	"github.com/sightline-edge/sightline/agent/internal/wire"
 )
 
 // run takes one trigger or message after the other until ctx ends. No turn waits for anything.
@@ -89,6 +90,16 @@ func (s *Station) expire() {
 func (s *Station) closeAll(reason, detail string) {
 	for p := s.ledger.CloseOldest(); p != nil; p = s.ledger.CloseOldest() {
 		s.publish(p, verdict.Unknown(reason, detail))
+	}
+}
+
+// linger keeps the pictures that come after the last verdict, since their parts were rejected before it. All
+// parts are closed: other messages have nothing to say any more.
+func (s *Station) linger() {
+	for m := range s.messages {
+		if picture, ok := m.(*wire.Evidence); ok {
+			s.evidence(picture)
+		}
 	}
 }
 
