@@ -218,39 +218,6 @@ func TestSamplingIsBilinearInterpolation(t *testing.T) {
 	}
 }
 
-func TestThisBuildsSamplingIsThatOfGo(t *testing.T) {
-	for _, width := range []int{1, 7, 8, 9, 640} {
-		s := sampling{width: width, height: 3, step: 9, stride: 9*width + 5}
-		pix := noise(t, s.span(colours), 1, 1).Pix
-		for name, pair := range map[string][2]func(dst, src []byte, s sampling){
-			"gray":   {takeGray, goTakeGray},
-			"colour": {takeColour, goTakeColour},
-			"luma":   {takeLuma, goTakeLuma},
-		} {
-			own, twin := make([]byte, colours*width*3), make([]byte, colours*width*3)
-			pair[0](own, pix, s)
-			pair[1](twin, pix, s)
-			require.Equal(t, twin, own, "%s, %d pixels wide", name, width)
-		}
-	}
-}
-
-func TestThisBuildsSpreadingIsThatOfGo(t *testing.T) {
-	for _, width := range []int{1, 7, 8, 33} {
-		for _, steps := range [][2]int{{1, 1}, {1, 3}, {3, 1}, {3, 3}} {
-			s := spreading{
-				width: width, height: 3, toStep: steps[0], toStride: steps[0]*width + 2,
-				fromStep: steps[1], fromStride: steps[1]*width + 1, scale: 1. / 51, offset: -2.1,
-			}
-			src := noise(t, 3*s.fromStride, 1, 1).Pix
-			own, twin := make([]float32, 3*s.toStride), make([]float32, 3*s.toStride)
-			spreadFloats(own, src, s)
-			goSpreadFloats(twin, src, s)
-			require.InDeltaSlice(t, twin, own, 1e-6, "%+v", s)
-		}
-	}
-}
-
 func TestPaddedRowsScaleLikePackedOnes(t *testing.T) {
 	packed := noise(t, 50, 40, 3)
 	padded := &frame.Frame{Width: 50, Height: 40, Channels: 3, Stride: 160, Pix: make([]byte, 160*40)}
