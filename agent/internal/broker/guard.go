@@ -34,6 +34,10 @@ type guard struct {
 	buf    [maxHeaderBytes]byte
 }
 
+// Bounded returns the connection such that no incoming packet claims more than limit bytes: an MQTT library
+// allocates what a header claims. A longer publication is cut; any other longer packet is an error.
+func Bounded(conn net.Conn, limit int) net.Conn { return newGuard(conn, limit) }
+
 func newGuard(conn net.Conn, limit int) *guard {
 	return &guard{Conn: conn, lost: make(chan struct{}), in: bufio.NewReader(conn), limit: limit}
 }

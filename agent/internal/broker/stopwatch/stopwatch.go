@@ -14,12 +14,14 @@ import (
 	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"github.com/sightline-edge/sightline/agent/internal/broker"
 )
 
 const (
 	handshake = 5 * time.Second
-	protocol  = 4 // MQTT 3.1.1
-	maxPacket = 1 << 20
+	protocol  = 4       // MQTT 3.1.1
+	maxPacket = 1 << 20 // bytes; of a longer message the rest is thrown away
 )
 
 // Watch is one subscription at QoS 0. Not safe for concurrent use.
@@ -35,16 +37,16 @@ type Lap struct {
 }
 
 // Dial subscribes the filter at a broker, tcp://host:port. It ends with ctx.
-func Dial(ctx context.Context, broker, clientID, filter string) (*Watch, error) {
-	u, err := url.Parse(broker)
+func Dial(ctx context.Context, address, clientID, filter string) (*Watch, error) {
+	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "tcp" {
-		return nil, fmt.Errorf("stopwatch: broker %q: write tcp://host:port", broker)
+		return nil, fmt.Errorf("stopwatch: broker %q: write tcp://host:port", address)
 	}
 	conn, err := (&net.Dialer{Timeout: handshake}).DialContext(ctx, "tcp", u.Host)
 	if err != nil {
-		return nil, fmt.Errorf("stopwatch: no broker answers at %s: %w", broker, err)
+		return nil, fmt.Errorf("stopwatch: no broker answers at %s: %w", address, err)
 	}
-	w := &Watch{conn: conn}
+	w := &Watch{conn: broker.Bounded(conn, maxPacket)}
 	if err := w.subscribe(clientID, filter); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
@@ -75,7 +77,7 @@ func (w *Watch) ask(p packets.ControlPacket) error {
 	if err := p.Write(w.conn); err != nil {
 		return err
 	}
-	answer, err := packets.ReadPacket(io.LimitReader(w.conn, maxPacket))
+	answer, err := packets.ReadPacket(w.conn)
 	if err != nil {
 		return err
 	}
@@ -101,7 +103,7 @@ func (w *Watch) Next() (Lap, error) {
 		return Lap{}, fmt.Errorf("stopwatch: %w", err)
 	}
 	at := time.Now()
-	p, err := packets.ReadPacket(io.MultiReader(bytes.NewReader(first[:]), io.LimitReader(w.conn, maxPacket)))
+	p, err := packets.ReadPacket(io.MultiReader(bytes.NewReader(first[:]), w.conn))
 	if err != nil {
 		return Lap{}, fmt.Errorf("stopwatch: %w", err)
 	}
