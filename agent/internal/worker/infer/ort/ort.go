@@ -20,6 +20,10 @@ const Environment = "SIGHTLINE_ONNXRUNTIME"
 
 const defaultLibrary = "libonnxruntime.so.1"
 
+// remedy is what the operator does about a library that is absent or wrong.
+const remedy = "run scripts/setup and `source build/env.sh`, or set worker.onnxruntime or $" + Environment +
+	" to a libonnxruntime.so of " + Needed + " or newer"
+
 // ErrLibrary is wrapped by errors about the shared library.
 var ErrLibrary = errors.New("ONNX Runtime does not load")
 
@@ -32,13 +36,12 @@ func Load(path string) (*Runtime, error) {
 	if strings.ContainsRune(path, '/') {
 		//nolint:gosec // the path is the operator's own configuration
 		if info, err := os.Stat(path); err != nil || info.IsDir() {
-			return nil, fmt.Errorf("%w: there is no file %s: run scripts/setup, or set worker.onnxruntime "+
-				"or $%s to libonnxruntime.so", ErrLibrary, path, Environment)
+			return nil, fmt.Errorf("%w: there is no file %s: %s", ErrLibrary, path, remedy)
 		}
 	}
 	onnx.SetSharedLibraryPath(path)
 	if err := onnx.InitializeEnvironment(onnx.WithLogLevelFatal()); err != nil {
-		return nil, fmt.Errorf("%w: %s: %s", ErrLibrary, path, explain(err))
+		return nil, fmt.Errorf("%w: %s: %s: %s", ErrLibrary, path, explain(err), remedy)
 	}
 	return &Runtime{version: onnx.GetVersion()}, nil
 }
@@ -58,7 +61,7 @@ func explain(err error) string {
 	text := err.Error()
 	switch {
 	case strings.Contains(text, "setting ORT API base"):
-		return "it is older than " + Needed + ": install a newer one"
+		return "it is older than " + Needed
 	case strings.Contains(text, "looking up OrtGetApiBase"):
 		return "it is a library, but not ONNX Runtime"
 	default:
