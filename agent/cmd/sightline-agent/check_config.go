@@ -29,7 +29,7 @@ func (k *checker) config(path string) {
 // adopt takes the worker's part of the configuration for what no flag says.
 func (k *checker) adopt(cfg *config.Loaded) {
 	w := &cfg.Worker
-	if k.library == "" {
+	if !k.command.Flags().Changed("onnxruntime") { // $SIGHTLINE_ONNXRUNTIME counts less than the file
 		k.library = w.ONNXRuntime
 	}
 	if k.worker == "" {

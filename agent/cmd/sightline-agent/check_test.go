@@ -18,7 +18,7 @@ import (
 
 const (
 	asWorker  = "SIGHTLINE_TEST_WORKER"
-	toldArgs  = "SIGHTLINE_TEST_WORKER_ARGS" // file that the scripted worker writes its arguments to
+	toldArgs  = "SIGHTLINE_TEST_WORKER_ARGS" // file for what the scripted worker is told
 	reference = "../../../models/pcb-defects"
 )
 
@@ -47,16 +47,22 @@ func beWorker(args []string) int {
 		}
 		return 0
 	}
-	if path := os.Getenv(toldArgs); path != "" {
-		if os.WriteFile(path, []byte(strings.Join(args, " ")), 0o600) != nil {
-			return 1
-		}
-	}
 	conn, err := net.FileConn(os.NewFile(3, "supervisor"))
-	if err != nil || fakeworker.Serve(conn, fakeworker.Script{Inspect: inspect}) != nil {
+	if err != nil || fakeworker.Serve(conn, fakeworker.Script{Inspect: inspect, Configured: configured}) != nil {
 		return 1
 	}
 	return 0
+}
+
+func configured(p *fakeworker.Peer, m *wire.Configure) {
+	if path := os.Getenv(toldArgs); path != "" {
+		told := strings.Join(os.Args[1:], " ") + " library " + m.GetOnnxruntimeLibrary()
+		if os.WriteFile(path, []byte(told), 0o600) != nil {
+			p.Die()
+			return
+		}
+	}
+	p.State(0, wire.Phase_PHASE_READY, "")
 }
 
 // inspect finds one defect on each of three images, of which it cannot read the second, and then has no more.
@@ -208,17 +214,21 @@ stations:
 		`\(put it below bundle_dir, /nonexistent, or write a path, such as ./nob\)`, out)
 }
 
-func TestCheckLoadsBundlesUnderTheMemoryLimitOfTheConfiguration(t *testing.T) {
+func TestCheckLoadsBundlesAsTheConfigurationAndTheFlagsSay(t *testing.T) {
 	dir, err := filepath.Abs(reference)
 	require.NoError(t, err)
 	told := filepath.Join(t.TempDir(), "args")
 	t.Setenv(toldArgs, told)
+	t.Setenv("SIGHTLINE_ONNXRUNTIME", "/environment.so")
 	for _, c := range []struct {
 		key, flag, want string
 	}{
 		{"", "", "--memory-limit 8589934592"},
 		{"worker: {memory_limit: 4294967296}\n", "", "--memory-limit 4294967296"},
 		{"worker: {memory_limit: 4294967296}\n", "--memory-limit=0", "--memory-limit 0"},
+		{"", "", "library /environment.so"},
+		{"worker: {onnxruntime: /file.so}\n", "", "library /file.so"},
+		{"worker: {onnxruntime: /file.so}\n", "--onnxruntime=/flag.so", "library /flag.so"},
 	} {
 		path := file(t, fmt.Sprintf("place: acme/dongguan/smt\n%sstations:\n  - name: line3/aoi-1\n"+
 			"    camera: \"sim:\"\n    bundle: %s\n", c.key, dir))
