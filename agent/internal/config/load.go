@@ -17,7 +17,7 @@ import (
 const (
 	DefaultLocalBroker  = "tcp://127.0.0.1:1883"
 	DefaultStateDir     = "/var/lib/sightline"
-	DefaultDeadline     = 50 * time.Millisecond
+	DefaultDeadline     = 100 * time.Millisecond
 	DefaultInterval     = time.Second
 	DefaultRepeatWindow = 2 * time.Second
 	DefaultOpenTimeout  = 5 * time.Second
