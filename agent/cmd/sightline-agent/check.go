@@ -27,6 +27,7 @@ const (
 type finding struct {
 	What string            `json:"what"`
 	OK   bool              `json:"ok"`
+	Warn bool              `json:"warn,omitempty"` // it is well, and will not work as it is meant
 	Says string            `json:"says,omitempty"` // one sentence
 	List strictyaml.Faults `json:"faults,omitempty"`
 }
@@ -39,11 +40,13 @@ type checker struct {
 	memory   uint64
 	findings []finding
 	seen     map[string]bool // bundles already checked: digest and policy, or the folder of a faulty one
+	camera   string          // of the worker that tries a bundle; empty: no run is timed
+	runs     map[string]run  // timed, by digest and policy
 }
 
 func checkCommand(l *logging) *cobra.Command {
 	t := tool{logging: l}
-	k := checker{tool: &t, seen: map[string]bool{}}
+	k := checker{tool: &t, seen: map[string]bool{}, runs: map[string]run{}}
 	c := &cobra.Command{
 		Use:   "check FILE|DIR",
 		Short: "Say everything that is wrong with a configuration or a bundle, and how to mend it",
@@ -96,8 +99,11 @@ func (k *checker) run(path string) error {
 func (k *checker) table(w *tabwriter.Writer) {
 	for _, f := range k.findings {
 		state := "ok"
-		if !f.OK {
+		switch {
+		case !f.OK:
 			state = "FAULT"
+		case f.Warn:
+			state = "warn"
 		}
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", state, f.What, f.Says)
 		for _, fault := range f.List {
@@ -114,6 +120,12 @@ func (k *checker) found(what, says string, err error) {
 	if len(f.List) > 0 {
 		f.Says = fmt.Sprintf("%d to mend", len(f.List))
 	}
+	k.findings = append(k.findings, f)
+}
+
+// warn notes what is no fault of the file.
+func (k *checker) warn(what string, faults strictyaml.Faults) {
+	f := finding{What: what, OK: true, Warn: true, Says: "to consider", List: faults}
 	k.findings = append(k.findings, f)
 }
 
@@ -145,7 +157,8 @@ func (k *checker) model(model *bundle.Bundle, policy string) {
 	if !k.load {
 		return
 	}
-	state, err := k.try(model, policy)
+	state, took, err := k.try(model, policy)
+	k.runs[model.Digest+policy] = run{took: took, provider: state.GetProvider()}
 	says := ""
 	if err == nil {
 		says = fmt.Sprintf("runs on %s, %d golden samples agree", state.GetProvider(),
@@ -158,25 +171,30 @@ func (k *checker) model(model *bundle.Bundle, policy string) {
 }
 
 // try loads the bundle in a worker whose memory is bounded, so that a hostile model takes only that worker
-// down.
-func (k *checker) try(model *bundle.Bundle, policy string) (*wire.StationState, error) {
+// down. With a camera it also says how long the model takes for a picture; 0: not known.
+func (k *checker) try(model *bundle.Bundle, policy string) (
+	state *wire.StationState, took time.Duration, err error,
+) {
 	log, err := k.quiet(k.command)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	launch, err := k.launch(log, "--"+memoryLimit, strconv.FormatUint(k.memory, 10))
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	ctx, cancel := context.WithTimeout(k.command.Context(), loadLimit)
 	defer cancel()
 	i := inspector.Open(ctx, inspector.Options{Launch: launch, Log: log, Configure: &wire.Configure{
 		Stations: []*wire.StationConfig{
-			{Name: "check", BundleDir: model.Dir, ProviderPolicy: policy},
+			{Name: "check", Camera: k.camera, BundleDir: model.Dir, ProviderPolicy: policy},
 		},
 		InferenceThreads:   uint32(k.threads),
 		OnnxruntimeLibrary: k.library,
 	}})
 	defer i.Close()
-	return i.Ready(ctx)
+	if state, err = i.Ready(ctx); err == nil && k.camera != "" {
+		took, err = fastest(ctx, i)
+	}
+	return state, took, err
 }

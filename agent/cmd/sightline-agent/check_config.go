@@ -18,6 +18,7 @@ func (k *checker) config(path string) {
 		return
 	}
 	k.adopt(cfg)
+	k.camera = timeCamera
 	if k.load {
 		k.cameras(cfg)
 	}
@@ -68,6 +69,7 @@ func (k *checker) station(cfg *config.Loaded, i int, well bool) {
 		policy = ""
 	}
 	k.model(model, policy)
+	k.deadline(cfg, i, k.runs[model.Digest+policy])
 	_, err = verdict.Compile(s.Verdict, model.Manifest.Classes)
 	if err = cfg.Locate(i, err); err != nil || well {
 		k.found(stationName(cfg, i), "its rules fit the bundle", err)

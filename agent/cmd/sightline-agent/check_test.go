@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -18,7 +19,8 @@ import (
 
 const (
 	asWorker  = "SIGHTLINE_TEST_WORKER"
-	toldArgs  = "SIGHTLINE_TEST_WORKER_ARGS" // file for what the scripted worker is told
+	toldArgs  = "SIGHTLINE_TEST_WORKER_ARGS"  // file for what the scripted worker is told
+	takes     = "SIGHTLINE_TEST_WORKER_TAKES" // for each run of the scripted worker
 	reference = "../../../models/pcb-defects"
 )
 
@@ -48,7 +50,8 @@ func beWorker(args []string) int {
 		return 0
 	}
 	conn, err := net.FileConn(os.NewFile(3, "supervisor"))
-	if err != nil || fakeworker.Serve(conn, fakeworker.Script{Inspect: inspect, Configured: configured}) != nil {
+	script := fakeworker.Script{Inspect: inspect, Configured: configured}
+	if err != nil || fakeworker.Serve(conn, script) != nil {
 		return 1
 	}
 	return 0
@@ -67,6 +70,10 @@ func configured(p *fakeworker.Peer, m *wire.Configure) {
 
 // inspect finds one defect on each of three images, of which it cannot read the second, and then has no more.
 func inspect(p *fakeworker.Peer, m *wire.Inspect) {
+	if took, err := time.ParseDuration(os.Getenv(takes)); err == nil {
+		p.Send(wire.KindInspected, &wire.Inspected{Job: m.GetJob(), InferenceNs: int64(took)})
+		return
+	}
 	switch m.GetJob() {
 	case 1, 3:
 		p.Answer(m, &wire.Detection{Class: 0, Score: 0.9, X1: 10, Y1: 10, X2: 51, Y2: 51})
@@ -242,6 +249,26 @@ func TestCheckLoadsBundlesAsTheConfigurationAndTheFlagsSay(t *testing.T) {
 		require.NoError(t, err)
 		require.Contains(t, string(raw), c.want)
 	}
+}
+
+func TestCheckWarnsOfADeadlineThatTheModelCannotKeep(t *testing.T) {
+	dir, err := filepath.Abs(reference)
+	require.NoError(t, err)
+	t.Setenv(takes, "41ms")
+	path := file(t, fmt.Sprintf(`place: acme/dongguan/smt
+stations:
+  - {name: line3/aoi-1, camera: "sim:", bundle: %[1]s, trigger: {deadline: 41ms}}
+  - {name: line3/aoi-2, camera: "sim:", bundle: %[1]s, trigger: {deadline: 40ms}}
+`, dir))
+	out, err := command(t, "check", path)
+	require.NoError(t, err, "a warning is no fault")
+	require.Regexp(t, `warn +station line3/aoi-2`, out)
+	require.Contains(t, out, "line 4: stations[1].trigger.deadline: 40ms is shorter than the model alone "+
+		"takes here, 41ms on fake")
+	require.NotContains(t, out, "stations[0]")
+	out, err = command(t, "check", path, "--load=false")
+	require.NoError(t, err)
+	require.NotContains(t, out, "warn")
 }
 
 func TestCheckOfWhatIsWellExitsWithoutError(t *testing.T) {

@@ -88,6 +88,9 @@ func parse(raw []byte) (*Loaded, error) {
 // means there.
 func (l *Loaded) Faulty(path string) bool { return l.doc.Faulty(path) }
 
+// Line is where a path stands in the file, or its nearest parent.
+func (l *Loaded) Line(path string) int { return l.doc.Line(path) }
+
 // Locate gives faults of a station that the file alone could not show, such as rules that its bundle does not
 // know, their place in the file. Faults that the file has anyway are left out. Other errors stay as they are.
 func (l *Loaded) Locate(station int, err error) error {
