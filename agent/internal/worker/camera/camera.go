@@ -3,7 +3,7 @@
 //
 // A paced camera runs by its own clock: the newest frame waits in a one-slot mailbox and displaces the one
 // before it. A stepped one (files, folders and boards without a rate) reads its next picture when it is
-// asked for one, and never drops any.
+// asked for one. It drops only what came after its part's deadline.
 //
 // A read cannot be cancelled once it is in C. Each capture therefore has its own goroutine, and one that
 // misses its time is left behind with the frame that it may still write to. Too many of them, and only a
@@ -22,6 +22,8 @@ import (
 
 	"github.com/sightline-edge/sightline/agent/internal/frame"
 	"github.com/sightline-edge/sightline/agent/internal/latest"
+	"github.com/sightline-edge/sightline/agent/internal/monotime"
+	"github.com/sightline-edge/sightline/agent/internal/sparse"
 )
 
 const (
@@ -61,13 +63,15 @@ type Options struct {
 	// OnState is told of each change, one at a time, on a goroutine of the camera. It must neither block nor
 	// call the camera's methods.
 	OnState func(State)
+
+	now func() int64 // CLOCK_MONOTONIC, or a test's
 }
 
 // Counts of one camera since Start. Captured = Taken + Displaced + Waiting, in each snapshot.
 type Counts struct {
 	Captured     uint64 // good frames, complete in memory
 	Taken        uint64 // returned by Next
-	Displaced    uint64 // replaced by a newer one, or exposed before the part that Next was asked for
+	Displaced    uint64 // replaced by a newer one, exposed before the part, or after its deadline
 	Waiting      uint64 // in the mailbox: 0 or 1
 	BadFrames    uint64 // pictures that could not be read
 	StaleFrames  uint64 // repeated pictures, withheld
@@ -81,10 +85,11 @@ type Camera struct {
 	opt    Options
 	open   opener
 	log    *slog.Logger
+	warn   *sparse.Log
 	pool   *frame.Pool
 	box    *latest.Box[shot]
 	shots  chan *shot    // unused ones
-	want   chan struct{} // Next asks a stepped source for one frame
+	want   chan struct{} // wakes a stepped source: look at steps
 	change chan struct{} // wakes Next: the state is another one
 	timer  *time.Timer   // Next's deadline
 	cancel context.CancelFunc
@@ -94,6 +99,7 @@ type Camera struct {
 	mu     sync.Mutex // guards what follows, and makes the mailbox and its counts one step
 	state  State
 	counts Counts
+	steps  steps
 }
 
 // Start begins to open the camera and returns at once. It fails only for a URI or options that can never
@@ -112,6 +118,7 @@ func start(ctx context.Context, s spec, o Options, open opener) *Camera {
 	ctx, cancel := context.WithCancel(ctx)
 	c := &Camera{
 		spec: s, opt: o, open: open, log: o.Log.With("camera", s.shown),
+		warn: sparse.New(o.Log.With("camera", s.shown), o.now),
 		pool: frame.NewPool(o.Frames + spareFrames),
 		box:  latest.New[shot](), shots: make(chan *shot, shotsInUse),
 		want: make(chan struct{}, 1), change: make(chan struct{}, 1),
@@ -141,6 +148,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.StaleAfter == 0 {
 		o.StaleAfter = defaultStaleAfter
+	}
+	if o.now == nil {
+		o.now = monotime.Now
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

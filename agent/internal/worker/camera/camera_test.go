@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -139,7 +140,7 @@ func TestSteppedReadsNothingUnasked(t *testing.T) {
 	})
 }
 
-func TestSteppedFrameThatCameTooLateWaitsForTheNextCall(t *testing.T) {
+func TestSteppedFrameThatCameTooLateIsNotTheNextPartsFrame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := start(t.Context(), steppedSpec, Options{ReadTimeout: time.Second},
 			opens(every(100*time.Millisecond)))
@@ -147,8 +148,77 @@ func TestSteppedFrameThatCameTooLateWaitsForTheNextCall(t *testing.T) {
 			_, err := c.Next(t.Context(), 0, in(10*time.Millisecond))
 			require.ErrorIs(t, err, ErrDeadline)
 		}
-		for n := 1; n <= 4; n++ {
+		_, err := c.Next(t.Context(), 0, monotime.Now()-1)
+		require.ErrorIs(t, err, ErrDeadline, "over before it began, but a part with a picture all the same")
+		pass(time.Second)
+		synctest.Wait()
+		require.Equal(t, Counts{Captured: 4, Displaced: 4}, c.Counts(), "discarded unasked")
+		for part := 5; part <= 8; part++ {
 			f, err := c.Next(t.Context(), 0, in(time.Second))
+			require.NoError(t, err)
+			require.EqualValues(t, part, f.Pix[0], "the n-th call has the n-th picture")
+			f.Release()
+		}
+		pass(time.Second)
+		synctest.Wait()
+		require.Equal(t, Counts{Captured: 8, Taken: 4, Displaced: 4}, c.Counts(), "none is read ahead")
+		require.NoError(t, c.Close())
+	})
+}
+
+func TestSteppedPairsPartsAndPicturesWhateverIsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		random := rand.New(rand.NewPCG(1, 2))
+		times := make([]time.Duration, 501)
+		for n := range times {
+			times[n] = waits(random, 30)
+		}
+		c := start(t.Context(), steppedSpec, Options{}, opens(func(n int, f *frame.Frame) error {
+			pass(times[n])
+			if n%10 == 0 {
+				return ErrBadFrame
+			}
+			return numbered(uint64(n), f)
+		}))
+		var taken, missed, bad uint64
+		for part := 1; part <= 500; part++ {
+			f, err := c.Next(t.Context(), 0, in(20*time.Millisecond))
+			switch {
+			case errors.Is(err, ErrDeadline):
+				missed++
+			case errors.Is(err, ErrBadFrame):
+				require.Zero(t, part%10)
+				bad++
+			default:
+				require.NoError(t, err)
+				require.EqualValues(t, part, numberOf(t, f))
+				taken++
+				f.Release()
+			}
+		}
+		require.NotZero(t, taken)
+		require.NotZero(t, missed)
+		require.NotZero(t, bad)
+		pass(time.Minute)
+		synctest.Wait()
+		n := c.Counts()
+		require.EqualValues(t, 450, n.Captured)
+		require.EqualValues(t, 50, n.BadFrames)
+		require.Equal(t, taken, n.Taken)
+		require.Equal(t, n.Captured, n.Taken+n.Displaced)
+		require.NoError(t, c.Close())
+	})
+}
+
+func TestSteppedWithoutADeadlineLosesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t.Context(), steppedSpec, Options{ReadTimeout: time.Minute}, opens(every(10*time.Second)))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		_, err := c.Next(ctx, 0, 0)
+		cancel()
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		for n := 1; n <= 3; n++ {
+			f, err := c.Next(t.Context(), 0, 0)
 			require.NoError(t, err)
 			require.EqualValues(t, n, f.Pix[0], "none is skipped")
 			f.Release()
@@ -555,7 +625,7 @@ func TestSteppedWaitsForAFrameToComeBack(t *testing.T) {
 		}
 		f, err := c.Next(t.Context(), 0, in(time.Second))
 		require.NoError(t, err)
-		require.EqualValues(t, len(held)+1, f.Pix[0], "none is skipped")
+		require.EqualValues(t, len(held)+2, f.Pix[0], "one belongs to the part that waited in vain")
 		f.Release()
 		require.NoError(t, c.Close())
 	})

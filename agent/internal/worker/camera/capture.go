@@ -24,7 +24,7 @@ func (c *Camera) run(ctx context.Context) {
 	wait := firstWait
 	for worked := false; ; {
 		began := time.Now()
-		s := session{c: c, stale: watch, again: worked}
+		s := session{c: c, stale: watch, flight: flight{latency: c.spec.latency}, again: worked}
 		err := s.run(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -65,6 +65,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 type session struct {
 	c      *Camera
 	stale  *stale
+	flight flight
 	r      *reader
 	timer  *time.Timer  // of the job under way
 	tick   *time.Ticker // of a source with a rate
@@ -79,7 +80,7 @@ func (s *session) run(ctx context.Context) error {
 	c := s.c
 	s.timer = time.NewTimer(c.opt.OpenTimeout)
 	defer s.timer.Stop()
-	s.r = startReader(c.open, &c.stuck)
+	s.r = startReader(c.open, c.opt.now, &c.stuck)
 	_, err := s.await(ctx, "open the camera", c.opt.OpenTimeout)
 	if err == nil {
 		err = s.readAll(ctx)
@@ -94,6 +95,7 @@ func (s *session) readAll(ctx context.Context) error {
 		defer s.tick.Stop()
 	}
 	if !s.c.spec.paced() {
+		s.c.restart()
 		s.ready()
 	}
 	for {
@@ -141,14 +143,11 @@ func (s *session) turn(ctx context.Context) error {
 func (s *session) due(ctx context.Context) error {
 	switch {
 	case !s.c.spec.paced():
-		for {
+		for !s.c.wanted() {
 			select {
 			case <-s.c.want:
 			case <-ctx.Done():
 				return ctx.Err()
-			}
-			if !s.c.box.Waiting() {
-				return nil
 			}
 		}
 	case s.tick != nil && s.begun:
@@ -187,7 +186,8 @@ func (s *session) settle(got reading) error {
 		return nil
 	case errors.Is(got.err, ErrBadFrame):
 		s.hand = got.f
-		c.deliverError(got.at, got.err)
+		_, surely := s.flight.times(got.at)
+		c.deliverError(surely, got.err)
 		return nil
 	case errors.Is(got.err, io.EOF):
 		s.hand = got.f
@@ -201,6 +201,7 @@ func (s *session) settle(got reading) error {
 // judge withholds a frame that repeats the ones before it, and delivers any other.
 func (s *session) judge(got reading) {
 	c, f := s.c, got.f
+	exposed, surely := s.flight.times(got.at)
 	if c.spec.live() {
 		stale := s.stale.seen(f)
 		if stale != c.State().Stale {
@@ -208,12 +209,12 @@ func (s *session) judge(got reading) {
 		}
 		if stale {
 			s.hand = f
-			c.deliverError(got.at, ErrStale)
+			c.deliverError(surely, ErrStale)
 			return
 		}
 	}
-	f.ExposedNs, f.Simulated = got.at, c.spec.simulated()
-	s.hand = c.deliver(f)
+	f.ExposedNs, f.Simulated = exposed, c.spec.simulated()
+	s.hand = c.deliver(f, surely)
 }
 
 func (s *session) ready() {

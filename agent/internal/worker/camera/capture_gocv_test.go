@@ -166,7 +166,8 @@ func TestNetworkCameraDeliversItsPictures(t *testing.T) {
 
 func TestFault13NetworkCameraThatFallsSilentIsReplaced(t *testing.T) {
 	server := newRTSPCamera(t)
-	c, err := Start(t.Context(), server.uri(), Options{ReadTimeout: time.Second, OpenTimeout: time.Second})
+	c, err := Start(t.Context(), server.uri()+"?latency=20ms",
+		Options{ReadTimeout: time.Second, OpenTimeout: time.Second})
 	require.NoError(t, err)
 	f, err := c.Next(t.Context(), 0, in(20*time.Second))
 	require.NoError(t, err)

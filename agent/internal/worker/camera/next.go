@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/sightline-edge/sightline/agent/internal/frame"
-	"github.com/sightline-edge/sightline/agent/internal/monotime"
 )
 
 // shotsInUse: one in the mailbox, one on either side of it, one to spare.
@@ -15,8 +14,8 @@ const shotsInUse = 4
 
 // shot is what became of one exposure: a frame or an error.
 type shot struct {
-	f  *frame.Frame
-	at int64 // CLOCK_MONOTONIC, as Frame.ExposedNs
+	f        *frame.Frame
+	surelyNs int64 // CLOCK_MONOTONIC: it was not exposed before; 0: unknown
 	// err is ErrStale or wraps ErrBadFrame.
 	err error
 }
@@ -25,20 +24,24 @@ type shot struct {
 //
 // Of a paced camera it is the newest one exposed at or after notBeforeNs, else the first that comes; of a
 // stepped one the next in order. Both times are CLOCK_MONOTONIC; deadlineNs 0 is none. With a deadline, a
-// camera that has failed answers ErrNoFrame at once; without one, Next waits for its return. A stepped
-// frame that came too late for one call waits for the next. One caller at a time; no allocation unless
-// something is wrong.
+// camera that has failed answers ErrNoFrame at once; without one, Next waits for its return. The frame of a
+// stepped source that comes after its call's deadline is displaced, so that each call has its own picture.
+// One caller at a time; no allocation unless something is wrong.
 func (c *Camera) Next(ctx context.Context, notBeforeNs, deadlineNs int64) (*frame.Frame, error) {
 	expired, ok := c.arm(deadlineNs)
 	if !ok {
-		return nil, c.late(c.State())
+		return nil, c.missed(0)
 	}
 	defer c.timer.Stop()
-	for {
+	for early := 0; ; {
 		// before the mailbox: the last frame is put there before the state says that it was the last
 		s := c.State()
-		if f, err := c.take(notBeforeNs); f != nil || err != nil {
+		f, old, err := c.take(notBeforeNs)
+		if f != nil || err != nil {
 			return f, err
+		}
+		if old {
+			early++
 		}
 		if err := s.trouble(deadlineNs != 0); err != nil {
 			return nil, err
@@ -48,7 +51,7 @@ func (c *Camera) Next(ctx context.Context, notBeforeNs, deadlineNs int64) (*fram
 		case <-c.box.Ready():
 		case <-c.change:
 		case <-expired:
-			return nil, c.late(c.State())
+			return nil, c.missed(early)
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
@@ -60,7 +63,7 @@ func (c *Camera) arm(deadlineNs int64) (<-chan time.Time, bool) {
 	if deadlineNs == 0 {
 		return nil, true
 	}
-	left := deadlineNs - monotime.Now()
+	left := deadlineNs - c.opt.now()
 	if left <= 0 {
 		return nil, false
 	}
@@ -68,38 +71,28 @@ func (c *Camera) arm(deadlineNs int64) (<-chan time.Time, bool) {
 	return c.timer.C, true
 }
 
-// ask requests one frame of a stepped source. A request may be repeated: none is read while one waits.
-func (c *Camera) ask() {
-	if c.spec.paced() {
-		return
-	}
-	select {
-	case c.want <- struct{}{}:
-	default:
-	}
-}
-
-// take empties the mailbox and returns what was in it, unless it is too old.
-func (c *Camera) take(notBeforeNs int64) (*frame.Frame, error) {
+// take empties the mailbox and returns what was in it, unless that is too old.
+func (c *Camera) take(notBeforeNs int64) (f *frame.Frame, old bool, err error) {
 	c.mu.Lock()
 	s := c.box.TryTake()
 	if s == nil {
 		c.mu.Unlock()
-		return nil, nil //nolint:nilnil // nothing there, and nothing wrong
+		return nil, false, nil
 	}
 	got := *s
 	*s = shot{}
-	early := c.spec.paced() && got.at < notBeforeNs
+	c.steps.wanted = false
+	early := c.spec.paced() && got.surelyNs < notBeforeNs
 	c.countTaken(got.f != nil, early)
 	c.mu.Unlock()
 	c.shots <- s
 	if !early {
-		return got.f, got.err
+		return got.f, false, got.err
 	}
 	if got.f != nil {
 		got.f.Release()
 	}
-	return nil, nil //nolint:nilnil // as above
+	return nil, true, nil
 }
 
 func (c *Camera) countTaken(good, early bool) {
@@ -126,9 +119,18 @@ func (s State) trouble(hurry bool) error {
 	}
 }
 
-func (c *Camera) late(s State) error {
+// missed is the error of a call whose deadline has passed; early frames came that it could not have.
+func (c *Camera) missed(early int) error {
+	s := c.State()
 	if s.Phase == Ready {
-		return ErrDeadline
+		c.giveUp()
+		if early == 0 {
+			return ErrDeadline
+		}
+		err := fmt.Errorf("%w: %d came, but were or may have been exposed before the trigger, since the "+
+			"camera's latency is %v", ErrDeadline, early, c.spec.latency)
+		c.warn.Warn("part without a frame", "error", err)
+		return err
 	}
 	if err := s.trouble(true); err != nil {
 		return err

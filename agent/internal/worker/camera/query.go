@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // query is the part of a URI after its first question mark. It remembers which keys were asked for, so that
@@ -72,6 +73,20 @@ func (q *query) whole(key string, most int) int {
 		return 0
 	}
 	return v
+}
+
+// duration is from 0 to most, and false when absent.
+func (q *query) duration(key string, most time.Duration) (time.Duration, bool) {
+	text := q.text(key)
+	if text == "" {
+		return 0, false
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 || d > most {
+		q.fail(fmt.Errorf("%s is %q; it must be a duration from 0 to %v, such as 25ms", key, text, most))
+		return 0, false
+	}
+	return d, true
 }
 
 func (q *query) yes(key string) bool {

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/sightline-edge/sightline/agent/internal/frame"
-	"github.com/sightline-edge/sightline/agent/internal/monotime"
 )
 
 // Who ended a reader: the last two are final, and only one of them happens.
@@ -21,6 +20,7 @@ type reader struct {
 	jobs  chan *frame.Frame // closed by the camera: no more
 	done  chan reading      // room for one: the reader never waits here, nor misses the camera's absence
 	gone  chan struct{}     // closed when the source is closed
+	now   func() int64
 	fate  atomic.Int32
 	stuck *atomic.Int32 // the camera's count of abandoned readers
 }
@@ -32,10 +32,10 @@ type reading struct {
 	err error
 }
 
-func startReader(open opener, stuck *atomic.Int32) *reader {
+func startReader(open opener, now func() int64, stuck *atomic.Int32) *reader {
 	r := &reader{
-		jobs: make(chan *frame.Frame, 1), done: make(chan reading,
-			1), gone: make(chan struct{}), stuck: stuck,
+		jobs: make(chan *frame.Frame, 1), done: make(chan reading, 1), gone: make(chan struct{}),
+		now: now, stuck: stuck,
 	}
 	go r.run(open)
 	return r
@@ -50,7 +50,7 @@ func (r *reader) run(open opener) {
 	}
 	for f := range r.jobs {
 		err := src.Read(f)
-		r.done <- reading{f: f, at: monotime.Now(), err: err}
+		r.done <- reading{f: f, at: r.now(), err: err}
 	}
 	_ = src.Close() // nothing is left to lose
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"path"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -46,6 +47,8 @@ type spec struct {
 	fps           float64
 	fourcc        string
 
+	latency latency // of live cameras
+
 	board     sim.Options
 	prerender int  // boards kept in memory
 	preload   bool // dir: images are decoded at start and kept
@@ -63,9 +66,9 @@ func (s *spec) simulated() bool { return s.kind == kindSim }
 
 // parse reads a camera URI. Its errors are for the operator and final. The URIs and their options:
 //
-//	v4l2:/dev/video0    width, height, fps (asked of the driver), fourcc (MJPG, YUYV, …)
-//	gst:<pipeline>      any that ends in appsink; drop=1 max-buffers=1 keep its own queue short
-//	rtsp://…, rtsps://… over TCP
+//	v4l2:/dev/video0    width, height, fps (asked of the driver), fourcc (MJPG, YUYV, …), latency
+//	gst:<pipeline>      any that ends in appsink; drop=1 max-buffers=1 keep its own queue short; latency
+//	rtsp://…, rtsps://… over TCP; latency, the other options are the camera's
 //	file:PATH           image (JPEG, PNG, BMP, TIFF) or video; rate, loop, max_mpx
 //	dir:PATH            the images of a folder by name; glob, rate, loop, max_mpx, preload
 //	sim:                seed, defects, clean, width, height, rate; prerender boards are kept in memory;
@@ -73,7 +76,8 @@ func (s *spec) simulated() bool { return s.kind == kindSim }
 //
 // file and dir take PATH as it is, or path for one with a question mark: path=/data/what%3F. rate is frames
 // a second. Without it file, dir and sim are stepped: each request takes the next picture. loop begins again
-// at the end; max_mpx bounds what is decoded, in megapixels.
+// at the end; max_mpx bounds what is decoded, in megapixels. latency is a duration, from the beginning of an
+// exposure to its frame's arrival.
 func parse(uri string) (spec, error) {
 	if len(uri) > maxURI {
 		return spec{}, fmt.Errorf("camera URI: it has %d bytes; at most %d are read", len(uri), maxURI)
@@ -120,26 +124,39 @@ func (s *spec) parseV4L2(rest string) error {
 	s.kind, s.target = kindV4L2, target
 	s.width, s.height = q.whole("width", maxSide), q.whole("height", maxSide)
 	s.fps, s.fourcc = q.number("fps", maxRate), q.text("fourcc")
+	s.parseLatency(q, latency{assumed: true})
 	if s.fourcc != "" && len(s.fourcc) != 4 {
 		q.fail(fmt.Errorf("fourcc is %q; it has four letters, such as MJPG or YUYV", s.fourcc))
 	}
 	return q.done()
 }
 
-func (s *spec) parseGst(pipeline string) error {
-	pipeline = strings.TrimSpace(pipeline)
-	last := strings.TrimSpace(pipeline[strings.LastIndex(pipeline, "!")+1:])
-	element, _, _ := strings.Cut(last, " ")
+// Pipelines of GenICam cameras that expose on demand: the property trigger of aravissrc, and TriggerMode
+// as it is set through pylonsrc and tcambin.
+var triggered = regexp.MustCompile(`(?i)\btrigger=\S|\btrigger-?mode=["\\]*(on|true|1)\b`)
+
+// parseGst takes options behind the last element only: the question marks before it are the pipeline's own.
+func (s *spec) parseGst(rest string) error {
+	rest = strings.TrimSpace(rest)
+	sink := strings.LastIndex(rest, "!") + 1
+	last, q, err := options(rest[sink:])
+	if err != nil {
+		return err
+	}
+	pipeline := strings.TrimSpace(rest[:sink] + last)
+	element, _, _ := strings.Cut(strings.TrimSpace(last), " ")
 	if element != "appsink" || !strings.Contains(pipeline, "!") {
 		return fmt.Errorf("the gst pipeline must end in appsink (… ! appsink drop=1 max-buffers=1); "+
 			"it ends in %q", element)
 	}
 	first, _, _ := strings.Cut(pipeline, " ")
 	s.kind, s.target, s.shown = kindGst, pipeline, "gst:"+first // properties may hold a password
-	return nil
+	s.parseLatency(q, latency{assumed: !triggered.MatchString(pipeline)})
+	return q.done()
 }
 
 func (s *spec) parseRTSP(uri string) error {
+	uri, q := cutLatency(uri)
 	u, err := url.Parse(uri)
 	if err != nil || u.Host == "" {
 		return errors.New("rtsp needs an address, such as rtsp://192.168.1.20:554/stream1; this one " +
@@ -147,7 +164,40 @@ func (s *spec) parseRTSP(uri string) error {
 			"(special characters of a password are written %XX)")
 	}
 	s.kind, s.target, s.shown = kindRTSP, uri, u.Redacted()
-	return nil
+	s.parseLatency(q, latency{assumed: true, least: networkLatency})
+	return q.done()
+}
+
+// cutLatency takes our option out of the address of a camera, and leaves everything else as it is.
+func cutLatency(uri string) (rest string, q *query) {
+	base, raw, _ := strings.Cut(uri, "?")
+	q = &query{values: url.Values{}}
+	var kept []string
+	for option := range strings.SplitSeq(raw, "&") {
+		if value, ours := strings.CutPrefix(option, "latency="); ours {
+			q.values.Add("latency", value)
+		} else {
+			kept = append(kept, option)
+		}
+	}
+	switch n := len(q.values["latency"]); {
+	case n == 0:
+		return uri, q
+	case n > 1:
+		q.fail(fmt.Errorf("latency is given %d times; keep one", n))
+	}
+	if len(kept) > 0 {
+		base += "?" + strings.Join(kept, "&")
+	}
+	return base, q
+}
+
+// parseLatency keeps what is declared, else what to make of the camera without it.
+func (s *spec) parseLatency(q *query, undeclared latency) {
+	s.latency = undeclared
+	if d, given := q.duration("latency", maxLatency); given {
+		s.latency = latency{declared: d}
+	}
 }
 
 func (s *spec) parseFile(rest string) error {

@@ -3,6 +3,7 @@ package camera
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -86,6 +87,52 @@ func TestURIOptionsReachTheirPlaces(t *testing.T) {
 	})
 }
 
+func TestLatencyOfACamera(t *testing.T) {
+	free := latency{assumed: true}
+	network := latency{assumed: true, least: time.Second}
+	rtsp := "rtsp://u:p%3F@10.0.0.1/s1"
+	for _, tt := range []struct {
+		uri, target string
+		want        latency
+	}{
+		{"v4l2:0?fps=30&latency=25ms", "/dev/video0", latency{declared: 25 * time.Millisecond}},
+		{"v4l2:0?latency=0", "/dev/video0", latency{}},
+		{"v4l2:0?fps=30", "/dev/video0", free},
+		{"gst:a ! appsink a=1 ?latency=0.015s", "a ! appsink a=1", latency{declared: 15 * time.Millisecond}},
+		{"gst:a ! appsink?latency=0s", "a ! appsink", latency{}},
+		{"gst:a uri=http://h/?latency=1s ! appsink", "a uri=http://h/?latency=1s ! appsink", free},
+		{"gst:a ! appsink", "a ! appsink", free},
+		{"gst:aravissrc trigger=Line1 ! appsink", "aravissrc trigger=Line1 ! appsink", latency{}},
+		{"gst:p cam::TriggerMode=On ! appsink", "p cam::TriggerMode=On ! appsink", latency{}},
+		{
+			`gst:t tcam-properties="tcam,TriggerMode="On"" ! appsink`,
+			`t tcam-properties="tcam,TriggerMode="On"" ! appsink`,
+			latency{},
+		},
+		{"gst:p TriggerMode=Off Source=L ! appsink", "p TriggerMode=Off Source=L ! appsink", free},
+		{
+			"gst:aravissrc trigger=Line1 ! appsink ?latency=3ms", "aravissrc trigger=Line1 ! appsink",
+			latency{declared: 3 * time.Millisecond},
+		},
+		{rtsp, rtsp, network},
+		{rtsp + "?channel=1&x=%41", rtsp + "?channel=1&x=%41", network},
+		{rtsp + "?latency=300ms", rtsp, latency{declared: 300 * time.Millisecond}},
+		{
+			rtsp + "?channel=%31&latency=300ms&x=a+b", rtsp + "?channel=%31&x=a+b",
+			latency{declared: 300 * time.Millisecond},
+		},
+		{rtsp + "?%6Catency=200", rtsp + "?%6Catency=200", network},
+		{"dir:/data?rate=5", "/data", latency{}},
+		{"sim:?rate=5", "", latency{}},
+	} {
+		s, err := parse(tt.uri)
+		require.NoError(t, err, tt.uri)
+		require.Equal(t, tt.target, s.target)
+		require.Equal(t, tt.want, s.latency, tt.uri)
+		require.NotContains(t, s.shown, "latency=3")
+	}
+}
+
 func TestFoldersOfAnyNameReachTheCamera(t *testing.T) {
 	for _, dir := range []string{"/data/boards", "/data/what?", "/a b/100%/x=1&y#z+", "/été/!\"'"} {
 		for _, glob := range []string{"", "*_test.jpg", "[a-c]?+&.png"} {
@@ -112,6 +159,14 @@ func TestURIsThatCanNeverWork(t *testing.T) {
 		"gst:videotestsrc":              "must end in appsink",
 		"gst:videotestsrc ! autovideosink": `must end in appsink (… ! appsink drop=1 max-buffers=1); it ` +
 			`ends in "autovideosink"`,
+		"v4l2:0?latency=25":                `is "25"; it must be a duration from 0 to 10s, such as 25ms`,
+		"v4l2:0?latency=11s":               `latency is "11s"`,
+		"gst:a ! appsink ?latency=-1ms":    `latency is "-1ms"`,
+		"gst:a ! appsink ?drop=1":          `unknown option "drop"; there are latency`,
+		"gst:a ! fakesink ?latency=1ms":    `it ends in "fakesink"`,
+		"rtsp://h/a?latency=x":             `latency is "x"`,
+		"rtsp://h/a?latency=1s&latency=2s": "latency is given 2 times",
+		"dir:/a?rate=1&latency=1ms":        `unknown option "latency"`,
 		"gst:":                             "must end in appsink",
 		"rtsp://":                          "needs an address",
 		"rtsp://a:pa%ss@h/":                "written %XX",
@@ -158,8 +213,8 @@ func TestEveryFaultOfAURIIsReportedAtOnce(t *testing.T) {
 
 func FuzzURI(f *testing.F) {
 	for _, uri := range []string{
-		"v4l2:0?fps=3", "gst:a ! " +
-			"appsink", "rtsp://u:p@h/", "file:///a?loop=1", "dir:a?glob=*&rate=1", "sim:?prerender=2",
+		"v4l2:0?fps=3", "gst:a ! appsink ?latency=3ms", "rtsp://u:p@h/?latency=1s&a=b",
+		"file:///a?loop=1", "dir:a?glob=*&rate=1", "sim:?prerender=2",
 	} {
 		f.Add(uri)
 	}
@@ -169,7 +224,7 @@ func FuzzURI(f *testing.F) {
 			return
 		}
 		if s.kind == 0 || s.rate < 0 || s.rate > maxRate || s.limits.pixels < 0 ||
-			s.limits.pixels > maxPixels {
+			s.limits.pixels > maxPixels || s.latency.declared < 0 || s.latency.declared > maxLatency {
 			t.Errorf("%q is accepted as %+v", uri, s)
 		}
 	})
