@@ -15,7 +15,7 @@ import (
 const (
 	maxPictures    = 4 // parts that wait to be drawn; more are dropped and counted
 	defaultQuality = 85
-	lowPriority    = 10 // nice value
+	lowPriority    = 19 // nice value: the lowest there is
 )
 
 // picture is a settled part whose evidence is wanted. It owns its frame.
