@@ -118,13 +118,13 @@ func benchTable(w *tabwriter.Writer, r *bench.Report) {
 	row("beyond the model, p50\t%.2f ms\t%.1f ms", r.BeyondModelP50, bench.LimitP50)
 	row("beyond the model, p99\t%.2f ms\t%.1f ms", r.BeyondModelP99, bench.LimitP99)
 	if r.Rounds > 0 {
-		row("agent over the faster bare loop\t%.3f\t%.2f", r.Throughput, bench.LimitThroughput)
+		row("agent over a bare loop\t%.3f\t%.2f", r.Throughput, bench.LimitThroughput)
 		for _, way := range []struct {
 			name string
 			rate bench.Rate
 		}{
-			{fmt.Sprintf("one run on %d threads", r.Threads), r.Single},
-			{fmt.Sprintf("%d runs side by side", r.Parallel), r.SideBySide},
+			{fmt.Sprintf("both one run on %d threads", r.Threads), r.Single},
+			{fmt.Sprintf("both %d runs side by side", r.Parallel), r.SideBySide},
 		} {
 			row("  %s: agent, bare loop\t%.1f, %.1f a second: %.3f\t", way.name, way.rate.AgentFPS,
 				way.rate.BareFPS, way.rate.Ratio)
