@@ -130,6 +130,7 @@ func ways() []rule {
 			allow: []string{
 				"agent/internal/worker/...", "agent/internal/wire", "agent/internal/frame",
 				"agent/internal/latest", "agent/internal/monotime", "agent/internal/fsutil",
+				"agent/internal/sparse",
 			},
 			deep: true,
 		},
