@@ -48,13 +48,15 @@ func TestAFrameIsTakenAsLateAsItsPreparationAllows(t *testing.T) {
 
 // With requests outstanding all the time, a frame is one run old when it is answered, and not two.
 func TestFramesAreFreshThoughTheLaneIsAlwaysBusy(t *testing.T) {
-	const run, parts = 30 * time.Millisecond, 30
+	const run, parts = 100 * time.Millisecond, 15 // long beside what a busy machine delays
+	station := simStation(t)
+	station.Camera = "sim:?seed=1&prerender=4"
 	s := start(t, scripted(func(spec infer.Spec, stop <-chan struct{}) error {
 		timer := time.NewTimer(run)
 		defer timer.Stop()
 		<-timer.C
 		return twoDetections(spec, stop)
-	}), simStation(t))
+	}), station)
 	s.ready()
 	next := uint64(0)
 	ask := func() {
@@ -63,8 +65,8 @@ func TestFramesAreFreshThoughTheLaneIsAlwaysBusy(t *testing.T) {
 	}
 	ask()
 	ask()
-	var ages []time.Duration
-	began := time.Now()
+	var ages, gaps []time.Duration
+	last := time.Now()
 	for len(ages) < parts {
 		kind, payload, err := s.conn.Receive()
 		require.NoError(t, err)
@@ -73,12 +75,13 @@ func TestFramesAreFreshThoughTheLaneIsAlwaysBusy(t *testing.T) {
 		}
 		m := &wire.Inspected{}
 		require.NoError(t, s.conn.Decode(payload, m))
-		ages = append(ages, monotime.Since(m.GetExposedNs()))
+		ages, gaps = append(ages, monotime.Since(m.GetExposedNs())), append(gaps, time.Since(last))
+		last = time.Now()
 		ask()
 	}
-	perPart := time.Since(began) / parts
 	slices.Sort(ages)
-	t.Logf("median age %s, %s a part", ages[parts/2], perPart)
+	slices.Sort(gaps)
+	t.Logf("medians: age %s, from answer to answer %s", ages[parts/2], gaps[parts/2])
 	require.Less(t, ages[parts/2], run*3/2)
-	require.Less(t, perPart, run*4/3, "and the lane hardly waits")
+	require.Less(t, gaps[parts/2], run*3/2, "and the lane hardly waits")
 }
