@@ -38,6 +38,7 @@ type checker struct {
 	command  *cobra.Command
 	load     bool
 	memory   uint64
+	parallel int // runs side by side, as the configuration has them
 	findings []finding
 	seen     map[string]bool // bundles already checked: digest and policy, or the folder of a faulty one
 	camera   string          // of the worker that tries a bundle; empty: no run is timed
@@ -46,7 +47,7 @@ type checker struct {
 
 func checkCommand(l *logging) *cobra.Command {
 	t := tool{logging: l}
-	k := checker{tool: &t, seen: map[string]bool{}, runs: map[string]run{}}
+	k := checker{tool: &t, parallel: 1, seen: map[string]bool{}, runs: map[string]run{}}
 	c := &cobra.Command{
 		Use:   "check FILE|DIR",
 		Short: "Say everything that is wrong with a configuration or a bundle, and how to mend it",
@@ -190,6 +191,7 @@ func (k *checker) try(model *bundle.Bundle, policy string) (
 			{Name: "check", Camera: k.camera, BundleDir: model.Dir, ProviderPolicy: policy},
 		},
 		InferenceThreads:   uint32(k.threads),
+		ParallelRuns:       uint32(k.parallel),
 		OnnxruntimeLibrary: k.library,
 	}})
 	defer i.Close()

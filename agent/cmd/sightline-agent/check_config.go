@@ -43,6 +43,9 @@ func (k *checker) adopt(cfg *config.Loaded) {
 	if w.Threads != 0 && !cfg.Faulty("worker.threads") {
 		k.threads = w.Threads
 	}
+	if !cfg.Faulty("worker.parallel") { // each run has its share of the threads, and a model in memory
+		k.parallel = w.Parallel
+	}
 }
 
 // station looks at what a station names: its bundle, and the rules about it. Where the file is faulty

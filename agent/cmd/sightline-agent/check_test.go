@@ -59,7 +59,8 @@ func beWorker(args []string) int {
 
 func configured(p *fakeworker.Peer, m *wire.Configure) {
 	if path := os.Getenv(toldArgs); path != "" {
-		told := strings.Join(os.Args[1:], " ") + " library " + m.GetOnnxruntimeLibrary()
+		told := strings.Join(os.Args[1:], " ") + " library " + m.GetOnnxruntimeLibrary() +
+			fmt.Sprintf(" parallel %d", m.GetParallelRuns())
 		if os.WriteFile(path, []byte(told), 0o600) != nil {
 			p.Die()
 			return
@@ -234,6 +235,8 @@ func TestCheckLoadsBundlesAsTheConfigurationAndTheFlagsSay(t *testing.T) {
 		{"worker: {memory_limit: 4294967296}\n", "", "--memory-limit 4294967296"},
 		{"worker: {memory_limit: 4294967296}\n", "--memory-limit=0", "--memory-limit 0"},
 		{"", "", "library /environment.so"},
+		{"", "", "parallel 1"},
+		{"worker: {parallel: 2}\n", "", "parallel 2"},
 		{"worker: {onnxruntime: /file.so}\n", "", "library /file.so"},
 		{"worker: {onnxruntime: /file.so}\n", "--onnxruntime=/flag.so", "library /flag.so"},
 	} {
