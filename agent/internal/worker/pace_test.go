@@ -68,13 +68,7 @@ func TestFramesAreFreshThoughTheLaneIsAlwaysBusy(t *testing.T) {
 	var ages, gaps []time.Duration
 	last := time.Now()
 	for len(ages) < parts {
-		kind, payload, err := s.conn.Receive()
-		require.NoError(t, err)
-		if kind != wire.KindInspected {
-			continue
-		}
-		m := &wire.Inspected{}
-		require.NoError(t, s.conn.Decode(payload, m))
+		m := s.answered()
 		ages, gaps = append(ages, monotime.Since(m.GetExposedNs())), append(gaps, time.Since(last))
 		last = time.Now()
 		ask()

@@ -124,6 +124,20 @@ func (s *supervisor) inspected() *wire.Inspected {
 	return expect(s, wire.KindInspected, &wire.Inspected{})
 }
 
+// answered is the next Inspected, whatever comes before it.
+func (s *supervisor) answered() *wire.Inspected {
+	s.Helper()
+	for {
+		kind, payload, err := s.conn.Receive()
+		require.NoError(s, err)
+		if kind == wire.KindInspected {
+			m := &wire.Inspected{}
+			require.NoError(s, s.conn.Decode(payload, m))
+			return m
+		}
+	}
+}
+
 func (s *supervisor) exposed() *wire.Exposed {
 	s.Helper()
 	return expect(s, wire.KindExposed, &wire.Exposed{})

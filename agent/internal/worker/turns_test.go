@@ -42,13 +42,7 @@ func TestParallelRunsAreAnsweredInTheOrderOfTheirFrames(t *testing.T) {
 	}
 	var frames []uint64
 	for len(frames) < parts {
-		kind, payload, err := s.conn.Receive()
-		require.NoError(t, err)
-		if kind != wire.KindInspected {
-			continue
-		}
-		m := &wire.Inspected{}
-		require.NoError(t, s.conn.Decode(payload, m))
+		m := s.answered()
 		require.Equal(t, wire.Fault_FAULT_NONE, m.GetFault(), m.GetFaultText())
 		require.EqualValues(t, len(frames), m.GetJob())
 		frames = append(frames, m.GetFrame())
