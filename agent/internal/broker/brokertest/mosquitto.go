@@ -22,9 +22,13 @@ type Mosquitto struct {
 	cmd    *exec.Cmd
 }
 
-// Start runs mosquitto with extra lines of configuration. It fails the test if mosquitto is not installed.
+// Start runs mosquitto with extra lines of configuration. It fails the test if mosquitto is not installed,
+// and skips it with -short, which is for machines without servers.
 func Start(tb testing.TB, extra string) *Mosquitto {
 	tb.Helper()
+	if testing.Short() {
+		tb.Skip("needs mosquitto")
+	}
 	dir := tb.TempDir()
 	m := &Mosquitto{Port: FreePort(tb), config: filepath.Join(dir, "mosquitto.conf")}
 	me, err := user.Current() // else mosquitto, started by root, becomes a user who cannot read our files

@@ -21,9 +21,6 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const patience = 5 * time.Second
 
 func TestEachMessageHasTheTimeOfItsArrival(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs mosquitto")
-	}
 	m := brokertest.Start(t, "allow_anonymous true")
 	w, err := stopwatch.Dial(t.Context(), m.URL(), "watch", "line/+")
 	require.NoError(t, err)
