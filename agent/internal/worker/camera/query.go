@@ -101,9 +101,6 @@ func (q *query) yes(key string) bool {
 	return v
 }
 
-// rest is what nobody asked for yet, as a query again.
-func (q *query) rest() string { return q.values.Encode() }
-
 // done refuses the keys that nobody asked for.
 func (q *query) done() error {
 	for _, key := range slices.Sorted(maps.Keys(q.values)) {

@@ -266,13 +266,18 @@ func (s *spec) parseSim(rest string) error {
 	}
 	s.kind, s.rate, s.prerender = kindSim, q.number("rate", maxRate), q.whole("prerender", maxPrerender)
 	s.color, s.zoom = q.yes("color"), max(1, q.whole("zoom", maxZoom))
-	board := q.rest()
-	checkBoard(q)
+	s.board = sim.DefaultOptions()
+	for _, key := range sim.Keys() {
+		given := q.values.Has(key)
+		if text := q.text(key); given {
+			q.fail(s.board.Set(key, text))
+		}
+	}
 	if err = q.done(); err != nil {
 		return err
 	}
-	if s.board, _, err = sim.ParseURI("sim:?" + board); err != nil {
-		return err
+	if err = s.board.Validate(); err != nil {
+		return fmt.Errorf("simulated camera: %w", err)
 	}
 	if s.board.Width%s.zoom != 0 || s.board.Height%s.zoom != 0 {
 		return fmt.Errorf("width %d and height %d must be multiples of zoom %d",
@@ -288,31 +293,4 @@ func (s *spec) parseSim(rest string) error {
 			maxPrerenderBytes)
 	}
 	return nil
-}
-
-// checkBoard takes the renderer's options, and refuses what is no number. Their ranges are the renderer's.
-func checkBoard(q *query) {
-	for _, o := range []struct {
-		key, example string
-		bits         int // of a whole number; 0: any number
-	}{
-		{"seed", "7", 64},
-		{"defects", "1.5", 0},
-		{"clean", "0.5", 0},
-		{"width", "640", 31},
-		{"height", "640", 31},
-	} {
-		given := q.values.Has(o.key)
-		text, kind := q.text(o.key), "a number"
-		var err error
-		if o.bits == 0 {
-			_, err = strconv.ParseFloat(text, 64)
-		} else {
-			kind = "a whole number"
-			_, err = strconv.ParseUint(text, 10, o.bits)
-		}
-		if given && err != nil {
-			q.fail(fmt.Errorf("%s is %q; it must be %s, such as %s", o.key, text, kind, o.example))
-		}
-	}
 }
