@@ -5,11 +5,14 @@ half-open: x2 and y2 are one more than in the file. Mirroring is then W - x, and
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+from tqdm import tqdm
+
+import align
 
 HELD_OUT_GROUP = "50600"
 BLOCK_SHARE = 0.13  # of each other group, its last ids in one block
@@ -25,6 +28,20 @@ class Board:
     template: np.ndarray | None
     boxes: np.ndarray
     labels: np.ndarray
+
+    def prepared(self) -> "Board":
+        """The board as a detector sees it: 0 or 255, its template moved onto it."""
+        test = binary(self.test)
+        template = None if self.template is None else align.fit(test, self.template)
+        return replace(self, test=test, template=template)
+
+    def planes(self, inputs: int) -> np.ndarray:
+        """What a detector of so many inputs gets: uint8 [inputs,H,W]."""
+        if inputs == 1:
+            return self.test[None]
+        if self.template is None:
+            raise ValueError(f"{self.id}: a pair needs its template, images/{self.id}_temp.jpg")
+        return np.stack((self.test, self.template))
 
 
 def read_labels(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -74,9 +91,15 @@ def load_board(root: Path, name: str) -> Board:
 
 
 def load_boards(root: Path, ids: list[str]) -> list[Board]:
-    """Read boards in the order of ids."""
+    """Read boards in the order of ids and prepare them."""
     with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda name: load_board(root, name), ids))
+        boards = pool.map(lambda name: load_board(root, name).prepared(), ids)
+        return list(tqdm(boards, total=len(ids), unit="board", desc="boards", mininterval=2, leave=False))
+
+
+def binary(image: np.ndarray) -> np.ndarray:
+    """Gray below 128 is copper, 0; the rest is bare board, 255."""
+    return np.where(image > 127, np.uint8(255), np.uint8(0))
 
 
 def split(ids: list[str]) -> dict[str, list[str]]:

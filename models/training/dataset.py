@@ -8,20 +8,20 @@ from torch.utils.data import Dataset
 from boards import Board
 
 MARGIN = 4  # px around a box that its defect may still touch
-PLAIN = 128  # gray below this is copper
+JITTER = (0, 0, 0, 0, 0, -1, 1, -1, 1, -2, 2)  # px, what alignment may leave between board and template
 
 
-def turn(image: np.ndarray, boxes: np.ndarray, way: int) -> tuple[np.ndarray, np.ndarray]:
-    """One of the eight flips and quarter turns: bit 0 mirrors x, bit 1 mirrors y, bit 2 swaps axes."""
-    height, width = image.shape
+def turn(planes: np.ndarray, boxes: np.ndarray, way: int) -> tuple[np.ndarray, np.ndarray]:
+    """One of the eight flips and quarter turns of [C,H,W]: bit 0 mirrors x, bit 1 mirrors y, bit 2 swaps axes."""
+    _, height, width = planes.shape
     boxes = boxes.copy()
     if way & 1:
-        image, boxes[:, [0, 2]] = image[:, ::-1], width - boxes[:, [2, 0]]
+        planes, boxes[:, [0, 2]] = planes[:, :, ::-1], width - boxes[:, [2, 0]]
     if way & 2:
-        image, boxes[:, [1, 3]] = image[::-1], height - boxes[:, [3, 1]]
+        planes, boxes[:, [1, 3]] = planes[:, ::-1], height - boxes[:, [3, 1]]
     if way & 4:
-        image, boxes = image.T, boxes[:, [1, 0, 3, 2]]
-    return image, boxes
+        planes, boxes = planes.transpose(0, 2, 1), boxes[:, [1, 0, 3, 2]]
+    return planes, boxes
 
 
 def mendable(board: Board, box: np.ndarray) -> bool:
@@ -29,7 +29,7 @@ def mendable(board: Board, box: np.ndarray) -> bool:
     if board.template is None:
         return False
     x1, y1, x2, y2 = _grown(box, 3 * MARGIN, board.test.shape)
-    differ = (board.test[y1:y2, x1:x2] > PLAIN) != (board.template[y1:y2, x1:x2] > PLAIN)
+    differ = board.test[y1:y2, x1:x2] != board.template[y1:y2, x1:x2]
     a, b, c, d = _grown(box, MARGIN, board.test.shape)
     ring = differ.size - (c - a) * (d - b)
     outside = int(differ.sum()) - int(differ[b - y1 : d - y1, a - x1 : c - x1].sum())
@@ -46,7 +46,8 @@ class Crops(Dataset):
 
     A sample is one window, nearly always around a defect, or a mosaic of four such windows at native
     scale. Some windows come from templates, and some defects are painted over with template
-    pixels, so that the network sees the same place with and without its defect.
+    pixels, so that the network sees the same place with and without its defect. With two inputs the
+    template goes beside the board, a little off, as alignment leaves it.
     """
 
     def __init__(
@@ -55,10 +56,12 @@ class Crops(Dataset):
         count: int,
         size: int,
         seed: int,
+        inputs: int = 1,
         extra: list[Board] = (),
         extra_share: float = 0.25,
         mosaic_share: float = 0.5,
     ):
+        self.inputs = inputs
         self.mosaic_share = mosaic_share
         self.boards, self.extra, self.extra_share = boards, list(extra), extra_share
         self.count, self.size, self.seed = count, size, seed
@@ -71,30 +74,36 @@ class Crops(Dataset):
         source = self.extra if self.extra and rng.random() < self.extra_share else self.boards
         size = self.size
         if rng.random() >= self.mosaic_share:
-            image, boxes, labels = self._window(rng, source, size, size)
+            planes, boxes, labels = self._window(rng, source, size, size)
         else:
-            image, boxes, labels = self._mosaic(rng, source)
-        image, boxes = turn(image, boxes, int(rng.integers(8)))
-        return _print_variation(rng, image), boxes, labels
+            planes, boxes, labels = self._mosaic(rng, source)
+        planes, boxes = turn(planes, boxes, int(rng.integers(8)))
+        shares = (0.5, 0.25)  # a template was made with more care
+        varied = [_print_variation(rng, p, share) for p, share in zip(planes, shares, strict=False)]
+        return np.stack(varied), boxes, labels
 
     def _mosaic(self, rng: np.random.Generator, source: list[Board]):
         size = self.size
         x, y = (int(v) for v in rng.integers(size * 2 // 5, size * 3 // 5 + 1, 2))
-        image, boxes, labels = np.empty((size, size), np.uint8), [], []
+        planes, boxes, labels = np.empty((self.inputs, size, size), np.uint8), [], []
         for x1, y1, x2, y2 in ((0, 0, x, y), (x, 0, size, y), (0, y, x, size), (x, y, size, size)):
             tile, found, kinds = self._window(rng, source, x2 - x1, y2 - y1)
-            image[y1:y2, x1:x2] = tile
+            planes[:, y1:y2, x1:x2] = tile
             boxes.append(found + np.array([x1, y1, x1, y1], np.float32))
             labels.append(kinds)
-        return image, np.concatenate(boxes), np.concatenate(labels)
+        return planes, np.concatenate(boxes), np.concatenate(labels)
 
     def _window(self, rng: np.random.Generator, source: list[Board], width: int, height: int):
         board = source[int(rng.integers(len(source)))]
         left, top = _place(rng, board, width, height)
         if board.template is not None and rng.random() < 0.07:
             tile = board.template[top : top + height, left : left + width]
-            return tile, np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
-        return _cut(rng, board, left, top, width, height)
+            boxes, labels = np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
+        else:
+            tile, boxes, labels = _cut(rng, board, left, top, width, height)
+        if self.inputs == 1:
+            return tile[None], boxes, labels
+        return np.stack((tile, _beside(rng, board, left, top, width, height))), boxes, labels
 
 
 def _place(rng: np.random.Generator, board: Board, width: int, height: int) -> tuple[int, int]:
@@ -136,24 +145,28 @@ def _cut(rng: np.random.Generator, board: Board, left: int, top: int, width: int
     return tile, seen[keep] - window[[0, 1, 0, 1]], board.labels[keep]
 
 
-def _print_variation(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Etching and optics: one pixel of dilation or erosion, soft edges, gain and offset, noise."""
+def _beside(rng: np.random.Generator, board: Board, left: int, top: int, width: int, height: int):
+    """The template's window, moved by what alignment may leave; the border repeats."""
+    dx, dy = (JITTER[int(k)] for k in rng.integers(len(JITTER), size=2))
+    rows = np.clip(np.arange(top + dy, top + dy + height), 0, board.template.shape[0] - 1)
+    columns = np.clip(np.arange(left + dx, left + dx + width), 0, board.template.shape[1] - 1)
+    return board.template[rows[:, None], columns]
+
+
+def _print_variation(rng: np.random.Generator, image: np.ndarray, share: float) -> np.ndarray:
+    """Etching and optics, in a share of the images: edges soften, wander and settle at another place."""
     image = np.ascontiguousarray(image)
-    way = rng.random()
-    if way < 0.12:
-        image = cv2.dilate(image, np.ones((2, 2), np.uint8))
-    elif way < 0.24:
-        image = cv2.erode(image, np.ones((2, 2), np.uint8))
-    if rng.random() < 0.15:
-        image = cv2.GaussianBlur(image, (3, 3), float(rng.uniform(0.4, 1.0)))
+    if rng.random() >= share:
+        return image
+    soft = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 1.5)))
     if rng.random() < 0.3:
-        gain, offset = rng.uniform(0.75, 1.0), rng.uniform(0, 25)
-        image = cv2.convertScaleAbs(image, alpha=float(gain), beta=float(offset))
-    return image
+        grain = rng.standard_normal(image.shape, np.float32) * rng.uniform(20, 90)
+        soft = soft + cv2.GaussianBlur(grain, (0, 0), float(rng.uniform(0.8, 2.0)))
+    return np.where(soft > rng.uniform(80, 175), np.uint8(255), np.uint8(0))
 
 
 def collate(samples: list) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Images [B,1,H,W] uint8, boxes [B,M,4], labels [B,M], and which of the M are real [B,M]."""
+    """Planes [B,C,H,W] uint8, boxes [B,M,4], labels [B,M], and which of the M are real [B,M]."""
     most = max(len(boxes) for _, boxes, _ in samples)
     truth = torch.zeros(len(samples), most, 4)
     kinds = torch.zeros(len(samples), most, dtype=torch.int64)
@@ -162,5 +175,5 @@ def collate(samples: list) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, to
         truth[k, : len(boxes)] = torch.from_numpy(np.ascontiguousarray(boxes, np.float32))
         kinds[k, : len(labels)] = torch.from_numpy(labels)
         valid[k, : len(boxes)] = True
-    images = torch.from_numpy(np.stack([image for image, _, _ in samples])).unsqueeze(1)
+    images = torch.from_numpy(np.stack([planes for planes, _, _ in samples]))
     return images, truth, kinds, valid

@@ -10,12 +10,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from boards import Board, board_ids, load_boards, split
 from export import session
 from metrics import Curve, Detections, Truth, curve, f_score, mean_ap, suppress
-from network import CLASSES
+from network import CLASSES, Detector, Export
 
 FLOOR = 0.02  # scores below never matter to a curve
 OVERLAP = 0.6  # of suppression; boxes of one class hardly overlap
@@ -35,13 +36,26 @@ def decode(output: np.ndarray, floor: float = FLOOR, overlap: float = OVERLAP) -
 def predict(model, boards: list[Board]) -> tuple[list[tuple[Detections, Truth]], list[float]]:
     """Detections beside truth for each board, and the network's own times in ms."""
     pairs, times = [], []
+    inputs = model.get_inputs()[0].shape[1]
     for board in tqdm(boards, unit="board", mininterval=2):
-        images = board.test[None, None].astype(np.float32) / 255
+        images = board.planes(inputs)[None]
         start = time.perf_counter()
         (output,) = model.run(None, {"images": images})
         times.append((time.perf_counter() - start) * 1e3)
         pairs.append((decode(output[0]), Truth(board.boxes, board.labels)))
     return pairs, times
+
+
+@torch.no_grad()
+def look(detector: Detector, boards: list[Board]) -> list[tuple[Detections, Truth]]:
+    """The same with a detector that is not exported yet; boards are square and of one size."""
+    device = next(detector.parameters()).device
+    model = Export(detector, boards[0].test.shape[0]).to(device).eval()
+    pairs = []
+    for board in boards:
+        output = model(torch.from_numpy(board.planes(detector.design.inputs)[None]).to(device))
+        pairs.append((decode(output[0].cpu().numpy()), Truth(board.boxes, board.labels)))
+    return pairs
 
 
 def summary(pairs: list, thresholds: list[float] | None) -> dict:

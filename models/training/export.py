@@ -11,7 +11,7 @@ import onnx
 import onnxruntime
 import torch
 
-from network import Detector, Export
+from network import DESIGNS, Detector, Export
 
 OPSET = 17
 TOLERANCE = 1e-4  # on scores, and on boxes relative to the input's side
@@ -19,18 +19,19 @@ TOLERANCE = 1e-4  # on scores, and on boxes relative to the input's side
 
 def load_average(path: Path) -> Detector:
     """The averaged detector of a checkpoint, ready to predict."""
-    model = Detector()
-    model.load_state_dict(torch.load(path, weights_only=True)["average"])
+    state = torch.load(path, weights_only=True, map_location="cpu")
+    model = Detector(DESIGNS[state["design"]])
+    model.load_state_dict(state["average"])
     return model.eval()
 
 
 def export(model: Detector, out: Path, size: int) -> None:
-    """Write the graph with decoding, fixed input [1,1,size,size], weights inside the file."""
+    """Write the graph with decoding, fixed input uint8 [1,inputs,size,size], weights inside the file."""
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_suffix(".partial")
     torch.onnx.export(
         Export(model, size).eval(),
-        (torch.zeros(1, 1, size, size),),
+        (torch.zeros(1, model.design.inputs, size, size, dtype=torch.uint8),),
         str(partial),
         input_names=["images"],
         output_names=["output0"],
@@ -51,7 +52,7 @@ def session(path: Path, threads: int = 2) -> onnxruntime.InferenceSession:
 def difference(model: Detector, path: Path, size: int) -> float:
     """Largest difference of ONNX Runtime from PyTorch, boxes as a share of the input's side."""
     rng = np.random.default_rng(0)
-    coarse = rng.integers(0, 2, (1, 1, size // 16, size // 16)).astype(np.float32)
+    coarse = rng.integers(0, 2, (1, model.design.inputs, size // 16, size // 16)).astype(np.uint8) * 255
     images = coarse.repeat(16, 2).repeat(16, 3)
     with torch.no_grad():
         wanted = Export(model, size).eval()(torch.from_numpy(images)).numpy()

@@ -1,8 +1,10 @@
-"""The single-image board detector: gray pixels in, one dense grid of boxes out.
+"""The board detectors: binary pixels in, one dense grid of boxes out.
 
 Sized for two CPU cores: 3x3 convolutions without groups, an early stride of four, ReLU (fuses with
 the convolution and quantizes well), and one head at stride 8, because every defect is 24-86 px wide.
 """
+
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -10,7 +12,25 @@ from torch import nn
 CLASSES = ("open", "short", "mousebite", "spur", "copper", "pin-hole")
 STRIDE = 8
 BINS = 12  # distances 0..11 cells: 88 px from a cell's centre to a side, the widest box is 86 px
-CONTRAST = 6.0  # boards are two-level: steep enough to hide grays, shallow enough to keep edges
+
+
+@dataclass(frozen=True)
+class Design:
+    """Shape of a detector: stages at stride 8, 16, ... with their channels and residual blocks."""
+
+    inputs: int  # 1: the board; 2: the board and its aligned template
+    stem: int  # channels at stride 4
+    kernel: int  # of the stem, at least 4
+    widths: tuple[int, ...]
+    blocks: tuple[int, ...]
+
+
+DESIGNS = {
+    # What is wrong in one image is a matter of its surroundings: a third stage widens the view.
+    "single": Design(inputs=1, stem=32, kernel=8, widths=(64, 128, 256), blocks=(2, 2, 1)),
+    # What is wrong in a pair is where the two differ.
+    "pair": Design(inputs=2, stem=32, kernel=4, widths=(64, 128), blocks=(2, 1)),
+}
 
 
 class Conv(nn.Module):
@@ -38,14 +58,25 @@ class Residual(nn.Module):
 
 
 class Detector(nn.Module):
-    """[B,1,H,W] float32 in 0..1 -> class logits [B,6,H/8,W/8] and side logits [B,4*BINS,H/8,W/8]."""
+    """[B,inputs,H,W] float32 in 0..1 -> class logits [B,6,H/8,W/8] and side logits [B,4*BINS,H/8,W/8].
 
-    def __init__(self, stem: int = 32, fine: int = 64, coarse: int = 128, fine_blocks: int = 2):
+    H and W are multiples of the coarsest stage's stride.
+    """
+
+    def __init__(self, design: Design):
         super().__init__()
-        self.stem = nn.Sequential(Conv(1, stem, kernel=8, stride=4), Conv(stem, stem))
-        self.fine = nn.Sequential(Conv(stem, fine, stride=2), *[Residual(fine) for _ in range(fine_blocks)])
-        self.coarse = nn.Sequential(Conv(fine, coarse, stride=2), Residual(coarse), Conv(coarse, fine, 1))
-        self.fuse = Conv(fine, fine)
+        self.design = design
+        self.subtract = design.inputs == 2
+        self.stem = Conv(design.inputs, design.stem, design.kernel, stride=4)
+        before = (design.stem, *design.widths)
+        self.stages = nn.ModuleList(
+            nn.Sequential(Conv(i, o, stride=2), *[Residual(o) for _ in range(n)])
+            for i, o, n in zip(before[:-1], design.widths, design.blocks, strict=True)
+        )
+        self.joins = nn.ModuleList(
+            Conv(coarse, fine, 1) for fine, coarse in zip(design.widths[:-1], design.widths[1:], strict=True)
+        )
+        fine = design.widths[0]
         self.classify = nn.Sequential(Conv(fine, fine), nn.Conv2d(fine, len(CLASSES), 1))
         self.regress = nn.Sequential(Conv(fine, fine), nn.Conv2d(fine, 4 * BINS, 1))
         # A defect covers about one cell in a hundred: start there, or the first steps only unlearn it.
@@ -55,11 +86,31 @@ class Detector(nn.Module):
         self.regress[-1].bias.data.copy_(near.repeat(4))
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        x = torch.clamp((images - 0.5) * CONTRAST + 0.5, 0.0, 1.0)
-        fine = self.fine(self.stem(x))
-        coarse = nn.functional.interpolate(self.coarse(fine), scale_factor=2.0, mode="nearest")
-        x = self.fuse(fine + coarse)
+        x, levels = self.stem(self.contrast(images)), []
+        for stage in self.stages:
+            x = stage(x)
+            levels.append(x)
+        for join, finer in zip(reversed(self.joins), reversed(levels[:-1]), strict=True):
+            x = finer + nn.functional.interpolate(join(x), scale_factor=2.0, mode="nearest")
         return self.classify(x), self.regress(x)
+
+    def contrast(self, images: torch.Tensor) -> torch.Tensor:
+        """A pair becomes the board and its difference from the template: the shortest way to what matters."""
+        if not self.subtract:
+            return images
+        board, template = images.split(1, 1)
+        return torch.cat((board, board - template), 1)
+
+    def folded(self) -> "Detector":
+        """The same function with `contrast` inside the stem's weights: what is exported."""
+        twin = Detector(self.design).eval()
+        twin.load_state_dict(self.state_dict())
+        if self.subtract:
+            weight = twin.stem.conv.weight.data
+            weight[:, 0] += weight[:, 1]
+            weight[:, 1] *= -1
+            twin.subtract = False
+        return twin
 
 
 def grid(height: int, width: int, device: torch.device | None = None) -> torch.Tensor:
@@ -79,7 +130,7 @@ def sides(logits: torch.Tensor) -> torch.Tensor:
 
 
 class Export(nn.Module):
-    """The detector with its decoding in the graph.
+    """The detector with its decoding in the graph; pixels are uint8 [B,inputs,H,W], 0 to 255.
 
     Output [B,4+6,N]: rows cx, cy, w, h in input pixels, then six class scores after the sigmoid.
     The input size is fixed when the graph is exported, so the grid is a constant in it.
@@ -87,11 +138,11 @@ class Export(nn.Module):
 
     def __init__(self, detector: Detector, size: int = 640):
         super().__init__()
-        self.detector = detector
+        self.detector = detector.folded()
         self.register_buffer("centres", grid(size // STRIDE, size // STRIDE).t().unsqueeze(0))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        scores, logits = self.detector(images)
+        scores, logits = self.detector(images.float() * (1 / 255))
         near, far = sides(logits).split(2, 1)
         centre = self.centres + (far - near) * 0.5
         boxes = torch.cat((centre, near + far), 1) * STRIDE
