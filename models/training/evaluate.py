@@ -2,6 +2,7 @@
 
 python evaluate.py --model ../pcb-defects/model.onnx --data DIR --part block
 python evaluate.py --model ../pcb-defects/model.onnx --data SIMDIR --part all --thresholds 0.5,...
+python evaluate.py --model ../pcb-defects/model-int8.onnx --against ../pcb-defects/model.onnx --data DIR
 """
 
 import argparse
@@ -15,13 +16,15 @@ from tqdm import tqdm
 
 from boards import Board, board_ids, load_boards, split
 from export import session
-from metrics import Curve, Detections, Truth, curve, f_score, mean_ap, suppress
+from metrics import Curve, Detections, Truth, curve, f_score, known_mean, suppress
 from network import CLASSES, Detector, Export
 
 FLOOR = 0.02  # scores below never matter to a curve
 OVERLAP = 0.6  # of suppression; boxes of one class hardly overlap
 IOU33 = 1 / 3  # the data set's paper: IoU > 0.33
 COCO = [0.5 + 0.05 * k for k in range(10)]
+METRICS = ("map_iou33", "f_iou33", "map50", "map50_95")
+POINTS = 0.2  # of each metric, what quantization may cost
 
 
 def decode(output: np.ndarray, floor: float = FLOOR, overlap: float = OVERLAP) -> Detections:
@@ -66,28 +69,38 @@ def summary(pairs: list, thresholds: list[float] | None) -> dict:
     total = tuple(int(v) for v in np.sum(counts, axis=0))
     clean = [found for found, truth in pairs if len(truth.labels) == 0]
     alarmed = sum(bool((found.scores >= np.array(chosen)[found.labels]).any()) for found in clean)
+    coco = precisions(pairs)
     classes = {
         name: {
             "ap_iou33": c.average_precision(),
+            "ap50": float(ap[0]),
+            "ap50_95": float(ap.mean()),
             "threshold": t,
             "f_iou33": f_score(*n),
             "hits": n[0],
             "false_alarms": n[1],
             "misses": n[2],
         }
-        for name, c, t, n in zip(CLASSES, curves, chosen, counts, strict=True)
+        for name, c, ap, t, n in zip(CLASSES, curves, coco, chosen, counts, strict=True)
     }
     return {
         "images": len(pairs),
-        "map_iou33": mean_ap(pairs, len(CLASSES), IOU33),
+        "map_iou33": known_mean([c["ap_iou33"] for c in classes.values()]),
         "f_iou33": f_score(*total),
         "recall": total[0] / max(total[0] + total[2], 1),
-        "map50": mean_ap(pairs, len(CLASSES), 0.5),
-        "map50_95": float(np.mean([mean_ap(pairs, len(CLASSES), least) for least in COCO])),
+        "map50": known_mean([c["ap50"] for c in classes.values()]),
+        "map50_95": known_mean([c["ap50_95"] for c in classes.values()]),
         "clean_boards": len(clean),
         "clean_boards_alarmed": alarmed,
         "classes": classes,
     }
+
+
+def precisions(pairs: list) -> np.ndarray:
+    """Average precision [classes,10] at COCO's overlaps; nan for a class without truth."""
+    return np.array(
+        [[curve(pairs, label, least).average_precision() for least in COCO] for label in range(len(CLASSES))]
+    )
 
 
 def table(result: dict) -> str:
@@ -100,39 +113,98 @@ def table(result: dict) -> str:
         )
     ]
     lines.append(
-        f"{'class':<10} {'AP@.33':>7} {'thresh':>7} {'F@.33':>7} {'hits':>5} {'false':>5} {'miss':>5}"
+        f"{'class':<10} {'AP@.33':>7} {'AP50':>7} {'AP50-95':>7} {'thresh':>7} {'F@.33':>7} "
+        f"{'hits':>5} {'false':>5} {'miss':>5}"
     )
     for name, c in result["classes"].items():
         lines.append(
-            f"{name:<10} {c['ap_iou33']:7.4f} {c['threshold']:7.3f} {c['f_iou33']:7.4f} "
-            f"{c['hits']:5d} {c['false_alarms']:5d} {c['misses']:5d}"
+            f"{name:<10} {c['ap_iou33']:7.4f} {c['ap50']:7.4f} {c['ap50_95']:7.4f} {c['threshold']:7.3f} "
+            f"{c['f_iou33']:7.4f} {c['hits']:5d} {c['false_alarms']:5d} {c['misses']:5d}"
         )
     return "\n".join(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--model", default="../pcb-defects/model.onnx")
+def measure(path: Path, boards: list[Board], thresholds: list[float] | None, threads: int) -> dict:
+    """The summary of an exported model, with its own times."""
+    pairs, times = predict(session(path, threads), boards)
+    times = {"ms_p50": float(np.median(times)), "ms_p99": float(np.percentile(times, 99))}
+    return summary(pairs, thresholds) | times
+
+
+def gains(result: dict, other: dict) -> dict[str, float]:
+    """What a result has more than another of each metric, in points: hundredths."""
+    return {name: 100 * (result[name] - other[name]) for name in METRICS}
+
+
+def compare(args: argparse.Namespace, boards: list[Board], thresholds: list[float] | None) -> None:
+    """Print the model beside another, with one set of thresholds; leave with 1 if it is worse by POINTS."""
+    other = measure(Path(args.against), boards, thresholds, args.threads)
+    chosen = [c["threshold"] for c in other["classes"].values()]
+    result = measure(Path(args.model), boards, chosen, args.threads)
+    points = gains(result, other)
+    if args.output == "json":
+        print(json.dumps({"model": result, "against": other, "points": points}, indent=1))
+    else:
+        print(f"{args.against}\n{table(other)}\n\n{args.model}\n{table(result)}\n")
+        print("difference in points: " + " ".join(f"{name}={v:+.2f}" for name, v in points.items()))
+    worse = [name for name, v in points.items() if not v >= -POINTS]
+    if worse:
+        raise SystemExit(
+            f"{args.model} is more than {POINTS} points below {args.against} in {', '.join(worse)}: "
+            "calibrate it on more boards, or ship the other"
+        )
+
+
+def chosen_boards(args: argparse.Namespace) -> list[Board]:
+    """The boards of the part that the command line asks for."""
+    root = Path(args.data)
+    ids = board_ids(root)
+    ids = ids if args.part == "all" else split(ids)[args.part]
+    if not ids:
+        raise SystemExit(f"{root}: no boards in part {args.part}; --part all takes every board there")
+    if args.limit:
+        ids = ids[:: max(len(ids) // args.limit, 1)][: args.limit]
+    return load_boards(root, ids)
+
+
+def six_thresholds(text: str | None) -> list[float] | None:
+    """Thresholds by class from the command line."""
+    if text is None:
+        return None
+    try:
+        values = [float(word) for word in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) != len(CLASSES):
+        raise SystemExit(f"--thresholds {text}: give {len(CLASSES)} numbers, comma between")
+    return values
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What every program that looks at boards through a model asks."""
     parser.add_argument("--data", required=True, help="boards in the deeppcb layout")
     parser.add_argument("--part", choices=("train", "block", "group", "all"), default="block")
     parser.add_argument("--limit", type=int, help="only so many boards, spread evenly")
     parser.add_argument("--thresholds", help="six numbers, comma between; default: best F on this part")
     parser.add_argument("--threads", type=int, default=2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    arguments(parser)
+    parser.add_argument("--model", default="../pcb-defects/model.onnx")
+    parser.add_argument("--against", help="compare with this model, and fail if the first is worse")
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
     parser.add_argument("--also", help="pool with all boards of this folder, to choose thresholds for both")
     args = parser.parse_args()
-    root = Path(args.data)
-    ids = board_ids(root)
-    ids = ids if args.part == "all" else split(ids)[args.part]
-    if args.limit:
-        ids = ids[:: max(len(ids) // args.limit, 1)][: args.limit]
-    thresholds = [float(v) for v in args.thresholds.split(",")] if args.thresholds else None
-    boards = load_boards(root, ids)
+    thresholds = six_thresholds(args.thresholds)
+    boards = chosen_boards(args)
     if args.also:
         boards += load_boards(Path(args.also), board_ids(Path(args.also)))
-    pairs, times = predict(session(Path(args.model), args.threads), boards)
-    result = summary(pairs, thresholds)
-    result |= {"ms_p50": float(np.median(times)), "ms_p99": float(np.percentile(times, 99))}
+    if args.against:
+        compare(args, boards, thresholds)
+        return
+    result = measure(Path(args.model), boards, thresholds, args.threads)
     print(json.dumps(result, indent=1) if args.output == "json" else table(result))
 
 

@@ -114,11 +114,10 @@ def curve(images: list[tuple[Detections, Truth]], label: int, least: float) -> C
     return Curve(scores[order], hits[order], wanted)
 
 
-def mean_ap(images: list[tuple[Detections, Truth]], classes: int, least: float) -> float:
-    """Mean average precision over the classes that occur."""
-    values = [curve(images, label, least).average_precision() for label in range(classes)]
-    values = [v for v in values if not np.isnan(v)]
-    return float(np.mean(values)) if values else float("nan")
+def known_mean(values: list[float]) -> float:
+    """Mean over the classes that occur, the others being nan; nan if none does."""
+    known = [v for v in values if not np.isnan(v)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def f_score(hits: int, false_alarms: int, misses: int) -> float:

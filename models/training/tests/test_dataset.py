@@ -1,8 +1,12 @@
+import cv2
 import numpy as np
 import pytest
+import torch
+from torch.utils.data import DataLoader
 
-from boards import GAP, board_ids, load_board, load_boards, read_labels, split
-from dataset import Crops, collate, mendable, turn
+import dataset
+from boards import GAP, Board, board_ids, load_board, load_boards, read_labels, split
+from dataset import JITTER, MARGIN, Crops, collate, mendable, turn
 
 
 def test_labels_are_inclusive_so_a_box_at_the_last_pixel_ends_at_the_border(board_folder):
@@ -24,18 +28,73 @@ def test_folder_without_labels_is_refused(tmp_path):
         board_ids(tmp_path)
 
 
+def test_unreadable_image_is_named(board_folder):
+    (board_folder / "images" / "00041000_test.jpg").write_bytes(b"no image")
+    with pytest.raises(ValueError, match="00041000_test.jpg"):
+        load_board(board_folder, "00041000")
+
+
+def test_a_prepared_board_is_binary_with_its_template_moved_onto_it(board_folder):
+    path = str(board_folder / "images" / "00041000_temp.jpg")
+    cv2.imwrite(path, np.roll(cv2.imread(path, cv2.IMREAD_GRAYSCALE), 4, 1))
+    loaded = load_board(board_folder, "00041000")
+    board = loaded.prepared()
+    assert set(np.unique(board.test)) == set(np.unique(board.template)) == {0, 255}
+    differ = board.test != board.template
+    for x1, y1, x2, y2 in board.boxes.astype(int):
+        assert differ[y1:y2, x1:x2].any()
+        differ[y1:y2, x1:x2] = False
+    assert not differ.any()
+    assert ((loaded.template > 127) != (board.template > 127)).any()
+
+
+def test_planes_are_the_board_and_beside_it_the_template(board_folder):
+    board = load_board(board_folder, "00041000").prepared()
+    assert board.planes(1).shape == (1, 128, 128)
+    pair = board.planes(2)
+    assert pair.dtype == np.uint8
+    assert (pair[0] == board.test).all() and (pair[1] == board.template).all()
+
+
+def test_a_pair_without_its_template_says_which_file_is_missing(board_folder):
+    (board_folder / "images" / "00041000_temp.jpg").unlink()
+    board = load_board(board_folder, "00041000").prepared()
+    assert board.planes(1).shape == (1, 128, 128)
+    with pytest.raises(ValueError, match="images/00041000_temp.jpg"):
+        board.planes(2)
+
+
 @pytest.mark.parametrize("way", range(8))
 def test_turning_keeps_boxes_on_their_pixels(way):
-    image = np.zeros((64, 64), np.uint8)
-    image[10:21, 40:64] = 255
-    turned, boxes = turn(image, np.array([[40, 10, 64, 21]], np.float32), way)
+    planes = np.zeros((2, 48, 64), np.uint8)
+    planes[0, 10:21, 40:64] = 255
+    turned, boxes = turn(planes, np.array([[40, 10, 64, 21]], np.float32), way)
     x1, y1, x2, y2 = boxes[0].astype(int)
-    assert turned[y1:y2, x1:x2].min() == 255
+    assert turned[0, y1:y2, x1:x2].min() == 255
     assert (turned > 0).sum() == (x2 - x1) * (y2 - y1)
+    assert turned.shape == ((2, 64, 48) if way & 4 else (2, 48, 64))
+
+
+def test_a_mirrored_label_is_width_less_one_less_its_inclusive_pixel():
+    width, first, last = 640, 598, 639
+    _, boxes = turn(np.zeros((1, 8, width)), np.array([[first, 2, last + 1, 5]], np.float32), 1)
+    left, _, right, _ = boxes[0]
+    assert (left, right - 1) == (width - 1 - last, width - 1 - first) == (0, 41)
+
+
+@pytest.mark.parametrize("way", range(8))
+def test_every_turn_can_be_undone_to_the_pixel(way):
+    rng = np.random.default_rng(way)
+    planes = rng.integers(0, 256, (2, 30, 50)).astype(np.uint8)
+    boxes = np.array([[0, 0, 50, 30], [3, 7, 11, 8], [49, 29, 50, 30]], np.float32)
+    # With the axes swapped, what was mirrored in x is mirrored in y.
+    back = way if way < 4 else 4 | (way & 1) << 1 | (way & 2) >> 1
+    again, found = turn(*turn(planes, boxes, way), back)
+    assert (again == planes).all() and (found == boxes).all()
 
 
 def test_turning_has_eight_different_results():
-    image = np.random.default_rng(0).integers(0, 255, (8, 8)).astype(np.uint8)
+    image = np.random.default_rng(0).integers(0, 255, (1, 8, 8)).astype(np.uint8)
     assert len({turn(image, np.zeros((0, 4)), way)[0].tobytes() for way in range(8)}) == 8
 
 
@@ -49,34 +108,100 @@ def test_split_keeps_a_gap_and_a_whole_group_apart():
 
 
 def test_defect_is_mendable_only_where_the_template_fits(board_folder):
-    board = load_board(board_folder, "00041000")
+    board = load_board(board_folder, "00041000").prepared()
     assert mendable(board, board.boxes[0])
     board.template[40:70, 62:75] = 0
     assert not mendable(board, board.boxes[0])
 
 
-def test_crops_repeat_by_index_and_boxes_stay_inside(board_folder):
+@pytest.mark.parametrize("inputs", [1, 2])
+def test_crops_repeat_by_index_and_boxes_stay_inside(board_folder, inputs):
     boards = load_boards(board_folder, board_ids(board_folder))
-    crops, again = (Crops(boards, 50, 96, seed=3, extra=boards) for _ in range(2))
+    crops, again = (Crops(boards, 50, 96, seed=3, inputs=inputs, extra=boards) for _ in range(2))
+    repeated = {k: again[k] for k in reversed(range(50))}  # what came before does not matter
     for k in range(50):
-        image, boxes, labels = crops[k]
-        same, same_boxes, _ = again[k]
-        assert image.shape == (96, 96) and len(boxes) == len(labels)
-        assert (image == same).all() and (boxes == same_boxes).all()
+        planes, boxes, labels = crops[k]
+        same, same_boxes, same_labels = repeated[k]
+        assert planes.shape == (inputs, 96, 96) and len(boxes) == len(labels)
+        assert set(np.unique(planes)) <= {0, 255}
+        assert (planes == same).all() and (boxes == same_boxes).all() and (labels == same_labels).all()
         assert (boxes >= 0).all() and (boxes <= 96).all() and (boxes[:, 2:] > boxes[:, :2]).all()
 
 
-def test_other_seed_gives_other_crops(board_folder):
+def test_other_seed_and_other_index_give_other_crops(board_folder):
     boards = load_boards(board_folder, board_ids(board_folder))
     one, two = (Crops(boards, 20, 64, seed=s) for s in (1, 2))
     assert any((one[k][0] != two[k][0]).any() for k in range(20))
+    assert len({one[k][0].tobytes() for k in range(20)}) > 10
+
+
+def test_workers_give_the_crops_of_their_absence(board_folder):
+    boards = load_boards(board_folder, board_ids(board_folder))
+    crops = Crops(boards, 8, 64, seed=3, inputs=2)
+    alone, helped = (list(DataLoader(crops, 4, collate_fn=collate, num_workers=n)) for n in (0, 1))
+    for one, two in zip(alone, helped, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+def outside(boxes, size, margin=MARGIN):
+    """Pixels [H,W] that no box touches."""
+    free = np.ones((size, size), bool)
+    for x1, y1, x2, y2 in boxes.astype(int):
+        free[max(y1 - margin, 0) : y2 + margin, max(x1 - margin, 0) : x2 + margin] = False
+    return free
+
+
+def test_pair_planes_agree_outside_defects_but_for_the_jitter(board_folder, monkeypatch):
+    monkeypatch.setattr(dataset, "_print_variation", lambda rng, image, share: image)
+    boards = load_boards(board_folder, board_ids(board_folder))
+    size, most = 64, max(JITTER)
+    crops = Crops(boards, 80, size, seed=5, inputs=2, mosaic_share=0)
+    inner = np.s_[most:-most, most:-most]
+    moved, defects = 0, 0
+    for k in range(len(crops)):
+        (test, template), boxes, _ = crops[k]
+        free = outside(boxes, size)[inner]
+        fits = []
+        for dy in range(-most, most + 1):
+            for dx in range(-most, most + 1):
+                beside = np.roll(template, (dy, dx), (0, 1))
+                if (test[inner] == beside[inner])[free].all():
+                    fits.append((dx, dy))
+        assert fits, f"crop {k}: no shift up to {most} px makes the planes agree"
+        moved += (0, 0) not in fits
+        defects += len(boxes) > 0 and bool((test != template)[~outside(boxes, size, 0)].any())
+    assert 10 < moved < 70 and defects > 15
+
+
+def test_varied_pair_planes_differ_only_along_edges_outside_defects(board_folder):
+    boards = load_boards(board_folder, board_ids(board_folder))
+    crops = Crops(boards, 60, 96, seed=6, inputs=2)
+    for k in range(len(crops)):
+        (test, template), boxes, _ = crops[k]
+        differ = ((test != template) & outside(boxes, 96)).astype(np.uint8)
+        assert cv2.erode(differ, np.ones((9, 9), np.uint8), borderValue=0).sum() == 0
+
+
+def test_a_defect_that_does_not_mend_stays_and_keeps_its_label():
+    """Without a template nothing can be painted over: a box may vanish only with its defect."""
+    test = np.full((64, 64), 255, np.uint8)
+    test[20:40, 20:40] = 0
+    board = Board("x", test, None, np.array([[20, 20, 40, 40]], np.float32), np.array([4]))
+    crops = Crops([board], 30, 48, seed=1, mosaic_share=0)
+    for k in range(30):
+        planes, boxes, _ = crops[k]
+        share = (planes == 0).sum() / 400
+        if share > 0.75:
+            assert len(boxes) == 1
+        if share < 0.2:
+            assert len(boxes) == 0
 
 
 def test_collate_pads_and_says_what_is_real():
-    image = np.zeros((32, 32), np.uint8)
+    planes = np.zeros((2, 32, 32), np.uint8)
     box = np.array([[1, 2, 3, 4]], np.float32)
-    empty = (image, np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
-    images, truth, labels, valid = collate([empty, (image, box, np.array([5]))])
-    assert images.shape == (2, 1, 32, 32)
+    empty = (planes, np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
+    images, truth, labels, valid = collate([empty, (planes, box, np.array([5]))])
+    assert images.shape == (2, 2, 32, 32) and images.dtype == torch.uint8
     assert valid.tolist() == [[False], [True]]
     assert truth[1, 0].tolist() == [1, 2, 3, 4] and labels[1, 0] == 5
