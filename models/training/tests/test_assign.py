@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from assign import TOP, assign, iou
@@ -37,6 +38,15 @@ def test_a_cell_in_two_boxes_learns_the_better_fit():
     assert learns[0, cell]
     assert boxes[0, cell].tolist() == [3.5, 3.5, 7.5, 7.5]
     assert (targets[0] > 0).sum(1).max() == 1
+
+
+def test_the_target_of_a_shared_cell_is_its_own_boxs_quality():
+    """Cell 5.5,5.5 fits its box by 1 and the other by less; the other's best cell has that one's overlap."""
+    targets, _, _ = case([[3.5, 3.5, 7.5, 7.5], [4.5, 3.5, 8.5, 7.5]], [0, 0])
+    assert float(targets[0, 5 * 10 + 5, 0]) == pytest.approx(1, abs=1e-3)
+    assert float(targets[0, 5 * 10 + 6, 0]) == pytest.approx(1, abs=1e-3)
+    # One cell to the left: overlap 12 of 20 with its box, beside a best metric of one.
+    assert float(targets[0, 5 * 10 + 4, 0]) == pytest.approx(0.6**6, abs=1e-3)
 
 
 def test_nothing_to_find_teaches_background():

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import onnx
 import pytest
@@ -66,6 +68,14 @@ def test_complete_iou_by_hand():
     # Overlap 2 of 6; centres 1 apart in a hull of 3 by 2; aspect ratios 1 and 1.
     value = complete_iou(torch.tensor([[0.0, 0, 2, 2]]), torch.tensor([[1.0, 0, 3, 2]]))
     assert float(value) == pytest.approx(1 / 3 - 1 / 13, abs=1e-6)
+
+
+def test_complete_iou_minds_the_aspect_ratio():
+    # Both have their middle at 2,2; overlap 4 of 12.
+    flat, tall = torch.tensor([[0.0, 1, 4, 3]]), torch.tensor([[1.0, 0, 3, 4]])
+    aspect = 4 / math.pi**2 * (math.atan(2) - math.atan(0.5)) ** 2
+    wanted = 1 / 3 - aspect**2 / (2 / 3 + aspect)
+    assert float(complete_iou(flat, tall)) == pytest.approx(wanted, abs=1e-6)
 
 
 def test_distribution_is_least_at_the_distance_it_is_asked_for():
