@@ -1,9 +1,11 @@
 package bundle
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 
 	"github.com/sightline-edge/sightline/models/strictyaml"
 )
@@ -12,6 +14,8 @@ import (
 const (
 	TaskDetection  = "detection"
 	FamilyYOLOv8   = "yolov8"
+	FamilyDFL      = "dfl"
+	Otsu           = "otsu"
 	LayoutNCHW     = "nchw"
 	LayoutNHWC     = "nhwc"
 	TypeFloat32    = "float32"
@@ -31,6 +35,9 @@ const (
 	maxClasses = 1000
 	grayPad    = 114 // the border that YOLO models are trained with
 )
+
+// ErrBinarize is wrapped by the errors of Preprocess.Binary.
+var ErrBinarize = errors.New("not a way to binarize")
 
 var (
 	namePattern    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
@@ -59,7 +66,7 @@ func (m *Manifest) complete() {
 	setDefault(&m.Golden.ScoreTolerance, 0.05)
 	if m.Preprocess.Color == "" {
 		m.Preprocess.Color = ColorRGB
-		if m.Input.Channels == 1 {
+		if m.planes() == 1 {
 			m.Preprocess.Color = ColorGray
 		}
 	}
@@ -80,6 +87,21 @@ func (m *Manifest) complete() {
 	if m.Providers.Order == nil {
 		m.Providers.Order = []Provider{{Name: "tensorrt"}, {Name: "cuda"}, {Name: "cpu"}}
 	}
+	for i := range m.Providers.Order {
+		setDefault(&m.Providers.Order[i].Model, m.Model)
+	}
+	if m.Decoder.Family == FamilyDFL {
+		setDefault(&m.Decoder.Output, "scores")
+		setDefault(&m.Decoder.Distances, "distances")
+	}
+}
+
+// planes is the number of channels that the frame fills.
+func (m *Manifest) planes() int {
+	if m.Input.Template {
+		return m.Input.Channels - 1
+	}
+	return m.Input.Channels
 }
 
 // check reports everything that is wrong with the values.
@@ -104,7 +126,11 @@ func (m *Manifest) check(doc *strictyaml.Document) {
 func (m *Manifest) checkInput(doc *strictyaml.Document) {
 	doc.Within("input.width", float64(m.Input.Width), minSide, maxSide)
 	doc.Within("input.height", float64(m.Input.Height), minSide, maxSide)
-	if m.Input.Channels != 1 && m.Input.Channels != 3 {
+	switch planes := m.planes(); {
+	case m.Input.Template && planes != 1:
+		doc.Add("input.channels", fmt.Sprintf("%d channels with a template", m.Input.Channels),
+			"2: the frame's gray and the template's")
+	case planes != 1 && planes != 3:
 		doc.Add("input.channels", fmt.Sprintf("%d channels", m.Input.Channels), "1 (gray) or 3 (colour)")
 	}
 	doc.OneOf("input.layout", m.Input.Layout, LayoutNCHW, LayoutNHWC)
@@ -115,13 +141,14 @@ func (m *Manifest) checkPreprocess(doc *strictyaml.Document) {
 	p := m.Preprocess
 	doc.OneOf("preprocess.resize", p.Resize, Letterbox, Stretch)
 	doc.OneOf("preprocess.color", p.Color, ColorRGB, ColorBGR, ColorGray)
-	if (p.Color == ColorGray) != (m.Input.Channels == 1) {
+	if (p.Color == ColorGray) != (m.planes() == 1) {
 		doc.Add(
 			"preprocess.color",
 			fmt.Sprintf("%s does not fit %d input channels", p.Color, m.Input.Channels),
-			"gray for 1, rgb or bgr for 3",
+			"gray for 1 or a template, rgb or bgr for 3",
 		)
 	}
+	m.checkBinarize(doc)
 	for _, list := range []struct {
 		path   string
 		values []float64
@@ -139,8 +166,36 @@ func (m *Manifest) checkPreprocess(doc *strictyaml.Document) {
 	}
 }
 
+func (m *Manifest) checkBinarize(doc *strictyaml.Document) {
+	p := m.Preprocess
+	if _, _, err := p.Binary(); err != nil {
+		doc.Add("preprocess.binarize", err.Error(), "otsu, or the least gray that becomes white, 1 to 255")
+	} else if p.Binarize != "" && p.Color != ColorGray {
+		doc.Add("preprocess.binarize", "the model takes colour", "leave it out, or take gray")
+	}
+	if m.Input.Template && p.Binarize == "" {
+		doc.Add("preprocess.binarize", "missing: a template is compared in black and white",
+			"such as binarize: 128, or otsu")
+	}
+}
+
+// Binary reads Binarize: whether gray becomes 0 or 255, and from which gray up it becomes 255; 0 is Otsu's.
+func (p Preprocess) Binary() (wanted bool, threshold uint8, err error) {
+	switch p.Binarize {
+	case "":
+		return false, 0, nil
+	case Otsu:
+		return true, 0, nil
+	}
+	n, err := strconv.ParseUint(p.Binarize, 10, 8)
+	if err != nil || n == 0 {
+		return false, 0, fmt.Errorf("%w: %q is no threshold", ErrBinarize, p.Binarize)
+	}
+	return true, uint8(n), nil
+}
+
 func (m *Manifest) checkDecoder(doc *strictyaml.Document) {
-	doc.OneOf("decoder.family", m.Decoder.Family, FamilyYOLOv8)
+	doc.OneOf("decoder.family", m.Decoder.Family, FamilyYOLOv8, FamilyDFL)
 	doc.Within("decoder.score_floor", m.Decoder.ScoreFloor, 0.0001, 1)
 	doc.Within("decoder.nms_iou", m.Decoder.NMSIoU, 0.01, 1)
 	doc.Within("decoder.max_detections", float64(m.Decoder.MaxDetections), 1, 1000)

@@ -71,8 +71,8 @@ func parse(raw []byte, root *os.Root) (Manifest, error) {
 	return m, doc.Err()
 }
 
-// ModelPath is the model's file.
-func (b *Bundle) ModelPath() string { return path.Join(b.Dir, b.Manifest.Model) }
+// ModelPath is the file of a model that the manifest names.
+func (b *Bundle) ModelPath(model string) string { return path.Join(b.Dir, model) }
 
 // ClassNames returns the names in the order of the model's outputs.
 func (b *Bundle) ClassNames() []string {
@@ -114,6 +114,14 @@ func (b *Bundle) Expected(sample GoldenSample) ([]Detection, error) {
 func checkFiles(m *Manifest, doc *strictyaml.Document, root *os.Root) {
 	if problem := missing(root, m.Model, MaxModelBytes); problem != "" {
 		doc.Add("model", problem, "put the ONNX file beside "+ManifestFile)
+	}
+	for i, p := range m.Providers.Order {
+		if p.Model == m.Model {
+			continue
+		}
+		if problem := missing(root, p.Model, MaxModelBytes); problem != "" {
+			doc.Add(fmt.Sprintf("providers.order[%d].model", i), problem, "name an ONNX file of the bundle")
+		}
 	}
 	for i, s := range m.Golden.Samples {
 		at := fmt.Sprintf("golden.samples[%d]", i)

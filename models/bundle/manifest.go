@@ -29,7 +29,8 @@ type Input struct {
 	Name     string `yaml:"name"`     // of the ONNX input; empty: the only one
 	Width    int    `yaml:"width"`    // pixels, 32 to 4096
 	Height   int    `yaml:"height"`   // pixels, 32 to 4096
-	Channels int    `yaml:"channels"` // 1 or 3
+	Channels int    `yaml:"channels"` // 1 or 3; with a template 2: the frame's gray and the template's
+	Template bool   `yaml:"template"` // the last channel is the golden template, moved onto the frame
 	Layout   string `yaml:"layout"`   // nchw (default) or nhwc
 	Type     string `yaml:"type"`     // float32 (default) or uint8
 }
@@ -42,12 +43,20 @@ type Preprocess struct {
 	Mean   []float64 `yaml:"mean"`   // per channel, default 0
 	Std    []float64 `yaml:"std"`    // per channel, default 1
 	Pad    *uint8    `yaml:"pad"`    // letterbox border as a pixel value, default 114
+	// Binarize makes 0 or 255 of gray: otsu (a threshold for each frame), or the least gray that becomes
+	// 255, 1 to 255. Empty: gray stays gray.
+	Binarize string `yaml:"binarize"`
 }
 
 // Decoder says how outputs become detections.
 type Decoder struct {
-	Family        string  `yaml:"family"`         // yolov8: [1, 4+classes, N], cx cy w h in input pixels
-	Output        string  `yaml:"output"`         // of the ONNX output; empty: the only one
+	// Family is yolov8: one output [1, 4+classes, N], cx cy w h in input pixels, then scores; or dfl:
+	// logits of the classes [1, classes, h, w] and, for the left, top, right and bottom side in turn, of
+	// its distance from the cell's centre in 0, 1, 2 … cells [1, 4×bins, h, w] (Li et al., Generalized
+	// Focal Loss, 2020).
+	Family        string  `yaml:"family"`
+	Output        string  `yaml:"output"`         // name of the ONNX output; empty: the only one, dfl: scores
+	Distances     string  `yaml:"distances"`      // dfl: name of the second output, default distances
 	ScoreFloor    float64 `yaml:"score_floor"`    // candidates below are not looked at, default 0.01
 	NMSIoU        float64 `yaml:"nms_iou"`        // default 0.6
 	ClassAgnostic bool    `yaml:"class_agnostic"` // suppress across classes; default class by class
@@ -68,7 +77,8 @@ type Providers struct {
 
 // Provider is one execution provider with its options, passed to ONNX Runtime as they are.
 type Provider struct {
-	Name    string            `yaml:"name"` // tensorrt, cuda, cpu
+	Name    string            `yaml:"name"`  // tensorrt, cuda, cpu
+	Model   string            `yaml:"model"` // a variant, such as int8; default the bundle's
 	Options map[string]string `yaml:"options"`
 }
 

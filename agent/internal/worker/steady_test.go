@@ -96,10 +96,10 @@ func TestTheSteadyStateAllocatesNothing(t *testing.T) {
 
 // twoDetections is the output of a model that finds two defects.
 func twoDetections(s infer.Spec, _ <-chan struct{}) error {
-	clear(s.Output)
+	clear(s.Outputs[0].Values)
 	for i, cell := range []int{3, 9} {
 		for row, v := range []float32{float32(16 + 32*i), 32, 10, 10, 0.9} {
-			s.Output[row*onnxtest.Cells+cell] = v
+			s.Outputs[0].Values[row*onnxtest.Cells+cell] = v
 		}
 	}
 	return nil

@@ -89,7 +89,7 @@ func TestFaultsReachTheSupervisor(t *testing.T) {
 		"NaN": {
 			fault: wire.Fault_FAULT_BAD_OUTPUT, says: "NaN",
 			script: func(spec infer.Spec, _ <-chan struct{}) error {
-				spec.Output[0] = float32(math.NaN())
+				spec.Outputs[0].Values[0] = float32(math.NaN())
 				return nil
 			},
 		},

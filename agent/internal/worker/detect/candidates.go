@@ -2,6 +2,7 @@ package detect
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 )
 
@@ -23,8 +24,13 @@ func worse(a, b *candidate) bool {
 	return a.cell > b.cell
 }
 
-// offer keeps the best maxCandidates: once full, candidates is a heap with its worst on top.
-func (d *Decoder) offer(c candidate) {
+// offer keeps the best maxCandidates: once full, candidates is a heap with its worst on top. More than a
+// working model has are an error.
+func (d *Decoder) offer(c candidate) error {
+	d.found++
+	if most := max(maxCandidates, d.grid.cells()/2); d.found > most {
+		return fmt.Errorf("%w: over %d candidates in %d cells", ErrOutput, most, d.grid.cells())
+	}
 	if len(d.candidates) < maxCandidates {
 		d.candidates = append(d.candidates, c)
 		if len(d.candidates) == maxCandidates {
@@ -32,12 +38,13 @@ func (d *Decoder) offer(c candidate) {
 				sink(d.candidates, i)
 			}
 		}
-		return
+		return nil
 	}
 	if worse(&d.candidates[0], &c) {
 		d.candidates[0] = c
 		sink(d.candidates, 0)
 	}
+	return nil
 }
 
 func sink(heap []candidate, i int) {

@@ -10,9 +10,9 @@ import (
 	"github.com/sightline-edge/sightline/models/bundle"
 )
 
+const maxCandidates = 1000
+
 const (
-	boxRows       = 4
-	maxCandidates = 1000
 	// absurdSide: a box larger than so many inputs, or a centre so far away, comes from a broken model.
 	absurdSide = 4
 	// scoreSlack is what rounding may add to a sigmoid.
@@ -29,45 +29,64 @@ type Detection struct {
 	Box   [4]float32
 }
 
-// Decoder is the yolov8 family: an output of [1, 4+classes, N], centre, width and height in input pixels,
-// scores after the sigmoid. Each class of a cell is a candidate of its own. Not safe for concurrent use.
+// Grid is the shape of a model's outputs. Families without a grid have one row of cells, and no bins.
+type Grid struct {
+	Columns, Rows int
+	Bins          int     // of the distance to a side
+	Stride        float32 // input pixels from cell to cell
+}
+
+func (g Grid) cells() int { return g.Columns * g.Rows }
+
+// family reads the outputs of one kind of model.
+type family interface {
+	// collect offers each class of each cell that scores as a candidate, or refuses the outputs.
+	collect(d *Decoder, outputs [][]float32) error
+	// box is a candidate's, x1, y1, x2, y2 in input pixels; a number may be absurd.
+	box(d *Decoder, c *candidate, outputs [][]float32) [4]float32
+}
+
+// Decoder turns outputs into detections. Each class of a cell is a candidate of its own. Not safe for
+// concurrent use.
 type Decoder struct {
-	classes, cells int
+	family         family
+	classes        int
+	grid           Grid
 	floor, overlap float32
 	agnostic       bool
 	limit          float32
+	found          int // candidates so far
 	candidates     []candidate
 	kept           []Detection
 	maxKept        int
 }
 
-// NewDecoder reads a manifest that bundle.Load has found valid, for an output of so many cells.
-func NewDecoder(m *bundle.Manifest, cells int) *Decoder {
-	return &Decoder{
-		classes: len(m.Classes), cells: cells, floor: float32(m.Decoder.ScoreFloor),
+// NewDecoder reads a manifest that bundle.Load has found valid, for outputs of such a grid.
+func NewDecoder(m *bundle.Manifest, grid Grid) *Decoder {
+	d := &Decoder{
+		classes: len(m.Classes), grid: grid, floor: float32(m.Decoder.ScoreFloor),
 		overlap: float32(m.Decoder.NMSIoU), agnostic: m.Decoder.ClassAgnostic,
 		limit:      absurdSide * float32(max(m.Input.Width, m.Input.Height)),
 		candidates: make([]candidate, 0, maxCandidates),
 		kept:       make([]Detection, 0, m.Decoder.MaxDetections), maxKept: m.Decoder.MaxDetections,
 	}
+	d.family = yolov8{}
+	if m.Decoder.Family == bundle.FamilyDFL {
+		d.family = newDFL(d.floor)
+	}
+	return d
 }
 
 // Decode returns the detections in frame pixels, descending score, valid until the next call. Anything not
 // finite, scores outside of 0 to 1, absurd boxes and absurd numbers of them are errors.
-func (d *Decoder) Decode(output []float32, g tensor.Geometry) ([]Detection, error) {
-	if want := (boxRows + d.classes) * d.cells; len(output) != want {
-		return nil, fmt.Errorf("%w: %d values instead of %d", ErrOutput, len(output), want)
-	}
-	boxes, scores := output[:boxRows*d.cells], output[boxRows*d.cells:]
-	if !finite(boxes) {
-		return nil, fmt.Errorf("%w: a box is NaN or infinite", ErrOutput)
-	}
-	if err := d.collect(scores); err != nil {
+func (d *Decoder) Decode(outputs [][]float32, g tensor.Geometry) ([]Detection, error) {
+	d.candidates, d.found = d.candidates[:0], 0
+	if err := d.family.collect(d, outputs); err != nil {
 		return nil, err
 	}
 	order(d.candidates)
 	for i := range d.candidates {
-		if err := d.locate(&d.candidates[i], boxes); err != nil {
+		if err := d.locate(&d.candidates[i], outputs); err != nil {
 			return nil, err
 		}
 	}
@@ -76,49 +95,17 @@ func (d *Decoder) Decode(output []float32, g tensor.Geometry) ([]Detection, erro
 	return d.kept, nil
 }
 
-// finite uses that v·0 is 0 for each finite v and NaN for all others. Four sums do not wait for each other.
-func finite(values []float32) bool {
-	var a, b, c, d float32
-	for len(values) >= 4 {
-		v := values[:4:4]
-		a, b, c, d = a+v[0]*0, b+v[1]*0, c+v[2]*0, d+v[3]*0
-		values = values[4:]
-	}
-	for _, v := range values {
-		a += v * 0
-	}
-	return a+b+c+d == 0
-}
-
-// collect takes the best candidates, at most maxCandidates.
-func (d *Decoder) collect(scores []float32) error {
-	d.candidates = d.candidates[:0]
-	found, most := 0, max(maxCandidates, d.cells/2)
-	for class := range d.classes {
-		for cell, score := range scores[class*d.cells : (class+1)*d.cells] {
-			if score < d.floor && score >= -scoreSlack {
-				continue
-			}
-			if !(score >= -scoreSlack && score <= 1+scoreSlack) { // NaN comes here, too
-				return fmt.Errorf("%w: a score of %g", ErrOutput, score)
-			}
-			found++
-			if found > most {
-				return fmt.Errorf("%w: over %d candidates in %d cells", ErrOutput, most, d.cells)
-			}
-			d.offer(candidate{class: int32(class), cell: int32(cell), score: min(score, 1)})
+func (d *Decoder) locate(c *candidate, outputs [][]float32) error {
+	c.box = d.family.box(d, c, outputs)
+	w, h := c.box[2]-c.box[0], c.box[3]-c.box[1]
+	for _, v := range c.box {
+		if !(max(v, -v) <= d.limit) { // NaN comes here, too
+			return fmt.Errorf("%w: a box of %g×%g at %g, %g", ErrOutput, w, h, c.box[0], c.box[1])
 		}
 	}
-	return nil
-}
-
-func (d *Decoder) locate(c *candidate, boxes []float32) error {
-	cx, cy := boxes[c.cell], boxes[d.cells+int(c.cell)]
-	w, h := boxes[2*d.cells+int(c.cell)], boxes[3*d.cells+int(c.cell)]
-	if w < 0 || h < 0 || w > d.limit || h > d.limit || max(cx, -cx) > d.limit || max(cy, -cy) > d.limit {
-		return fmt.Errorf("%w: a box of %g×%g at %g, %g", ErrOutput, w, h, cx, cy)
+	if w < 0 || h < 0 {
+		return fmt.Errorf("%w: a box of %g×%g", ErrOutput, w, h)
 	}
-	c.box = [4]float32{cx - w/2, cy - h/2, cx + w/2, cy + h/2}
 	return nil
 }
 

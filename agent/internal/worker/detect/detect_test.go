@@ -41,6 +41,10 @@ func output(cells ...cell) []float32 {
 	return out
 }
 
+func row(cells int) detect.Grid { return detect.Grid{Columns: cells, Rows: 1} }
+
+func one(output []float32) [][]float32 { return [][]float32{output} }
+
 func TestDecode(t *testing.T) {
 	for name, c := range map[string]struct {
 		cells    []cell
@@ -125,7 +129,7 @@ func TestDecode(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := manifest()
 			m.Decoder.ClassAgnostic = c.agnostic
-			got, err := detect.NewDecoder(m, len(c.cells)).Decode(output(c.cells...), c.geometry)
+			got, err := detect.NewDecoder(m, row(len(c.cells))).Decode(one(output(c.cells...)), c.geometry)
 			require.NoError(t, err)
 			require.Len(t, got, len(c.want))
 			for i := range c.want {
@@ -154,12 +158,12 @@ func TestOutputsThatNoWorkingModelGivesAreErrors(t *testing.T) {
 		"far away":              {1e6, 100, 10, 10, 0.9, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := detect.NewDecoder(manifest(), 2).Decode(output(cell{}, c), same())
+			_, err := detect.NewDecoder(manifest(), row(2)).Decode(one(output(cell{}, c)), same())
 			require.ErrorIs(t, err, detect.ErrOutput)
 		})
 	}
 	t.Run("wrong length", func(t *testing.T) {
-		_, err := detect.NewDecoder(manifest(), 2).Decode(make([]float32, 11), same())
+		_, err := detect.NewDecoder(manifest(), row(2)).Decode(one(make([]float32, 11)), same())
 		require.ErrorIs(t, err, detect.ErrOutput)
 	})
 	t.Run("every cell a defect", func(t *testing.T) {
@@ -167,7 +171,7 @@ func TestOutputsThatNoWorkingModelGivesAreErrors(t *testing.T) {
 		for i := 4 * 6400; i < len(out); i++ {
 			out[i] = 0.5
 		}
-		_, err := detect.NewDecoder(manifest(), 6400).Decode(out, same())
+		_, err := detect.NewDecoder(manifest(), row(6400)).Decode(one(out), same())
 		require.ErrorIs(t, err, detect.ErrOutput)
 	})
 }
@@ -182,7 +186,7 @@ func TestTheBestCandidatesSurviveACrowd(t *testing.T) {
 		out[2*cells+place], out[3*cells+place] = 5, 5
 		out[4*cells+place] = 0.2 + float32(i)/5000
 	}
-	got, err := detect.NewDecoder(manifest(), cells).Decode(out, same())
+	got, err := detect.NewDecoder(manifest(), row(cells)).Decode(one(out), same())
 	require.NoError(t, err)
 	require.Len(t, got, 5)
 	for i, d := range got {
@@ -191,12 +195,13 @@ func TestTheBestCandidatesSurviveACrowd(t *testing.T) {
 }
 
 func TestDecodeAllocatesNothing(t *testing.T) {
-	d, out := detect.NewDecoder(manifest(), 6400), make([]float32, 6400*(4+classes))
+	d, out := detect.NewDecoder(manifest(), row(6400)), make([]float32, 6400*(4+classes))
+	outputs := one(out)
 	for i := range 40 {
 		out[i], out[6400+i], out[2*6400+i], out[3*6400+i], out[4*6400+i] = float32(i*10), 50, 8, 8, 0.5
 	}
 	require.Zero(t, testing.AllocsPerRun(20, func() {
-		if got, err := d.Decode(out, same()); err != nil || len(got) != 5 {
+		if got, err := d.Decode(outputs, same()); err != nil || len(got) != 5 {
 			t.Error(got, err)
 		}
 	}))
@@ -205,12 +210,13 @@ func TestDecodeAllocatesNothing(t *testing.T) {
 func BenchmarkDecode(b *testing.B) {
 	m := manifest()
 	m.Classes = make([]bundle.Class, 6)
-	d, out := detect.NewDecoder(m, 6400), make([]float32, 6400*10)
+	d, out := detect.NewDecoder(m, row(6400)), make([]float32, 6400*10)
+	outputs := one(out)
 	for i := range 40 {
 		out[i], out[6400+i], out[2*6400+i], out[3*6400+i], out[4*6400+i] = float32(i*10), 50, 8, 8, 0.5
 	}
 	for b.Loop() {
-		if got, err := d.Decode(out, same()); err != nil || len(got) != 5 {
+		if got, err := d.Decode(outputs, same()); err != nil || len(got) != 5 {
 			b.Fatal(got, err)
 		}
 	}
@@ -230,7 +236,7 @@ func FuzzDecode(f *testing.F) {
 		for i := range values {
 			values[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
 		}
-		got, err := detect.NewDecoder(manifest(), len(values)/(4+classes)).Decode(values, same())
+		got, err := detect.NewDecoder(manifest(), row(len(values)/(4+classes))).Decode(one(values), same())
 		if err != nil {
 			require.ErrorIs(t, err, detect.ErrOutput)
 			return

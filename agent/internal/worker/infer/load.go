@@ -25,31 +25,50 @@ type Loader struct {
 // Load opens a bundle on the first execution provider of its order that runs it, and checks the golden
 // samples on it. Policy overrides the bundle's own unless it is empty.
 func (l *Loader) Load(b *bundle.Bundle, policy string) (*Session, error) {
-	raw, err := b.Read(b.Manifest.Model, bundle.MaxModelBytes)
-	if err != nil {
-		return nil, fmt.Errorf("read model: %w", err)
-	}
-	signature, err := inspect(raw)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", b.ModelPath(), err)
-	}
 	plan := tensor.NewPlan(b.Manifest.Input, b.Manifest.Preprocess)
-	c, err := agree(signature, &b.Manifest, plan)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", b.ModelPath(), err)
+	c := &candidate{Bundle: b, plan: plan, models: map[string]model{}}
+	for _, p := range b.Manifest.Providers.Order {
+		if err := c.read(p.Model); err != nil {
+			return nil, err
+		}
 	}
 	if policy == "" {
 		policy = b.Manifest.Providers.Policy
 	}
-	return l.firstThatRuns(&candidate{b, plan, c, raw}, policy)
+	return l.firstThatRuns(c, policy)
 }
 
-// candidate is a bundle whose model and manifest agree.
+// candidate is a bundle whose models agree with its manifest.
 type candidate struct {
 	*bundle.Bundle
-	plan  *tensor.Plan
-	ports contract
+	plan   *tensor.Plan
+	models map[string]model // by file
+}
+
+type model struct {
 	raw   []byte
+	ports contract
+}
+
+// read checks one model, once.
+func (c *candidate) read(file string) error {
+	if _, known := c.models[file]; known {
+		return nil
+	}
+	raw, err := c.Read(file, bundle.MaxModelBytes)
+	if err != nil {
+		return fmt.Errorf("read model: %w", err)
+	}
+	signature, err := inspect(raw)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.ModelPath(file), err)
+	}
+	ports, err := agree(signature, &c.Manifest, c.plan)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.ModelPath(file), err)
+	}
+	c.models[file] = model{raw, ports}
+	return nil
 }
 
 func (l *Loader) firstThatRuns(c *candidate, policy string) (*Session, error) {
@@ -77,15 +96,19 @@ func (l *Loader) firstThatRuns(c *candidate, policy string) (*Session, error) {
 // open makes a session on one provider and runs the golden samples, or a blank frame where there are none:
 // some providers fail only at their first run, or build their engine then.
 func (l *Loader) open(c *candidate, p bundle.Provider) (*Session, error) {
+	m := c.models[p.Model]
 	s := &Session{
 		Bundle: c.Bundle, Plan: c.plan, Provider: p.Name, input: tensor.NewInput(c.plan),
-		output:  make([]float32, int(c.ports.outputShape[1])*c.ports.cells),
-		decoder: detect.NewDecoder(&c.Manifest, c.ports.cells),
+		decoder: detect.NewDecoder(&c.Manifest, m.ports.grid),
+	}
+	var outputs []Output
+	for _, port := range m.ports.outputs {
+		out := Output{Name: port.name, Shape: port.dims, Values: make([]float32, size(port.dims))}
+		outputs, s.outputs = append(outputs, out), append(s.outputs, out.Values)
 	}
 	runner, err := l.Runtime.Open(Spec{
-		Model: c.raw, Provider: p, Threads: l.Threads, Spinning: l.Spinning,
-		InputName: c.ports.input, InputShape: c.ports.inputShape, Input: s.input,
-		OutputName: c.ports.output, OutputShape: c.ports.outputShape, Output: s.output,
+		Model: m.raw, Provider: p, Threads: l.Threads, Spinning: l.Spinning,
+		InputName: m.ports.input, InputShape: c.plan.Shape(), Input: s.input, Outputs: outputs,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open model: %w", err)
@@ -95,6 +118,14 @@ func (l *Loader) open(c *candidate, p bundle.Provider) (*Session, error) {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+func size(dims []int64) int {
+	n := int64(1)
+	for _, d := range dims {
+		n *= d
+	}
+	return int(n)
 }
 
 func firstLine(err error) string {

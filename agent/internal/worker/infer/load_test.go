@@ -45,7 +45,7 @@ func TestProviderPolicyIsObeyedAndNeverSilent(t *testing.T) {
 		if s.Provider.Name == "tensorrt" {
 			return errors.New("engine build failed")
 		}
-		clear(s.Output)
+		clear(s.Outputs[0].Values)
 		return nil
 	}
 	for name, c := range map[string]struct {
@@ -105,12 +105,12 @@ func golden(t *testing.T, expect string) string {
 
 // findsOne works only when the sample's pixel stands in its place of the input.
 func findsOne(s infer.Spec, _ <-chan struct{}) error {
-	clear(s.Output)
+	clear(s.Outputs[0].Values)
 	if s.Input.Floats[6*onnxtest.Side+5] < 0.7 {
 		return errors.New("the golden sample did not reach the input")
 	}
 	for row, v := range []float32{32, 32, 20, 10, 0.9, 0, 0, 0.52} {
-		s.Output[row*onnxtest.Cells+7] = v
+		s.Outputs[0].Values[row*onnxtest.Cells+7] = v
 	}
 	return nil
 }
@@ -140,7 +140,7 @@ func TestGoldenSamplesDecide(t *testing.T) {
 		"broken list": {expect: `{`, says: "read expected detections"},
 		"NaN": {expect: `[]`, says: "bad model output", script: func(s infer.Spec, _ <-chan struct{}) error {
 			zero := float32(0)
-			s.Output[0] = zero / zero
+			s.Outputs[0].Values[0] = zero / zero
 			return nil
 		}},
 	} {
@@ -184,7 +184,7 @@ func TestABundleThatChangedSinceItsDigestIsRefused(t *testing.T) {
 func TestAnAbsurdOutputWithoutGoldenSamplesRefusesNoBundle(t *testing.T) {
 	s, err := load(t, &fake.Runtime{Script: func(s infer.Spec, _ <-chan struct{}) error {
 		zero := float32(0)
-		s.Output[0] = zero / zero
+		s.Outputs[0].Values[0] = zero / zero
 		return nil
 	}}, "", onnxtest.Bundle(t))
 	require.NoError(t, err)
@@ -195,7 +195,7 @@ func TestAnAbsurdOutputWithoutGoldenSamplesRefusesNoBundle(t *testing.T) {
 func TestARunEndsAtItsDeadlineAndTheNextIsGood(t *testing.T) {
 	slow := false
 	s, err := load(t, &fake.Runtime{Script: func(s infer.Spec, stop <-chan struct{}) error {
-		clear(s.Output)
+		clear(s.Outputs[0].Values)
 		if !slow {
 			return nil
 		}
@@ -224,8 +224,8 @@ func TestFailuresAreTold(t *testing.T) {
 	var failure error
 	var score float32
 	s, err := load(t, &fake.Runtime{Script: func(s infer.Spec, _ <-chan struct{}) error {
-		clear(s.Output)
-		s.Output[5*onnxtest.Cells] = score
+		clear(s.Outputs[0].Values)
+		s.Outputs[0].Values[5*onnxtest.Cells] = score
 		return failure
 	}}, "", onnxtest.Bundle(t))
 	require.NoError(t, err)

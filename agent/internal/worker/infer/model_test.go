@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer/onnxtest"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
@@ -163,10 +164,76 @@ func TestAModelThatIsNotWhatItsManifestSaysIsRefusedWithTheReason(t *testing.T) 
 				return
 			}
 			require.NoError(t, err)
-			require.Equal(t, 50, got.cells)
-			require.Equal(t, []int64{1, 3, 64, 96}, got.inputShape)
+			require.Equal(t, detect.Grid{Columns: 50, Rows: 1}, got.grid)
+			require.Equal(t, []int64{1, 6, 50}, got.outputs[0].dims)
 		})
 	}
+}
+
+func TestGridOfADFLModel(t *testing.T) {
+	scores := onnxtest.Port{Name: "scores", Elem: 1, Dims: []int64{0, 2, 8, 12}}
+	distances := onnxtest.Port{Name: "distances", Elem: 1, Dims: []int64{0, 64, 8, 12}}
+	in := onnxtest.Port{Name: "images", Elem: 2, Dims: []int64{1, 2, 64, 96}}
+	type ports = []onnxtest.Port
+	for name, c := range map[string]struct {
+		outputs ports
+		says    string
+	}{
+		"fits":          {outputs: ports{distances, scores}},
+		"no distances":  {outputs: ports{scores}, says: `it has no output "distances", only "scores"`},
+		"other classes": {outputs: ports{distances, reshaped(scores, 0, 3, 8, 12)}, says: "means 3 classes"},
+		"odd sides": {
+			outputs: ports{scores, reshaped(distances, 0, 63, 8, 12)},
+			says:    "four times 2 to 64 bins",
+		},
+		"too many bins": {outputs: ports{scores, reshaped(distances, 0, 400, 8, 12)}, says: "2 to 64 bins"},
+		"two grids":     {outputs: ports{scores, reshaped(distances, 0, 64, 4, 6)}, says: "one grid"},
+		"no whole cells": {
+			outputs: ports{reshaped(scores, 0, 2, 9, 12), reshaped(distances, 0, 64, 9, 12)},
+			says:    "does not divide",
+		},
+		"oblong cells": {
+			outputs: ports{reshaped(scores, 0, 2, 8, 6), reshaped(distances, 0, 64, 8, 6)},
+			says:    "into squares",
+		},
+		"flat": {
+			outputs: ports{reshaped(scores, 2, 96), distances},
+			says:    "reads scores [1 classes h w]",
+		},
+		"dynamic columns": {outputs: ports{reshaped(scores, 0, 2, 8, 0), distances}, says: "fixed sizes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := &bundle.Manifest{
+				Input: bundle.Input{
+					Width: 96, Height: 64, Channels: 2, Template: true, Layout: bundle.LayoutNCHW,
+					Type: bundle.TypeUint8,
+				},
+				Preprocess: bundle.Preprocess{
+					Color: bundle.ColorGray, Binarize: bundle.Otsu, Scale: new(float64), Pad: new(uint8),
+					Mean: make([]float64, 2), Std: []float64{1, 1},
+				},
+				Decoder: bundle.Decoder{Family: bundle.FamilyDFL, Output: "scores", Distances: "distances"},
+				Classes: make([]bundle.Class, 2),
+			}
+			s, err := inspect(onnxtest.Model(onnxtest.Graph(ports{in}, c.outputs)))
+			require.NoError(t, err)
+			got, err := agree(s, m, tensor.NewPlan(m.Input, m.Preprocess))
+			if c.says != "" {
+				require.ErrorIs(t, err, ErrModel)
+				require.ErrorContains(t, err, c.says)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, detect.Grid{Columns: 12, Rows: 8, Bins: 16, Stride: 8}, got.grid)
+			require.Equal(t, "scores", got.outputs[0].name)
+			require.Equal(t, []int64{1, 64, 8, 12}, got.outputs[1].dims)
+		})
+	}
+}
+
+func reshaped(p onnxtest.Port, dims ...int64) onnxtest.Port {
+	p.Dims = dims
+	return p
 }
 
 func FuzzInspect(f *testing.F) {

@@ -1,10 +1,12 @@
 package infer
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
 )
@@ -18,15 +20,16 @@ const (
 const (
 	boxRows   = 4       // of a yolov8 output, before the classes
 	maxCells  = 1 << 20 // of an output: 4096×4096 at stride 4
+	sides     = 4       // of a box, in a dfl output
+	maxBins   = 64      // of the distance to a side
 	batchOnly = 0       // the dimension that may be dynamic: one frame is inferred at a time
 )
 
-// contract is where a manifest and its model meet.
+// contract is where a manifest and its model meet. Outputs are in the order that the decoder reads.
 type contract struct {
-	input, output string
-	inputShape    []int64
-	outputShape   []int64
-	cells         int
+	input   string
+	outputs []port
+	grid    detect.Grid
 }
 
 // agree compares the model's ports with what the manifest says of them.
@@ -35,19 +38,28 @@ func agree(s *signature, m *bundle.Manifest, plan *tensor.Plan) (contract, error
 	if err != nil {
 		return contract{}, err
 	}
-	out, err := choose("output", s.outputs, m.Decoder.Output)
-	if err != nil {
-		return contract{}, err
-	}
 	if len(realInputs(s)) != 1 {
 		return contract{}, fmt.Errorf("%w: it has %d inputs (%s): a detection bundle gives one image",
 			ErrModel, len(realInputs(s)), names(realInputs(s)))
 	}
-	c := contract{input: in.name, output: out.name, inputShape: plan.Shape()}
 	if err = agreeInput(in, plan); err != nil {
+		return contract{}, err
+	}
+	out, err := choose("output", s.outputs, m.Decoder.Output)
+	if err != nil {
+		return contract{}, err
+	}
+	c := contract{input: in.name, outputs: []port{out}}
+	if m.Decoder.Family != bundle.FamilyDFL {
+		err = c.agreeRows(m)
 		return c, err
 	}
-	err = c.agreeOutput(out, m)
+	distances, err := choose("output", s.outputs, m.Decoder.Distances)
+	if err != nil {
+		return contract{}, err
+	}
+	c.outputs = append(c.outputs, distances)
+	err = c.agreeGrid(m)
 	return c, err
 }
 
@@ -67,27 +79,67 @@ func agreeInput(in port, plan *tensor.Plan) error {
 	return nil
 }
 
-func (c *contract) agreeOutput(out port, m *bundle.Manifest) error {
-	rows := int64(boxRows + len(m.Classes))
+// agreeRows reads the one output of the family yolov8.
+func (c *contract) agreeRows(m *bundle.Manifest) error {
+	out, rows := &c.outputs[0], int64(boxRows+len(m.Classes))
+	wanted := fmt.Sprintf("the decoder %s reads [1 %d N]", m.Decoder.Family, rows)
+	if err := out.readable(3, wanted); err != nil {
+		return err
+	}
 	switch {
-	case out.elem != elemFloat:
-		return fmt.Errorf("%w: output %q is %s, the decoder reads float32", ErrModel, out.name,
-			elem(out.elem))
-	case len(out.dims) != 3 || out.dims[batchOnly] > 1:
-		return fmt.Errorf("%w: output %q is %s, the decoder %s reads [1 %d N]",
-			ErrModel, out.name, shape(out.dims), m.Decoder.Family, rows)
-	case out.dims[1] == dynamic || out.dims[2] == dynamic:
-		return fmt.Errorf("%w: output %q is %s: export the model with fixed sizes", ErrModel, out.name,
-			shape(out.dims))
 	case out.dims[1] != rows:
 		return fmt.Errorf("%w: output %q is %s, which means %d classes; bundle.yaml names %d", ErrModel,
-			out.name,
-			shape(out.dims), out.dims[1]-boxRows, len(m.Classes))
+			out.name, shape(out.dims), out.dims[1]-boxRows, len(m.Classes))
 	case out.dims[2] > maxCells:
 		return fmt.Errorf("%w: output %q has %d cells, over %d", ErrModel, out.name, out.dims[2], maxCells)
 	}
-	c.cells = int(out.dims[2])
-	c.outputShape = []int64{1, rows, out.dims[2]}
+	c.grid = detect.Grid{Columns: int(out.dims[2]), Rows: 1}
+	return nil
+}
+
+// agreeGrid reads the two outputs of the family dfl.
+func (c *contract) agreeGrid(m *bundle.Manifest) error {
+	scores, distances := &c.outputs[0], &c.outputs[1]
+	if err := errors.Join(scores.readable(4, "the decoder dfl reads scores [1 classes h w]"),
+		distances.readable(4, "the decoder dfl reads distances [1 4×bins h w]")); err != nil {
+		return err
+	}
+	h, w := scores.dims[2], scores.dims[3]
+	bins := distances.dims[1] / sides
+	switch {
+	case scores.dims[1] != int64(len(m.Classes)):
+		return fmt.Errorf("%w: output %q is %s, which means %d classes; bundle.yaml names %d", ErrModel,
+			scores.name, shape(scores.dims), scores.dims[1], len(m.Classes))
+	case distances.dims[1]%sides != 0 || bins < 2 || bins > maxBins:
+		return fmt.Errorf("%w: output %q is %s: its second size must be four times 2 to %d bins", ErrModel,
+			distances.name, shape(distances.dims), maxBins)
+	case distances.dims[2] != h || distances.dims[3] != w || h*w > maxCells:
+		return fmt.Errorf("%w: outputs %q %s and %q %s must have one grid of at most %d cells", ErrModel,
+			scores.name, shape(scores.dims), distances.name, shape(distances.dims), maxCells)
+	case int64(m.Input.Width)%w != 0 || int64(m.Input.Height)%h != 0 ||
+		int64(m.Input.Width)/w != int64(m.Input.Height)/h:
+		return fmt.Errorf("%w: a grid of %d×%d cells does not divide an input of %d×%d into squares",
+			ErrModel, w, h, m.Input.Width, m.Input.Height)
+	}
+	c.grid = detect.Grid{
+		Columns: int(w), Rows: int(h), Bins: int(bins), Stride: float32(m.Input.Width) / float32(w),
+	}
+	return nil
+}
+
+// readable says whether a decoder can read an output: float32, of so many fixed dimensions, one frame at a
+// time.
+func (p *port) readable(dims int, wanted string) error {
+	switch {
+	case p.elem != elemFloat:
+		return fmt.Errorf("%w: output %q is %s, the decoder reads float32", ErrModel, p.name, elem(p.elem))
+	case len(p.dims) != dims || p.dims[batchOnly] > 1:
+		return fmt.Errorf("%w: output %q is %s, %s", ErrModel, p.name, shape(p.dims), wanted)
+	case slices.Contains(p.dims[1:], dynamic):
+		return fmt.Errorf("%w: output %q is %s: export the model with fixed sizes", ErrModel, p.name,
+			shape(p.dims))
+	}
+	p.dims = append([]int64{1}, p.dims[1:]...)
 	return nil
 }
 

@@ -6,24 +6,29 @@ import (
 	"github.com/sightline-edge/sightline/models/bundle"
 )
 
-// Spec is all that a runtime needs to open a model. Input and Output are the memory of each run: C keeps
+// Spec is all that a runtime needs to open a model. Input and Outputs are the memory of each run: C keeps
 // pointers to it until Close, so it stays referenced and pinned.
 type Spec struct {
-	Model       []byte
-	Provider    bundle.Provider
-	Threads     int  // of one run; 0: one per core
-	Spinning    bool // threads spin between runs: faster alone, slower beside other load
-	InputName   string
-	InputShape  []int64
-	Input       *tensor.Input
-	OutputName  string
-	OutputShape []int64
-	Output      []float32
+	Model      []byte
+	Provider   bundle.Provider
+	Threads    int  // of one run; 0: one per core
+	Spinning   bool // threads spin between runs: faster alone, slower beside other load
+	InputName  string
+	InputShape []int64
+	Input      *tensor.Input
+	Outputs    []Output
+}
+
+// Output is one output of the model and the memory it is written to.
+type Output struct {
+	Name   string
+	Shape  []int64
+	Values []float32
 }
 
 // Runner is an opened model. Only Terminate is safe to call while Run runs.
 type Runner interface {
-	Run() error   // Spec.Input → Spec.Output
+	Run() error   // Spec.Input → Spec.Outputs
 	Terminate()   // makes Run return an error soon, now and until Rearm
 	Rearm() error // after Terminate
 	Close() error

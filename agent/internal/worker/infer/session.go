@@ -25,7 +25,7 @@ type Session struct {
 	FallbackReason string // why not, one sentence for each provider before it
 
 	input   *tensor.Input
-	output  []float32
+	outputs [][]float32
 	runner  Runner
 	decoder *detect.Decoder
 	fuse    *fuse
@@ -56,7 +56,7 @@ func (s *Session) Infer(c *tensor.Canvas, deadlineNs int64) (Result, error) {
 	if err != nil {
 		return r, fmt.Errorf("%w on %s: %w", ErrRun, s.Provider, err)
 	}
-	r.Detections, err = s.decoder.Decode(s.output, c.Geometry())
+	r.Detections, err = s.decoder.Decode(s.outputs, c.Geometry())
 	r.DecodeNs = monotime.Now() - ran
 	return r, err
 }

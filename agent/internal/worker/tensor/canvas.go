@@ -21,7 +21,8 @@ type Canvas struct {
 	pix      []byte
 	stride   int
 	channels int
-	sampled  []byte // what take took
+	sampled  []byte // what take took, or binarize made
+	template []byte // the template's plane, width × height of the geometry; nil: none yet
 }
 
 // NewCanvas makes an empty canvas. Close frees it.
@@ -45,11 +46,42 @@ func (c *Canvas) Fit(f *frame.Frame) error {
 		}
 		c.pix, c.stride, ratio = scaled, width*f.Channels, 1
 	}
-	if toGray := f.Channels != gray && c.plan.channels == gray; ratio > 1 || toGray {
+	if toGray := f.Channels != gray && c.plan.planes() == gray; ratio > 1 || toGray {
 		c.take(ratio, toGray)
 	}
+	if c.plan.binary {
+		c.binarize()
+	}
+	c.template = nil
 	return nil
 }
+
+// binarize makes 0 or 255 of the picture, rows packed.
+func (c *Canvas) binarize() {
+	width, height := c.geometry.Width, c.geometry.Height
+	from, stride := c.pix, c.stride
+	c.sampled = grow(c.sampled, width*height)
+	threshold := c.plan.threshold
+	if threshold == 0 {
+		threshold = otsu(from, width, height, stride)
+	}
+	for y := range height {
+		binarize(c.sampled[y*width:][:width], from[y*stride:][:width], threshold)
+	}
+	c.pix, c.stride = c.sampled, width
+}
+
+// Plane is the frame in black and white, 0 or 255, rows packed, width × height of the geometry. Valid until
+// the next Fit; nil when the plan keeps gray.
+func (c *Canvas) Plane() []byte {
+	if !c.plan.binary {
+		return nil
+	}
+	return c.pix[:c.geometry.Width*c.geometry.Height]
+}
+
+// SetTemplate gives the plane of the last channel, laid out as Plane; it is read by Fill.
+func (c *Canvas) SetTemplate(plane []byte) { c.template = plane }
 
 // take replaces the picture by one pixel in ratio of it, from the middle of each square.
 func (c *Canvas) take(ratio int, toGray bool) {

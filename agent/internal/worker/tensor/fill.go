@@ -23,19 +23,25 @@ func (c *Canvas) Fill(in *Input) {
 	if p.interleaved {
 		s.toStep, s.toStride = p.channels, p.width*p.channels
 	}
-	for channel := range p.channels {
+	for channel := range p.planes() {
 		from, to := 0, p.at(channel, g.Left, g.Top)
 		if c.channels != gray {
 			from = p.source[channel]
 		}
 		s.scale, s.offset = p.scale[channel], p.offset[channel]
-		c.spread(in, s, from, to)
+		c.spread(in, c.pix, s, from, to)
+	}
+	if p.template && c.template != nil {
+		last := p.channels - 1
+		s.fromStep, s.fromStride = 1, g.Width
+		s.scale, s.offset = p.scale[last], p.offset[last]
+		c.spread(in, c.template, s, 0, p.at(last, g.Left, g.Top))
 	}
 }
 
 // spread fills one channel. The slices end with the last sample, so that the loops below stay inside.
-func (c *Canvas) spread(in *Input, s spreading, from, to int) {
-	src := c.pix[from:][:(s.height-1)*s.fromStride+(s.width-1)*s.fromStep+1]
+func (c *Canvas) spread(in *Input, pix []byte, s spreading, from, to int) {
+	src := pix[from:][:(s.height-1)*s.fromStride+(s.width-1)*s.fromStep+1]
 	length := (s.height-1)*s.toStride + (s.width-1)*s.toStep + 1
 	if in.Bytes != nil {
 		spreadBytes(in.Bytes[to:][:length], src, s)
@@ -45,6 +51,12 @@ func (c *Canvas) spread(in *Input, s spreading, from, to int) {
 }
 
 func spreadBytes(dst, src []byte, s spreading) {
+	if s.fromStep == 1 && s.toStep == 1 {
+		for y := range s.height {
+			copy(dst[y*s.toStride:][:s.width], src[y*s.fromStride:])
+		}
+		return
+	}
 	for y := range s.height {
 		from, to := src[y*s.fromStride:], dst[y*s.toStride:]
 		for x := range s.width {

@@ -23,6 +23,9 @@ type Plan struct {
 	bytes                   bool // the model takes 8-bit pixels and normalises them itself
 	source                  [bgr]int
 	pad                     uint8
+	binary                  bool         // gray becomes 0 or 255
+	threshold               uint8        // the least gray that becomes 255; 0: Otsu's of each frame
+	template                bool         // the last channel is not the frame's
 	scale, offset           [bgr]float32 // a value of a plane is pixel × scale + offset
 }
 
@@ -32,8 +35,9 @@ func NewPlan(in bundle.Input, p bundle.Preprocess) *Plan {
 		width: in.Width, height: in.Height, channels: in.Channels,
 		interleaved: in.Layout == bundle.LayoutNHWC, stretched: p.Resize == bundle.Stretch,
 		bytes: in.Type == bundle.TypeUint8, pad: *p.Pad,
-		source: [bgr]int{0, 1, 2},
+		source: [bgr]int{0, 1, 2}, template: in.Template,
 	}
+	plan.binary, plan.threshold, _ = p.Binary() // valid: the bundle was checked
 	if p.Color == bundle.ColorRGB {
 		plan.source = [bgr]int{2, 1, 0}
 	}
@@ -41,6 +45,17 @@ func NewPlan(in bundle.Input, p bundle.Preprocess) *Plan {
 		plan.scale[c], plan.offset[c] = float32(*p.Scale/p.Std[c]), float32(-p.Mean[c]/p.Std[c])
 	}
 	return plan
+}
+
+// Template says that the last channel is the golden template's.
+func (p *Plan) Template() bool { return p.template }
+
+// planes is the number of channels that the frame fills.
+func (p *Plan) planes() int {
+	if p.template {
+		return p.channels - 1
+	}
+	return p.channels
 }
 
 // Size is the number of values of the input: width × height × channels.

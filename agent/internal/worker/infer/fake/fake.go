@@ -13,7 +13,8 @@ var ErrTerminated = errors.New("fake run terminated")
 
 // Runtime opens runners that call Script. Absent names providers that it pretends not to have.
 type Runtime struct {
-	// Script fills s.Output, and returns ErrTerminated when stop closes before it is done. nil: no detection.
+	// Script fills the values of s.Outputs, and returns ErrTerminated when stop closes before it is done.
+	// nil: no detection.
 	Script func(s infer.Spec, stop <-chan struct{}) error
 	Absent map[string]error
 	Opened atomic.Int64 // runners opened so far
@@ -40,7 +41,9 @@ type runner struct {
 // Run implements infer.Runner.
 func (r *runner) Run() error {
 	if r.script == nil {
-		clear(r.spec.Output)
+		for _, out := range r.spec.Outputs {
+			clear(out.Values)
+		}
 		return nil
 	}
 	return r.script(r.spec, *r.stop.Load())

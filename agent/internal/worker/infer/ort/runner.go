@@ -40,18 +40,22 @@ func (r *runner) open(s infer.Spec, options *onnx.SessionOptions) error {
 		return fmt.Errorf("bind input: %w", err)
 	}
 	r.values = append(r.values, input)
-	r.pinner.Pin(&s.Output[0])
-	output, err := onnx.NewTensor(onnx.NewShape(s.OutputShape...), s.Output)
-	if err != nil {
-		return fmt.Errorf("bind output: %w", err)
+	var names []string
+	var outputs []onnx.Value
+	var value onnx.Value
+	for _, out := range s.Outputs {
+		r.pinner.Pin(&out.Values[0])
+		value, err = onnx.NewTensor(onnx.NewShape(out.Shape...), out.Values)
+		if err != nil {
+			return fmt.Errorf("bind output %s: %w", out.Name, err)
+		}
+		names, outputs, r.values = append(names, out.Name), append(outputs, value), append(r.values, value)
 	}
-	r.values = append(r.values, output)
 	if r.options, err = onnx.NewRunOptions(); err != nil {
 		return fmt.Errorf("make run options: %w", err)
 	}
 	r.session, err = onnx.NewAdvancedSessionWithONNXData(s.Model, []string{s.InputName},
-		[]string{s.OutputName},
-		[]onnx.Value{input}, []onnx.Value{output}, options)
+		names, []onnx.Value{input}, outputs, options)
 	if err != nil {
 		return fmt.Errorf("load model: %w", err)
 	}
