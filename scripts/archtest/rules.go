@@ -169,6 +169,7 @@ func deviceLayers() [][]string {
 			"agent/internal/station", "agent/internal/eval", "agent/internal/health",
 			"agent/internal/worker/detect",
 		},
+		{"agent/internal/worker/tiles"},
 		{"agent/internal/app", "agent/internal/bench", "agent/internal/worker/infer/..."},
 		{"agent/internal/worker"},
 		{"agent/cmd/..."},
