@@ -119,9 +119,9 @@ def test_a_shift_is_read_with_its_sign_and_its_curvature():
 def test_a_tile_stays_near_the_fit_of_all_tiles():
     """A repeating pattern fits as well a pitch away: the others know better."""
     size = 2 * align.REACH + 1
-    map_ = np.full((size, size), 0.2)
+    map_ = np.full((size, size), 0.9)
     map_[align.REACH, align.REACH + 8] = 0.0
-    map_[align.REACH + 1, align.REACH] = 0.1
+    map_[align.REACH + 1, align.REACH] = 0.5
     assert align.local(map_, np.zeros(2)) == pytest.approx([0, 1], abs=0.5)
     assert align.local(map_, np.array([7.0, 0.0])) == pytest.approx([8, 0], abs=0.5)
 

@@ -1,0 +1,89 @@
+import json
+import shutil
+
+import pytest
+
+import evaluate
+from evaluate import METRICS, POINTS, gains, six_thresholds
+from export import export
+from network import CLASSES
+
+
+@pytest.fixture(scope="module")
+def models(learned, tmp_path_factory):
+    """A model that knows its boards, one with other weights, and the boards' folder."""
+    import torch
+
+    from network import Detector
+
+    model, folder = learned
+    out = tmp_path_factory.mktemp("models")
+    export(model, out / "good.onnx", 128)
+    torch.manual_seed(5)
+    export(Detector(model.design), out / "bad.onnx", 128)
+    return out, folder
+
+
+def run(monkeypatch, *words):
+    monkeypatch.setattr("sys.argv", ["evaluate.py", "--part", "all", "--threads", "1", *map(str, words)])
+    evaluate.main()
+
+
+def test_table_and_json_say_the_same_with_precision_by_class(models, monkeypatch, capsys):
+    out, folder = models
+    run(monkeypatch, "--data", folder, "--model", out / "good.onnx", "-o", "json")
+    result = json.loads(capsys.readouterr().out)
+    assert result["images"] == 4 and result["map_iou33"] == pytest.approx(1) and result["map50"] > 0.9
+    assert result["classes"]["open"]["ap_iou33"] == pytest.approx(1)
+    assert 0 < result["classes"]["open"]["ap50_95"] <= result["classes"]["open"]["ap50"]
+    run(monkeypatch, "--data", folder, "--model", out / "good.onnx")
+    text = capsys.readouterr().out
+    row = next(line for line in text.splitlines() if line.startswith("open"))
+    assert f"{result['classes']['open']['ap50_95']:.4f}" in row
+    assert "AP50-95" in text
+
+
+def test_a_model_against_itself_differs_by_nothing(models, monkeypatch, capsys):
+    out, folder = models
+    shutil.copy(out / "good.onnx", out / "copy.onnx")
+    run(monkeypatch, "--data", folder, "--model", out / "copy.onnx", "--against", out / "good.onnx")
+    text = capsys.readouterr().out
+    assert "map_iou33=+0.00 f_iou33=+0.00 map50=+0.00 map50_95=+0.00" in text
+    assert text.count("AP@.33") == 2
+
+
+def test_a_worse_model_is_refused_and_a_better_one_is_not(models, monkeypatch, capsys):
+    out, folder = models
+    words = ("--data", folder, "-o", "json")
+    with pytest.raises(SystemExit, match="more than 0.2 points below"):
+        run(monkeypatch, *words, "--model", out / "bad.onnx", "--against", out / "good.onnx")
+    result = json.loads(capsys.readouterr().out)
+    assert result["points"]["map_iou33"] < -50
+    # Both are judged with the other's thresholds: a difference is the model's alone.
+    for name in CLASSES:
+        assert (
+            result["model"]["classes"][name]["threshold"] == result["against"]["classes"][name]["threshold"]
+        )
+    run(monkeypatch, *words, "--model", out / "good.onnx", "--against", out / "bad.onnx")
+
+
+def test_points_are_hundredths():
+    one, other = dict.fromkeys(METRICS, 0.993), dict.fromkeys(METRICS, 0.99501)
+    assert all(v == pytest.approx(-0.201) and v < -POINTS for v in gains(one, other).values())
+
+
+@pytest.mark.parametrize("text", ["0.5", "0.5,0.5,0.5,0.5,0.5,half", ""])
+def test_thresholds_are_six_numbers(text):
+    assert six_thresholds("0,1,0.5,0.25,0.75,1") == [0, 1, 0.5, 0.25, 0.75, 1]
+    with pytest.raises(SystemExit, match="give 6 numbers"):
+        six_thresholds(text)
+
+
+def test_a_part_without_boards_says_so(models, monkeypatch):
+    out, folder = models
+    monkeypatch.setattr(
+        "sys.argv",
+        ["evaluate.py", "--part", "group", "--data", str(folder), "--model", str(out / "good.onnx")],
+    )
+    with pytest.raises(SystemExit, match="no boards in part group"):
+        evaluate.main()
