@@ -164,6 +164,7 @@ func deviceLayers() [][]string {
 			"agent/internal/verdict", "agent/internal/plc/...", "agent/internal/uplink",
 			"agent/internal/evidence", "agent/internal/inspector",
 			"agent/internal/worker/tensor", "agent/internal/worker/evidence",
+			"agent/internal/worker/align/...",
 		},
 		{
 			"agent/internal/station", "agent/internal/eval", "agent/internal/health",
