@@ -26,9 +26,13 @@ type Frame struct {
 	Source                          string // file name, or board number of the simulation
 	Simulated                       bool
 	Truth                           []Truth // what the simulation drew
+	// Template is the golden picture that this very frame is compared with; nil where the station has one for
+	// all. It is released with the frame.
+	Template *Frame
 
-	mem  []byte // the mapping behind Pix, whole pages; nil until Shape
-	pool *Pool  // where it returns to
+	beside *Frame // Template's memory, kept between frames
+	mem    []byte // the mapping behind Pix, whole pages; nil until Shape
+	pool   *Pool  // where it returns to
 }
 
 // Truth is a defect that the simulated camera drew. Box is x1, y1, x2, y2 in frame pixels, exclusive at
@@ -72,12 +76,29 @@ func (f *Frame) Show(pix []byte, width, height, channels int) error {
 	return nil
 }
 
+// Beside returns the frame's template, to be drawn or decoded into.
+func (f *Frame) Beside() *Frame {
+	if f.beside == nil {
+		f.beside = &Frame{}
+	}
+	f.Template = f.beside
+	return f.Template
+}
+
 // Release hands the frame back to its pool. A frame without pool, or whose pool is closed, gives its memory
 // back.
 func (f *Frame) Release() {
-	f.Truth = f.Truth[:0]
+	f.Truth, f.Template = f.Truth[:0], nil
 	if f.pool == nil || !f.pool.put(f) {
-		f.unmap()
+		f.free()
+	}
+}
+
+// free unmaps the frame and its template.
+func (f *Frame) free() {
+	f.unmap()
+	if f.beside != nil {
+		f.beside.unmap()
 	}
 }
 

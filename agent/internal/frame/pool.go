@@ -45,7 +45,7 @@ func (p *Pool) Close() {
 	defer p.mu.Unlock()
 	p.closed = true
 	for _, f := range p.free {
-		f.unmap()
+		f.free()
 	}
 	p.free = nil
 }

@@ -15,6 +15,7 @@ const maxPrerenderBytes = 1 << 30
 type boards struct {
 	opt      sim.Options
 	color    bool
+	template bool
 	zoom     int    // frame pixels for one of the board, in each direction
 	gray     []byte // one board before it is enlarged or spread over three channels
 	renderer *sim.Renderer
@@ -27,6 +28,7 @@ type boards struct {
 // may keep pointers to it.
 type board struct {
 	frame  frame.Frame
+	golden frame.Frame // without pixels where no template is wanted
 	truth  []frame.Truth
 	source string
 }
@@ -36,40 +38,72 @@ func openBoards(s spec) (source, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &boards{opt: s.board, renderer: r, color: s.color, zoom: s.zoom}
+	b := &boards{opt: s.board, renderer: r, color: s.color, zoom: s.zoom, template: s.template}
 	if b.color || b.zoom > 1 {
 		b.gray = make([]byte, s.board.Width*s.board.Height)
 	}
 	for i := range s.prerender {
-		kept := board{source: strconv.Itoa(i)}
-		if err := kept.frame.Shape(b.opt.Width*b.zoom, b.opt.Height*b.zoom, b.channels()); err != nil {
+		kept, err := b.keep(i)
+		if err != nil {
 			return nil, err
 		}
-		b.draw(uint64(i), kept.frame.Pix)
-		kept.truth = b.appendTruth(nil)
 		b.kept = append(b.kept, kept)
 	}
 	return b, nil
 }
 
+func (b *boards) keep(i int) (k board, err error) {
+	k.source = strconv.Itoa(i)
+	if err = b.shape(&k.frame); err != nil {
+		return k, err
+	}
+	b.draw(uint64(i), k.frame.Pix)
+	k.truth = b.appendTruth(nil)
+	if b.template {
+		if err = b.shape(&k.golden); err != nil {
+			return k, err
+		}
+		b.drawTemplate(uint64(i), k.golden.Pix)
+	}
+	return k, nil
+}
+
+func (b *boards) shape(f *frame.Frame) error {
+	return f.Shape(b.opt.Width*b.zoom, b.opt.Height*b.zoom, b.channels())
+}
+
 // Read draws the next board, or shows the next of those kept.
 func (b *boards) Read(f *frame.Frame) error {
-	width, height := b.opt.Width*b.zoom, b.opt.Height*b.zoom
-	if n := uint64(len(b.kept)); n > 0 {
-		k := &b.kept[b.index%n]
-		if err := f.Show(k.frame.Pix, width, height, b.channels()); err != nil {
-			return err
-		}
-		f.Truth, f.Source = append(f.Truth[:0], k.truth...), k.source
-	} else {
-		if err := f.Shape(width, height, b.channels()); err != nil {
-			return err
-		}
-		b.draw(b.index, f.Pix)
-		f.Truth, f.Source = b.appendTruth(f.Truth[:0]), strconv.FormatUint(b.index, 10)
-	}
+	n := uint64(len(b.kept))
+	index := b.index
 	b.index++
+	if n > 0 {
+		return b.show(f, &b.kept[index%n])
+	}
+	if err := b.shape(f); err != nil {
+		return err
+	}
+	b.draw(index, f.Pix)
+	f.Truth, f.Source = b.appendTruth(f.Truth[:0]), strconv.FormatUint(index, 10)
+	if !b.template {
+		return nil
+	}
+	golden := f.Beside()
+	if err := b.shape(golden); err != nil {
+		return err
+	}
+	b.drawTemplate(index, golden.Pix)
 	return nil
+}
+
+func (b *boards) show(f *frame.Frame, k *board) error {
+	f.Truth, f.Source = append(f.Truth[:0], k.truth...), k.source
+	if g := &k.golden; g.Pix != nil {
+		if err := f.Beside().Show(g.Pix, g.Width, g.Height, g.Channels); err != nil {
+			return err
+		}
+	}
+	return f.Show(k.frame.Pix, k.frame.Width, k.frame.Height, k.frame.Channels)
 }
 
 // channels of a frame: as of a gray camera, or of a colour camera.
@@ -87,6 +121,21 @@ func (b *boards) draw(index uint64, pix []byte) {
 		return
 	}
 	b.truth = b.renderer.Render(index, b.gray, b.truth[:0])
+	b.enlarge(pix)
+}
+
+// drawTemplate renders a board's template into pix.
+func (b *boards) drawTemplate(index uint64, pix []byte) {
+	if b.gray == nil {
+		b.renderer.Template(index, pix)
+		return
+	}
+	b.renderer.Template(index, b.gray)
+	b.enlarge(pix)
+}
+
+// enlarge spreads b.gray over the frame.
+func (b *boards) enlarge(pix []byte) {
 	row := b.opt.Width * b.zoom * b.channels()
 	for y := range b.opt.Height {
 		first := pix[y*b.zoom*row:][:row]

@@ -122,3 +122,25 @@ func TestZoomEnlargesTheBoardAndItsTruth(t *testing.T) {
 		}
 	}
 }
+
+func TestASimulatedBoardComesWithItsTemplate(t *testing.T) {
+	for _, options := range []string{"", "&prerender=2", "&color=true&zoom=2"} {
+		boards, err := openSource(parsed(t, "sim:?seed=5&clean=0&defects=3&width=256&height=192&template=1"+
+			options), Options{})
+		require.NoError(t, err)
+		f := &frame.Frame{}
+		require.NoError(t, boards.Read(f))
+		require.NotNil(t, f.Template)
+		require.Equal(t, []int{f.Width, f.Height, f.Channels},
+			[]int{f.Template.Width, f.Template.Height, f.Template.Channels})
+		differ := 0
+		for i := range f.Pix {
+			if (f.Pix[i] > 127) != (f.Template.Pix[i] > 127) {
+				differ++
+			}
+		}
+		require.Positive(t, differ)
+		require.Less(t, float64(differ), 0.1*float64(len(f.Pix)))
+		f.Release()
+	}
+}

@@ -20,6 +20,21 @@ type images struct {
 	limits limits
 	loop   bool
 	buf    []byte // of the file, reused
+	beside template
+}
+
+// template names the file with the golden picture of an image: in its name, board becomes golden. The zero
+// value means that there is none.
+type template struct{ board, golden string }
+
+func (t template) of(name string) (string, error) {
+	dir, base := filepath.Split(name)
+	at := strings.LastIndex(base, t.board)
+	if at < 0 {
+		return "", fmt.Errorf("%w: %s: its name has no %q that could become %q to name its template",
+			ErrBadFrame, base, t.board, t.golden)
+	}
+	return dir + base[:at] + t.golden + base[at+len(t.board):], nil
 }
 
 // openFile opens an image, or what is none as a video.
@@ -58,7 +73,7 @@ func openFolder(s spec) (source, error) {
 		list: func() ([]string, error) {
 			return listImages(s.target,
 				s.glob)
-		}, limits: s.limits, loop: s.loop,
+		}, limits: s.limits, loop: s.loop, beside: s.beside,
 	}
 	var err error
 	if i.names, err = i.list(); err != nil || !s.preload {
@@ -120,6 +135,19 @@ func (i *images) Read(f *frame.Frame) error {
 	}
 	name := i.names[0]
 	i.names = i.names[1:]
+	if i.beside != (template{}) {
+		golden, err := i.beside.of(name)
+		if err != nil {
+			return err
+		}
+		if err := i.decode(f.Beside(), golden); err != nil {
+			return fmt.Errorf("template: %w", err)
+		}
+	}
+	return i.decode(f, name)
+}
+
+func (i *images) decode(f *frame.Frame, name string) error {
 	f.Source = filepath.Base(name)
 	if err := i.load(name); err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrBadFrame, f.Source, err)

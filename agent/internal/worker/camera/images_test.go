@@ -180,3 +180,42 @@ func writePNG(t *testing.T, name string, level uint8) {
 	require.NoError(t, png.Encode(&b, picture))
 	require.NoError(t, os.WriteFile(name, b.Bytes(), 0o600))
 }
+
+func TestAnImageComesWithItsTemplate(t *testing.T) {
+	dir := t.TempDir()
+	for name, gray := range map[string]uint8{"a_test.png": 10, "a_temp.png": 20, "b_test.png": 30} {
+		writePNG(t, filepath.Join(dir, name), gray)
+	}
+	for _, options := range []string{"", "&preload=true"} {
+		s, err := parse("dir:" + dir + "?glob=a_test.png&template=_test:_temp" + options)
+		require.NoError(t, err)
+		images, err := openFolder(s)
+		require.NoError(t, err)
+		f := &frame.Frame{}
+		require.NoError(t, images.Read(f))
+		require.Equal(t, uint8(10), f.Pix[0])
+		require.NotNil(t, f.Template)
+		require.Equal(t, uint8(20), f.Template.Pix[0])
+		require.Equal(t, "a_test.png", f.Source)
+		f.Release()
+		require.Nil(t, f.Template)
+	}
+}
+
+func TestAnImageWhoseTemplateIsNotThereIsABadFrame(t *testing.T) {
+	dir := t.TempDir()
+	writePNG(t, filepath.Join(dir, "b_test.png"), 30)
+	for _, names := range []string{"_test:_temp", "_other:_temp"} {
+		s, err := parse("dir:" + dir + "?template=" + names)
+		require.NoError(t, err)
+		images, err := openFolder(s)
+		require.NoError(t, err)
+		f := &frame.Frame{}
+		require.ErrorIs(t, images.Read(f), ErrBadFrame)
+		f.Release()
+	}
+	for _, names := range []string{"_test", ":_temp", "a:a", "a:../b"} {
+		_, err := parse("dir:" + dir + "?template=" + names)
+		require.ErrorContains(t, err, "such as _test:_temp", names)
+	}
+}

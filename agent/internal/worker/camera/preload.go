@@ -25,7 +25,11 @@ func preload(from *images) (source, error) {
 		if err := from.Read(f); err != nil {
 			return nil, fmt.Errorf("preload: %w", err)
 		}
-		if total += len(f.Pix); total > maxPrerenderBytes {
+		total += len(f.Pix)
+		if f.Template != nil {
+			total += len(f.Template.Pix)
+		}
+		if total > maxPrerenderBytes {
 			return nil, fmt.Errorf("preload needs more than %d bytes: name fewer images with glob",
 				maxPrerenderBytes)
 		}
@@ -45,6 +49,11 @@ func (p *preloaded) Read(f *frame.Frame) error {
 	k := p.kept[p.next]
 	p.next++
 	f.Source = k.Source
+	if t := k.Template; t != nil {
+		if err := f.Beside().Show(t.Pix, t.Width, t.Height, t.Channels); err != nil {
+			return err
+		}
+	}
 	return f.Show(k.Pix, k.Width, k.Height, k.Channels)
 }
 

@@ -49,7 +49,10 @@ type spec struct {
 
 	latency latency // of live cameras
 
+	beside template // dir: how an image's template is named
+
 	board     sim.Options
+	template  bool // sim: each board comes with its template
 	prerender int  // boards kept in memory
 	preload   bool // dir: images are decoded at start and kept
 	color     bool // three channels, as of a colour camera
@@ -70,9 +73,11 @@ func (s *spec) simulated() bool { return s.kind == kindSim }
 //	gst:<pipeline>      any that ends in appsink; drop=1 max-buffers=1 keep its own queue short; latency
 //	rtsp://…, rtsps://… over TCP; latency, the other options are the camera's
 //	file:PATH           image (JPEG, PNG, BMP, TIFF) or video; rate, loop, max_mpx
-//	dir:PATH            the images of a folder by name; glob, rate, loop, max_mpx, preload
+//	dir:PATH            the images of a folder by name; glob, rate, loop, max_mpx, preload; template=A:B: an
+//	                    image's golden template has its name with B for A, as _test:_temp
 //	sim:                seed, defects, clean, width, height, rate; prerender boards are kept in memory;
-//	                    color gives three channels, zoom enlarges a board of 1/zoom of the size
+//	                    color gives three channels, zoom enlarges a board of 1/zoom of the size; template:
+//	                    each board comes with its golden template
 //
 // file and dir take PATH as it is, or path for one with a question mark: path=/data/what%3F. rate is frames
 // a second. Without it file, dir and sim are stepped: each request takes the next picture. loop begins again
@@ -225,6 +230,14 @@ func (s *spec) parseDir(rest string) error {
 	if _, err := path.Match(s.glob, ""); err != nil {
 		q.fail(fmt.Errorf("glob is %q; it must be a pattern of names, such as *_test.jpg", s.glob))
 	}
+	if text := q.text("template"); text != "" {
+		board, golden, ok := strings.Cut(text, ":")
+		s.beside = template{board, golden}
+		if !ok || board == "" || board == golden || strings.ContainsAny(text, "/\\") {
+			q.fail(fmt.Errorf("template is %q; it must say what becomes what in a name, such as _test:_temp",
+				text))
+		}
+	}
 	s.parsePlay(q)
 	return q.done()
 }
@@ -266,6 +279,7 @@ func (s *spec) parseSim(rest string) error {
 	}
 	s.kind, s.rate, s.prerender = kindSim, q.number("rate", maxRate), q.whole("prerender", maxPrerender)
 	s.color, s.zoom = q.yes("color"), max(1, q.whole("zoom", maxZoom))
+	s.template = q.yes("template")
 	s.board = sim.DefaultOptions()
 	for _, key := range sim.Keys() {
 		given := q.values.Has(key)
