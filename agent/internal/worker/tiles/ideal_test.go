@@ -231,3 +231,27 @@ func TestATileThatSeesNothingCostsNothingThatOthersSee(t *testing.T) {
 		}
 	}
 }
+
+// Boxes of one class may overlap as far as the model's own suppression lets them, less what the corners are
+// off.
+func TestCrowdedDefectsAreFoundOnceEach(t *testing.T) {
+	p := plan(t, 272, 272, sheetTile, sheetOverlap)
+	overlapping := 0
+	for seed := range uint64(500) {
+		random := rand.New(rand.NewPCG(seed, 12))
+		var truth []detect.Detection
+		for range 60 {
+			w, h := 16+28*random.Float32(), 16+28*random.Float32()
+			b := aimed(random, p, 272, 272, w, h)
+			crossed := func(d detect.Detection) bool { return detect.IoU(d.Box, b) > 0.2 }
+			if !slices.ContainsFunc(truth, crossed) {
+				truth = append(truth, detect.Detection{Score: 0.5 + random.Float32()/2, Box: b})
+			}
+		}
+		for i := range truth {
+			overlapping += len(near(truth[i+1:], truth[i]))
+		}
+		exactlyOnce(t, p, truth, random)
+	}
+	require.Greater(t, overlapping, 1000)
+}

@@ -21,8 +21,8 @@ type overlap struct {
 
 // candidate is a part that reaches into an overlap, and the best partner for it in the other tile so far.
 type candidate struct {
-	part, partner    int32 // partner is a place in the other tile's candidates, -1 for none
-	agreement, plain float32
+	part, partner int32 // partner is a place in the other tile's candidates, -1 for none
+	agreement     float32
 }
 
 // match joins what neighbouring tiles agree on. Tiles are taken in the order of the plan.
@@ -82,7 +82,7 @@ func unmatched(all []candidate) []candidate {
 	return all[:n]
 }
 
-// choose finds for each candidate the one in the other tile that it agrees with best.
+// choose finds for each candidate the one in the other tile that it agrees with best, of equals the worthier.
 func (m *Merger) choose(shared *overlap) {
 	for i := range m.left {
 		l := &m.left[i]
@@ -94,21 +94,13 @@ func (m *Merger) choose(shared *overlap) {
 				continue
 			}
 			agreement := m.agreement(a, b, shared)
-			if agreement <= 0 || agreement < l.agreement && agreement < r.agreement {
-				continue
+			if agreement > l.agreement {
+				l.partner, l.agreement = int32(j), agreement
 			}
-			plain := detect.IoU(a.box, b.box)
-			l.consider(int32(j), agreement, plain)
-			r.consider(int32(i), agreement, plain)
+			if agreement > r.agreement {
+				r.partner, r.agreement = int32(i), agreement
+			}
 		}
-	}
-}
-
-// consider takes a partner that agrees better; pieces that look the same within the overlap are told apart by
-// the whole boxes.
-func (c *candidate) consider(partner int32, agreement, plain float32) {
-	if agreement > c.agreement || agreement == c.agreement && plain > c.plain {
-		c.partner, c.agreement, c.plain = partner, agreement, plain
 	}
 }
 
@@ -129,8 +121,7 @@ func (m *Merger) agreement(a, b *part, shared *overlap) float32 {
 
 // spans says whether a box reaches from one end of an area to the other.
 func spans(b, area box, axis int) bool {
-	s := slack(b, axis)
-	return gap(b, area, axis) <= s && gap(b, area, axis+2) <= s
+	return gap(b, area, axis) <= slack && gap(b, area, axis+2) <= slack
 }
 
 // absorb joins pieces whose whole is missing to a box that covers one of them: a sliver at a seam may lie
@@ -185,9 +176,8 @@ func (m *Merger) cover(piece int32) int32 {
 func grown(b box, at sides) box {
 	for axis := range 2 {
 		if at[axis] || at[axis+2] {
-			s := slack(b, axis)
-			b[axis] -= s
-			b[axis+2] += s
+			b[axis] -= slack
+			b[axis+2] += slack
 		}
 	}
 	return b

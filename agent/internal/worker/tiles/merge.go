@@ -173,8 +173,7 @@ func (m *Merger) whole(root int32) (chosen int32, all box) {
 	chosen = -1
 	deepest := float32(0)
 	for at := root; ; {
-		depth := m.depth(&m.parts[at], all)
-		if depth > deepest || depth == deepest && at < chosen {
+		if depth := m.depth(&m.parts[at], all); depth > deepest {
 			chosen, deepest = at, depth
 		}
 		if at = m.groups.next[at]; at == root {
@@ -193,7 +192,7 @@ func (m *Merger) depth(p *part, all box) float32 {
 			continue
 		}
 		own := gap(p.box, tile, side)
-		if s := slack(p.box, side%2); own <= s || gap(all, tile, side) < -s {
+		if own <= slack || gap(all, tile, side) < -slack {
 			return 0
 		}
 		depth = min(depth, own)

@@ -146,6 +146,69 @@ func TestMerge(t *testing.T) {
 				{Score: .8, Box: box{60, 10, 96, 40}}, {Score: .7, Box: box{81, 12, 86, 16}},
 			},
 		},
+		"a small one inside of a large one, which the other tile misses": {
+			found{0: one(.8, box{60, 10, 96, 40}), 1: one(.7, box{84, 12, 89, 16})},
+			[]detect.Detection{
+				{Score: .8, Box: box{60, 10, 96, 40}}, {Score: .7, Box: box{84, 12, 89, 16}},
+			},
+		},
+		"whole in two, deeper in the right one": {
+			found{0: one(.9, box{85, 10, 97, 30}), 1: one(.8, box{85, 11, 97, 30})},
+			one(.9, box{85, 11, 97, 30}),
+		},
+		"a partner goes to the one that it agrees with best": {
+			found{
+				0: {{Score: .8, Box: box{82, 10, 92, 20}}, {Score: .7, Box: box{82, 14, 92, 24}}},
+				1: one(.9, box{82, 14.5, 92, 24}),
+			},
+			[]detect.Detection{
+				{Score: .9, Box: box{82, 14, 92, 24}}, {Score: .8, Box: box{82, 10, 92, 20}},
+			},
+		},
+		"a partner between two goes to the worthier": {
+			found{
+				0: {{Score: .7, Box: box{82, 16, 92, 26}}, {Score: .8, Box: box{82, 10, 92, 20}}},
+				1: one(.9, box{82, 13, 92, 23}),
+			},
+			[]detect.Detection{
+				{Score: .9, Box: box{82, 10, 92, 20}}, {Score: .7, Box: box{82, 16, 92, 26}},
+			},
+		},
+		"whose best partner has a better one takes the next": {
+			found{
+				0: {{Score: .8, Box: box{82, 14, 92, 24}}, {Score: .7, Box: box{82, 18, 92, 28}}},
+				1: {{Score: .6, Box: box{84, 10, 92, 20}}, {Score: .5, Box: box{84, 17, 92, 27}}},
+			},
+			[]detect.Detection{
+				{Score: .8, Box: box{82, 14, 92, 24}}, {Score: .7, Box: box{82, 18, 92, 28}},
+			},
+		},
+		"two of one tile stay two though a third tile's box resembles both": {
+			found{
+				0: {{Score: .9, Box: box{82, 82, 92, 92}}, {Score: .8, Box: box{82, 86, 92, 96}}},
+				1: one(.7, box{82, 82, 92, 92}),
+				2: one(.6, box{82, 85.5, 92, 96}),
+			},
+			[]detect.Detection{
+				{Score: .9, Box: box{82, 82, 92, 92}}, {Score: .8, Box: box{82, 85.5, 92, 96}},
+			},
+		},
+		"a sliver a little off the seam": {
+			found{0: one(.8, box{60, 10, 79.5, 30}), 1: one(.3, box{80.5, 12, 81.8, 29})},
+			one(.8, box{60, 10, 79.5, 30}),
+		},
+		"a sliver is not absorbed along the seam": {
+			found{0: one(.8, box{60, 10, 96, 30}), 1: one(.3, box{80, 30, 84, 32})},
+			[]detect.Detection{
+				{Score: .8, Box: box{60, 10, 96, 30}}, {Score: .3, Box: box{80, 30, 84, 32}},
+			},
+		},
+		"nor along the seam at the sheet's edge": {
+			found{0: one(.8, box{60, 2.2, 96, 30}), 1: one(.3, box{80, 0, 84, 2})},
+			[]detect.Detection{
+				{Score: .8, Box: box{60, 2.2, 96, 30}}, {Score: .3, Box: box{80, 0, 84, 2}},
+			},
+		},
 		"classes stay apart": {
 			found{
 				0: one(.9, box{82, 10, 96, 30}),
@@ -232,6 +295,22 @@ func TestTheLimitKeepsTheBest(t *testing.T) {
 		require.InDelta(t, float32(4999-i)/5000, d.Score, 1e-6)
 	}
 	require.Equal(t, 5000-20, m.Dropped())
+}
+
+func TestTheLimitLeavesRoomForThePiecesOfADefect(t *testing.T) {
+	p := plan(t, 180, 180, 100, 20)
+	all := found{
+		0: one(.6, box{5, 5, 100, 100}), 1: one(.7, box{80, 5, 175, 100}), 2: one(.8, box{5, 80, 100, 175}),
+		3: {{Score: .9, Box: box{80, 80, 175, 175}}, {Score: .1, Box: box{150, 150, 160, 160}}},
+	}
+	for seed := range uint64(24) {
+		m := tiles.NewMerger(p, 1, nmsIoU)
+		for _, tile := range shuffled(p.Len(), seed) {
+			require.NoError(t, m.Add(tile, all[tile]))
+		}
+		require.Equal(t, one(.9, box{5, 5, 175, 175}), m.Result())
+		require.Equal(t, 1, m.Dropped())
+	}
 }
 
 func TestHostileLimitsAllocateNothingAhead(t *testing.T) {

@@ -7,12 +7,9 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
 )
 
-// slackPixels and slackShare of a box's side are what a box may be off by, so a box that ends so close to its
-// tile's edge may go on beyond it.
-const (
-	slackPixels = 2
-	slackShare  = 1.0 / 64
-)
+// slack is what a box's side may be off by, in pixels: a box that ends so close to its tile's edge may go on
+// beyond it.
+const slack = 2
 
 // box is x1, y1, x2, y2 in sheet pixels, as in detect.Detection: axis k lies in box[k] and box[k+2].
 type box = [4]float32
@@ -62,10 +59,6 @@ func (r Rect) box() box {
 	return box{float32(r.X), float32(r.Y), float32(r.X + r.Width), float32(r.Y + r.Height)}
 }
 
-func slack(b box, axis int) float32 {
-	return slackPixels + slackShare*(b[axis+2]-b[axis])
-}
-
 // sides are those of a box, in its order: left, top, right, bottom.
 type sides [4]bool
 
@@ -86,7 +79,7 @@ func gap(b, tile box, side int) float32 {
 // ends says at which of a tile's seams a box ends, so that it may be a piece of something longer.
 func ends(b, tile box, seams sides) (at sides) {
 	for side := range at {
-		at[side] = seams[side] && gap(b, tile, side) <= slack(b, side%2)
+		at[side] = seams[side] && gap(b, tile, side) <= slack
 	}
 	return at
 }
