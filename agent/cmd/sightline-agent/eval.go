@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -12,30 +13,34 @@ import (
 
 func evalCommand(l *logging) *cobra.Command {
 	t := tool{logging: l}
-	var dir, data, layout string
+	var source eval.Source
+	var dir string
 	c := &cobra.Command{
 		Use:   "eval --bundle DIR --data DIR",
 		Short: "Measure a bundle on labelled images",
 		Long: "Sends every image through a real worker, with the bundle's own thresholds and\n" +
 			"suppression, and prints map_iou33 and f_iou33 (IoU over 0.33, as the DeepPCB paper\n" +
 			"measures), map50 and map50_95 (COCO), and the time of the model's own run (ms_p50,\n" +
-			"ms_p99) and of a whole inspection from a frame in memory.",
-		Example: "  sightline-agent eval --bundle models/pcb-defects --data deeppcb --layout deeppcb -o json",
-		Args:    cobra.NoArgs,
+			"ms_p99) and of a whole inspection from a frame in memory.\n\n" +
+			"Layouts of --data:\n" +
+			"  deeppcb  images/<id>_test.jpg and labels/<id>.txt, or the data set as it is published\n" +
+			"  coco     one JSON file of annotations, in annotations/ or beside the images\n" +
+			"  yolo     images/ and labels/, names of classes in data.yaml or classes.txt",
+		Example: "  sightline-agent eval --bundle models/pcb-defects --data deeppcb -o json\n" +
+			"  sightline-agent eval --bundle models/pcb-defects --data boards --layout yolo --split val",
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return t.eval(c, dir, data, layout)
+			return t.eval(c, dir, source)
 		},
 	}
 	t.flags(c)
 	f := c.Flags()
 	f.StringVar(&dir, "bundle", "", "folder of the bundle")
-	f.StringVar(&data, "data", "", "folder of the data set")
-	f.StringVar(
-		&layout,
-		"layout",
-		eval.LayoutDeepPCB,
-		"of the data set: deeppcb (images/<id>_test.jpg, labels/<id>.txt)",
-	)
+	f.StringVar(&source.Dir, "data", "", "folder of the data set")
+	f.StringVar(&source.Layout, "layout", eval.LayoutDeepPCB, "of the data set: deeppcb, coco or yolo")
+	f.StringVar(&source.Split, "split", "", "part of the data set, such as val or test; default: all of it")
+	f.StringVar(&source.Annotations, "annotations", "", "coco: the file; default: the only one in --data")
+	f.IntVar(&source.Limit, "limit", 0, "so many images only, spread evenly; 0: all")
 	for _, name := range []string{"bundle", "data"} {
 		if err := c.MarkFlagRequired(name); err != nil {
 			panic(err) // a flag that was not declared above
@@ -44,7 +49,7 @@ func evalCommand(l *logging) *cobra.Command {
 	return c
 }
 
-func (t *tool) eval(c *cobra.Command, dir, data, layout string) error {
+func (t *tool) eval(c *cobra.Command, dir string, source eval.Source) error {
 	if err := t.check(); err != nil {
 		return err
 	}
@@ -56,7 +61,10 @@ func (t *tool) eval(c *cobra.Command, dir, data, layout string) error {
 	if err != nil {
 		return err
 	}
-	set, err := eval.Load(data, layout, len(model.Manifest.Classes))
+	for _, k := range model.Manifest.Classes {
+		source.Classes = append(source.Classes, k.Name)
+	}
+	set, err := eval.Load(source)
 	if err != nil {
 		return err
 	}
@@ -85,21 +93,37 @@ func (t *tool) eval(c *cobra.Command, dir, data, layout string) error {
 	return nil
 }
 
+// evalTable writes the figures of all classes, and then those of each. The columns of a block are its own.
 func evalTable(w *tabwriter.Writer, r *eval.Report) {
 	row := func(format string, values ...any) { _, _ = fmt.Fprintf(w, format+"\n", values...) }
-	row("bundle\t%s %s", r.Bundle, r.Version)
-	row("provider\t%s, %d threads", r.Provider, r.Threads)
-	row("images\t%d", r.Images)
-	row("map_iou33\t%.4f", r.MAPIoU33)
-	row("f_iou33\t%.4f", r.FIoU33)
-	row("map50\t%.4f", r.MAP50)
-	row("map50_95\t%.4f", r.MAP5095)
-	row("model\t%.1f ms p50, %.1f ms p99", r.MsP50, r.MsP99)
-	row("inspection\t%.1f ms p50, %.1f ms p99, %.1f a second", r.InspectionMsP50, r.InspectionMsP99, r.FPS)
+	row("bundle\t%s %s on %s, %d threads", r.Bundle, r.Version, r.Provider, r.Threads)
+	row("data\t%s", evalData(r))
+	row("")
+	row("map_iou33\t%.4f\tmean average precision, IoU over 0.33", r.MAPIoU33)
+	row("f_iou33\t%.4f\tat the bundle's thresholds: precision %.4f, recall %.4f",
+		r.FIoU33, r.Precision, r.Recall)
+	row("map50\t%.4f\tCOCO's, IoU 0.50", r.MAP50)
+	row("map50_95\t%.4f\tCOCO's, mean of IoU 0.50 to 0.95", r.MAP5095)
+	row("model\t%.1f ms\tp50 of its own run; p99 %.1f ms", r.MsP50, r.MsP99)
+	row("inspection\t%.1f ms\tp50 from a frame in memory; p99 %.1f ms; %.1f images a second",
+		r.InspectionMsP50, r.InspectionMsP99, r.FPS)
 	row("")
 	row("class\tlabels\tap_iou33\tap50\tap50_95\tprecision\trecall\tf\tthreshold")
 	for _, k := range r.Classes {
-		row("%s\t%d\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.2f",
+		row("%s\t%6d\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.2f",
 			k.Class, k.Labels, k.APIoU33, k.AP50, k.AP5095, k.Precision, k.Recall, k.F, k.Threshold)
 	}
+}
+
+// evalData says what was evaluated, and what of it a person may not have expected.
+func evalData(r *eval.Report) string {
+	words := []string{fmt.Sprintf("%s: %d images, %d labels", r.Layout, r.Images, r.Labels)}
+	if r.Ignored > 0 {
+		words = append(words, fmt.Sprintf("%d ignored regions", r.Ignored))
+	}
+	if r.Unlabelled > 0 {
+		words = append(words,
+			fmt.Sprintf("%d images without a file of labels, taken as free of defects", r.Unlabelled))
+	}
+	return strings.Join(append(words, "classes by "+r.ClassesBy), ", ")
 }

@@ -37,6 +37,45 @@ func TestEvalPrintsItsStableKeysAndNamesWhatWasNotInspected(t *testing.T) {
 	require.InDelta(t, 2.0/3, report["map50"], 0.01, "an image that cannot be read is a miss")
 }
 
+// The scripted worker finds one defect at 10 to 51 pixels of 640 in the first image and in the third.
+func TestEvalReadsEveryLayoutAndNamesItsClasses(t *testing.T) {
+	data := t.TempDir()
+	write := func(name, content string) {
+		path := filepath.Join(data, name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o750))
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+	}
+	for i := range 3 {
+		write(fmt.Sprintf("images/%d.png", i), "")
+	}
+	write("labels/0.txt", "1 0.04765625 0.04765625 0.0640625 0.0640625\n")
+	write("data.yaml", "names: [short, OPEN]\n")
+	write("labels.json", `{
+		"images": [{"id": 1, "file_name": "0.png"}, {"id": 2, "file_name": "1.png"},
+			{"id": 3, "file_name": "2.png"}],
+		"annotations": [{"id": 1, "image_id": 1, "category_id": 4, "bbox": [10, 10, 41, 41]}],
+		"categories": [{"id": 4, "name": "Open"}]}`)
+	for layout, want := range map[string]string{
+		"yolo": "yolo: 3 images, 1 labels, 2 images without a file of labels, taken as free of defects, " +
+			"classes by name\n",
+		"coco": "coco: 3 images, 1 labels, classes by name\n",
+	} {
+		out, err := command(t, "eval", "--bundle", reference, "--data", data, "--layout", layout)
+		require.ErrorContains(t, err, "1 images were not inspected")
+		require.Contains(t, out, want)
+		require.Regexp(t, `(?m)^map50_95 +1.0000 `, out)
+		require.Regexp(t, `(?m)^f_iou33 +0.6667 .*precision 0.5000, recall 1.0000$`, out)
+		require.Regexp(t, `(?m)^open +1 +1.0000 +1.0000 +1.0000 +0.5000 +1.0000 +0.6667 `, out)
+
+		out, err = command(t,
+			"eval", "--bundle", reference, "--data", data, "--layout", layout, "--limit", "1")
+		require.NoError(t, err)
+		require.Contains(t, out, "1 images, 1 labels")
+	}
+	_, err := command(t, "eval", "--bundle", reference, "--data", data, "--layout", "coco", "--split", "val")
+	require.ErrorContains(t, err, "no *.json for the split val")
+}
+
 func TestReplayJudgesEachImageByTheStationsRules(t *testing.T) {
 	dir, err := filepath.Abs(reference)
 	require.NoError(t, err)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sightline-edge/sightline/agent/internal/inspector"
@@ -30,7 +31,8 @@ type Options struct {
 	Log         *slog.Logger
 }
 
-// Report is what a person or a script reads. The first eight keys are stable. ms_p50 and ms_p99 are the
+// Report is what a person or a script reads. The first eight keys are stable. precision and recall are what
+// f_iou33 is made of. ms_p50 and ms_p99 are the
 // model's own run, inspection_ms from a frame in memory to its detections; fps is one image after another
 // through all of that.
 type Report struct {
@@ -44,6 +46,13 @@ type Report struct {
 	FPS             float64       `json:"fps"`
 	InspectionMsP50 float64       `json:"inspection_ms_p50"`
 	InspectionMsP99 float64       `json:"inspection_ms_p99"`
+	Precision       float64       `json:"precision"`
+	Recall          float64       `json:"recall"`
+	Labels          int           `json:"labels"`     // to be found
+	Ignored         int           `json:"ignored"`    // regions in which nothing counts
+	Unlabelled      int           `json:"unlabelled"` // images without a file of labels
+	Layout          string        `json:"layout"`
+	ClassesBy       string        `json:"classes_by"` // name or number
 	Bundle          string        `json:"bundle"`
 	Version         string        `json:"version"`
 	Digest          string        `json:"digest"`
@@ -84,7 +93,16 @@ type run struct {
 
 // Run sends every image of the data set through a real worker, in order, and measures.
 func Run(ctx context.Context, o Options) (*Report, error) {
-	camera, err := inspector.Folder(o.Data.Images, o.Data.Glob)
+	dir, remove, err := stage(o.Data.Samples)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if left := remove(); left != nil {
+			o.Log.WarnContext(ctx, "links to the images are left behind", "folder", dir, "error", left)
+		}
+	}()
+	camera, err := inspector.Folder(dir, "*")
 	if err != nil {
 		return nil, err
 	}
@@ -109,34 +127,43 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 }
 
 func (r *run) inspectAll(ctx context.Context, i *inspector.Inspector) error {
-	total := len(r.options.Data.Files)
-	for n, file := range r.options.Data.Files {
+	samples := r.options.Data.Samples
+	for n := range samples {
 		if err := i.Ask(); err != nil {
 			return err
 		}
 		answer, err := i.Answer(ctx)
 		if err != nil {
-			return fmt.Errorf("image %d of %d, %s: %w", n+1, total, file, err)
+			return fmt.Errorf("image %d of %d, %s: %w", n+1, len(samples), samples[n].Name, err)
 		}
-		if err := r.add(file, answer); err != nil {
+		if err := r.add(n, answer); err != nil {
 			return err
 		}
-		r.options.Progress(n+1, total)
+		r.options.Progress(n+1, len(samples))
 	}
 	return nil
 }
 
-func (r *run) add(file string, answer *wire.Inspected) error {
-	if source := answer.GetSource(); source != "" && filepath.Base(source) != file {
-		return fmt.Errorf("the worker inspected %s where %s was due", source, file)
+func (r *run) add(n int, answer *wire.Inspected) error {
+	sample, link := &r.options.Data.Samples[n], linkName(n)
+	if source := answer.GetSource(); source != "" && filepath.Base(source) != link {
+		return fmt.Errorf("the worker inspected %s where %s was due, which is %s", source, link, sample.Name)
 	}
-	image := Image{Name: file, Labels: r.options.Data.Labels[file]}
+	image := Image{Name: sample.Name, Labels: sample.Labels}
 	if answer.GetFault() != wire.Fault_FAULT_NONE {
-		r.report.Failed = append(r.report.Failed, Failure{Image: file, Reason: answer.GetFaultText()})
+		r.report.Failed = append(r.report.Failed, Failure{
+			Image: sample.Name, Reason: strings.ReplaceAll(answer.GetFaultText(), link, sample.Name),
+		})
 	} else {
 		r.model = append(r.model, inspector.Milliseconds(answer.GetInferenceNs()))
 		r.inspection = append(r.inspection,
 			inspector.Milliseconds(answer.GetPreprocessNs()+answer.GetInferenceNs()+answer.GetDecodeNs()))
+		if r.options.Data.Shares {
+			if answer.GetWidth() < 1 || answer.GetHeight() < 1 {
+				return fmt.Errorf("the worker does not say how large %s is: its labels need it", sample.Name)
+			}
+			image.Labels = inPixels(sample.Labels, answer.GetWidth(), answer.GetHeight())
+		}
 	}
 	for _, d := range answer.GetDetections() {
 		image.Detected = append(image.Detected, Box{
@@ -148,6 +175,17 @@ func (r *run) add(file string, answer *wire.Inspected) error {
 	return nil
 }
 
+// inPixels takes corners that are shares of an image of this size.
+func inPixels(labels []Box, width, height int32) []Box {
+	w, h := float32(width), float32(height)
+	boxes := slices.Clone(labels)
+	for i := range boxes {
+		c := &boxes[i].Corners
+		*c = [4]float32{c[0] * w, c[1] * h, c[2] * w, c[3] * h}
+	}
+	return boxes
+}
+
 func (r *run) finish(state *wire.StationState) {
 	manifest := r.options.Bundle.Manifest
 	thresholds := make([]float64, len(manifest.Classes))
@@ -156,9 +194,19 @@ func (r *run) finish(state *wire.StationState) {
 	}
 	m := Measure(r.images, thresholds)
 	p := &r.report
-	p.Images, p.MAPIoU33, p.FIoU33, p.MAP50, p.MAP5095 = len(
-		r.images,
-	), m.MAPIoU33, m.FIoU33, m.MAP50, m.MAP5095
+	p.Images, p.MAPIoU33, p.FIoU33 = len(r.images), m.MAPIoU33, m.FIoU33
+	p.MAP50, p.MAP5095 = m.MAP50, m.MAP5095
+	p.Precision, p.Recall = m.Precision, m.Recall
+	p.Layout, p.Unlabelled, p.ClassesBy = r.options.Data.Layout, r.options.Data.Unlabelled, "number"
+	if r.options.Data.Names != "" {
+		p.ClassesBy = "name"
+	}
+	for _, s := range r.options.Data.Samples {
+		for i := range s.Labels {
+			p.Ignored += last(s.Labels[i])
+			p.Labels += 1 - last(s.Labels[i])
+		}
+	}
 	p.Bundle, p.Version, p.Digest = manifest.Name, manifest.Version, r.options.Bundle.Digest
 	p.Provider, p.FellBack, p.Threads = state.GetProvider(), state.GetFellBack(), r.options.Threads
 	sum := 0.0

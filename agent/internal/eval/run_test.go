@@ -1,12 +1,127 @@
 package eval_test
 
 import (
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/sightline-edge/sightline/agent/internal/eval"
+	"github.com/sightline-edge/sightline/agent/internal/vision/fakeworker"
+	"github.com/sightline-edge/sightline/agent/internal/wire"
+	"github.com/sightline-edge/sightline/models/bundle"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// reader is a scripted worker that takes the files of its folder camera by name, as the real one does. A file
+// says how large the image is, and what is found in it.
+type reader struct {
+	folder string
+	turned bool // brings the files in another order
+	seen   []string
+}
+
+func (r *reader) script() fakeworker.Script {
+	return fakeworker.Script{
+		Configured: func(p *fakeworker.Peer, m *wire.Configure) {
+			_, query, _ := strings.Cut(m.GetStations()[0].GetCamera(), "?")
+			if values, err := url.ParseQuery(query); err == nil {
+				r.folder = values.Get("path")
+			}
+			p.State(0, wire.Phase_PHASE_READY, "")
+		},
+		Inspect: r.inspect,
+	}
+}
+
+func (r *reader) inspect(p *fakeworker.Peer, m *wire.Inspect) {
+	entries, err := os.ReadDir(r.folder)
+	if err != nil || len(entries) < int(m.GetJob()) {
+		p.Fault(m, wire.Fault_FAULT_END, "")
+		return
+	}
+	at := int(m.GetJob()) - 1
+	if r.turned {
+		at = len(entries) - 1 - at
+	}
+	name := entries[at].Name()
+	answer := &wire.Inspected{Job: m.GetJob(), Source: name, InferenceNs: 2e6, PreprocessNs: 1e6}
+	raw, err := os.ReadFile(filepath.Join(r.folder, name))
+	r.seen = append(r.seen, string(raw))
+	var d wire.Detection
+	if _, scan := fmt.Sscan(string(raw), &answer.Width, &answer.Height,
+		&d.Class, &d.Score, &d.X1, &d.Y1, &d.X2, &d.Y2); err != nil || scan != nil {
+		answer.Fault, answer.FaultText = wire.Fault_FAULT_BAD_FRAME, "bad frame: "+name+": it is truncated"
+	} else {
+		answer.Detections = []*wire.Detection{&d}
+	}
+	p.Send(wire.KindInspected, answer)
+}
+
+func evaluate(t *testing.T, r *reader, set *eval.Dataset) (*eval.Report, error) {
+	t.Helper()
+	manifest := bundle.Manifest{Name: "boards"}
+	for _, name := range boards() {
+		manifest.Classes = append(manifest.Classes, bundle.Class{Name: name, Threshold: 0.5})
+	}
+	done := 0
+	report, err := eval.Run(t.Context(), eval.Options{
+		Bundle: &bundle.Bundle{Manifest: manifest}, Data: set, Log: slog.New(slog.DiscardHandler),
+		Launch:   fakeworker.Launch(r.script()),
+		Progress: func(at, total int) { done = at; require.Len(t, set.Samples, total) },
+	})
+	require.NoDirExists(t, r.folder, "the links are removed")
+	if err == nil {
+		require.Equal(t, done, report.Images)
+	}
+	return report, err
+}
+
+func TestSharesBecomePixelsOfEachImage(t *testing.T) {
+	set, err := eval.Load(yolo(folder(t, map[string]string{
+		"images/b/wide.png": "200 100 0 0.9 50 25 150 75", "labels/b/wide.txt": "0 .5 .5 .5 .5",
+		"images/a/high.png": "100 200 0 0.9 25 50 75 150", "labels/a/high.txt": "0 .5 .5 .5 .5",
+		"images/clean.png": "100 200 1 0.1 25 50 75 150",
+	})))
+	require.NoError(t, err)
+	var r reader
+	report, err := evaluate(t, &r, set)
+	require.NoError(t, err)
+	require.InDelta(t, 1, report.MAP5095, 1e-9)
+	require.Equal(t, []int{3, 2, 1}, []int{report.Images, report.Labels, report.Unlabelled})
+	require.Equal(t, []string{"yolo", "number"}, []string{report.Layout, report.ClassesBy})
+	require.Equal(t, "100 200 0 0.9 25 50 75 150", r.seen[0], "in the order of the names, from any folder")
+	require.InDelta(t, 2, report.MsP50, 1e-9)
+	require.InDelta(t, 1000.0/3, report.FPS, 1e-9)
+}
+
+func TestImagesThatCannotBeInspectedAreMissesByTheirOwnName(t *testing.T) {
+	set, err := eval.Load(coco(pictures(t, "images", map[string]string{"any.json": annotated})))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(set.Samples[1].Path, []byte("640 640 0 0.9 0 0 9 9"), 0o600))
+	report, err := evaluate(t, &reader{}, set)
+	require.NoError(t, err)
+	require.Equal(t, []eval.Failure{
+		{Image: "sub/a.png", Reason: "bad frame: sub/a.png: it is truncated"},
+	}, report.Failed)
+	require.Equal(t, []int{2, 1, 1}, []int{report.Images, report.Labels, report.Ignored})
+	require.Zero(t, report.Recall)
+	require.Equal(t, "name", report.ClassesBy)
+}
+
+func TestAnAnswerToAnotherImageEndsTheEvaluation(t *testing.T) {
+	set, err := eval.Load(coco(pictures(t, "images", map[string]string{"any.json": annotated})))
+	require.NoError(t, err)
+	_, err = evaluate(t, &reader{turned: true}, set)
+	require.ErrorContains(t, err, "was due, which is sub/a.png")
+}
 
 func TestQuantileIsTheNearestRank(t *testing.T) {
 	require.InDelta(t, 0, eval.Quantile(nil, 0.5), 0)

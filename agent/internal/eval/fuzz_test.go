@@ -1,0 +1,82 @@
+package eval
+
+import (
+	"bytes"
+	"math"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func FuzzCOCO(f *testing.F) {
+	f.Add([]byte(`{"images": [{"id": 7, "file_name": "b.png"}], "categories": [{"id": 1, "name": "open"}],
+		"annotations": [{"id": 1, "image_id": 7, "category_id": 1, "bbox": [1, 2, 3.5, 4], "iscrowd": 1}]}`))
+	f.Add([]byte(`{"images": [{"id": 1, "file_name": "b.png"}], "annotations": [{"bbox": [1]}]}`))
+	f.Add([]byte(`{"images": [{"id": null}], "info": [[[]]]}`))
+	f.Add([]byte(`{"annotations": [{"image_id": 7, "category_id": 1, "bbox": [1e308, 1e308, 1e308, -0]}]`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		file, at, err := decodeCOCO(bytes.NewReader(raw))
+		if err != nil {
+			require.LessOrEqual(t, at, int64(len(raw)))
+			return
+		}
+		for _, im := range file.images {
+			require.NotNil(t, im.ID)
+			require.NotEmpty(t, im.File)
+		}
+		for _, a := range file.annotations {
+			requireBox(t, a.corners, 2*maxSide)
+		}
+	})
+}
+
+func FuzzYOLOLabels(f *testing.F) {
+	names := yoloNames{file: "data.yaml", theirs: []string{"a", "b"}, classes: []int{1, -1}}
+	for _, line := range []string{"0 .5 .5 1 1", "1 0 0 0 0", "1e9 .5 .5 1 1", "0 nan 0x1p-2 inf 1", "\x00"} {
+		f.Add(line)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		if box, err := names.line(line); err == nil {
+			require.Equal(t, 1, box.Class)
+			requireBox(t, box.Corners, 2)
+		}
+	})
+}
+
+func FuzzYOLONames(f *testing.F) {
+	for _, raw := range []string{
+		"names: [open, short]", "names: {0: a, 1: b}", "names: {1: a, 99999999: b}", "names: &a [*a]",
+		"names: 3", "nc: 2", "", "names: {-1: a}",
+	} {
+		f.Add([]byte(raw))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		names, err := parseNames(raw)
+		require.LessOrEqual(t, len(names), max(maxYOLONames, len(raw)))
+		if err != nil {
+			require.Empty(t, names)
+		}
+	})
+}
+
+func FuzzDeepPCBLabels(f *testing.F) {
+	for _, line := range []string{"0 10 639 20 6", "1,2,3,4,1", "1 2 3", "-1 2 3 4 1", "\x00", "9 9 1 1 1"} {
+		f.Add(line)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		if box, err := deepPCBLine(line, 6); err == nil {
+			require.Less(t, box.Class, 6)
+			requireBox(t, box.Corners, 2*maxSide)
+		}
+	})
+}
+
+// requireBox wants a box that is neither inside out nor further away than most.
+func requireBox(t *testing.T, corners [4]float32, most float64) {
+	t.Helper()
+	require.GreaterOrEqual(t, corners[2], corners[0])
+	require.GreaterOrEqual(t, corners[3], corners[1])
+	for _, v := range corners {
+		require.LessOrEqual(t, math.Abs(float64(v)), most)
+	}
+}

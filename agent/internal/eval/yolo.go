@@ -1,0 +1,281 @@
+package eval
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/sightline-edge/sightline/agent/internal/fsutil"
+)
+
+const (
+	yoloFields   = 5
+	maxYOLONames = 10_000
+)
+
+// loadYOLO reads images/, with all its folders, and the labels that lie the same way in labels/: a line
+// "class cx cy w h" for each defect, centre and size as shares of the image. Classes count from 0 in the
+// order of data.yaml or classes.txt, without which they are the bundle's. An image without a file of labels
+// is free of defects.
+func loadYOLO(s *Source) (*Dataset, error) {
+	at, err := yoloFind(s)
+	if err != nil {
+		return nil, err
+	}
+	set := &Dataset{Shares: true}
+	classes, err := yoloClasses(at.names, s.Classes)
+	if err != nil {
+		return nil, err
+	}
+	set.Names = classes.file
+	files, err := at.files()
+	if err != nil {
+		return nil, err
+	}
+	labelled := false
+	for _, file := range files {
+		sample := Sample{Name: file, Path: filepath.Join(at.images, file)}
+		labels := filepath.Join(at.labels, strings.TrimSuffix(file, filepath.Ext(file))+".txt")
+		err := eachLine(labels, maxTextBytes, func(line string) error {
+			box, err := classes.line(line)
+			sample.Labels = append(sample.Labels, box)
+			return err
+		})
+		sample.unlabelled = errors.Is(err, fs.ErrNotExist)
+		if err != nil && !sample.unlabelled {
+			return nil, err
+		}
+		labelled = labelled || !sample.unlabelled
+		set.Samples = append(set.Samples, sample)
+	}
+	if !labelled {
+		return nil, fmt.Errorf("%w: none of the %d images in %s has labels in %s, which mirrors the names",
+			ErrNoData, len(files), at.images, at.labels)
+	}
+	return set, nil
+}
+
+// yoloPlace is where a data set of this layout keeps things.
+type yoloPlace struct {
+	images, labels string
+	under          string   // part of images
+	names          []string // files that may name the classes, the first that is there counts
+}
+
+// yoloFind knows images/<split>, as Ultralytics has it, and <split>/images, as Roboflow exports it.
+func yoloFind(s *Source) (*yoloPlace, error) {
+	base, under := s.Dir, "."
+	switch {
+	case s.Split == "":
+	case !filepath.IsLocal(s.Split):
+		return nil, fmt.Errorf("%w: split %q is no folder in --data", ErrNoData, s.Split)
+	case isFolder(filepath.Join(s.Dir, "images", s.Split)):
+		under = s.Split
+	default:
+		base = filepath.Join(s.Dir, s.Split)
+	}
+	images := filepath.Join(base, "images")
+	if !isFolder(images) {
+		return nil, fmt.Errorf("%w: no folder %s%s", ErrNoData, images, yoloHint(s))
+	}
+	return &yoloPlace{
+		images: images, labels: filepath.Join(base, "labels"), under: under,
+		names: []string{
+			filepath.Join(base, "data.yaml"), filepath.Join(base, "classes.txt"),
+			filepath.Join(base, "labels", "classes.txt"),
+			filepath.Join(base, "..", "data.yaml"),
+		},
+	}, nil
+}
+
+func yoloHint(s *Source) string {
+	parts, err := fs.Glob(os.DirFS(s.Dir), "*/images")
+	if err != nil || len(parts) == 0 {
+		return ": is --data the folder that holds images/ and labels/?"
+	}
+	for i := range parts {
+		parts[i] = filepath.Dir(parts[i])
+	}
+	return "; choose with --split one of " + listed(parts)
+}
+
+// files are the images, sorted, relative to the folder images. Links to folders are not followed below it.
+func (p *yoloPlace) files() ([]string, error) {
+	top, err := filepath.EvalSymlinks(filepath.Join(p.images, p.under))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoData, err)
+	}
+	var files []string
+	err = filepath.WalkDir(top, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || !imageName(e.Name()) {
+			return err
+		}
+		if len(files) == maxImages {
+			return fmt.Errorf("over %d images", maxImages)
+		}
+		file, err := filepath.Rel(top, path)
+		files = append(files, filepath.Join(p.under, file))
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: list %s: %w", ErrNoData, top, err)
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("%w: no file in %s ends in %s", ErrNoData, top, listed(imageEnds()))
+	}
+	slices.Sort(files)
+	return files, nil
+}
+
+// imageName tells images by the ends that a folder camera takes, too.
+func imageName(name string) bool {
+	return !strings.HasPrefix(name, ".") &&
+		slices.Contains(imageEnds(), strings.ToLower(filepath.Ext(name)))
+}
+
+func imageEnds() []string { return []string{".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"} }
+
+// yoloNames maps a data set's numbers to the bundle's classes.
+type yoloNames struct {
+	file    string
+	theirs  []string
+	bundle  []string
+	classes []int // of theirs; -1: the bundle has none
+}
+
+// yoloClasses reads the first of the files that is there.
+func yoloClasses(files, bundle []string) (*yoloNames, error) {
+	n := &yoloNames{bundle: bundle}
+	for _, file := range files {
+		if !isFile(file) {
+			continue
+		}
+		var err error
+		if strings.HasSuffix(file, ".txt") {
+			err = eachLine(file, maxTextBytes, func(line string) error {
+				n.theirs = append(n.theirs, line)
+				return nil
+			})
+		} else {
+			n.theirs, err = yamlNames(file)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(n.theirs) > 0 {
+			n.file = file
+			break
+		}
+	}
+	for _, name := range n.theirs {
+		class, ok := classOf(name, bundle)
+		if !ok {
+			class = -1
+		}
+		n.classes = append(n.classes, class)
+	}
+	return n, nil
+}
+
+// yamlNames reads the key names: a list, or a map from number to name. None is no error.
+func yamlNames(file string) ([]string, error) {
+	raw, err := fsutil.ReadFile(file, maxTextBytes)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrLabels, err)
+	}
+	names, err := parseNames(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrLabels, file, err)
+	}
+	return names, nil
+}
+
+func parseNames(raw []byte) ([]string, error) {
+	var d struct {
+		Names yaml.Node `yaml:"names"`
+	}
+	if err := yaml.Unmarshal(raw, &d); err != nil || d.Names.Kind == 0 {
+		return nil, err
+	}
+	var names []string
+	if d.Names.Kind != yaml.MappingNode {
+		if err := d.Names.Decode(&names); err != nil {
+			return nil, err
+		}
+		return names, nil
+	}
+	var byNumber map[int]string
+	if err := d.Names.Decode(&byNumber); err != nil {
+		return nil, err
+	}
+	for number, name := range byNumber {
+		if number < 0 || number >= maxYOLONames {
+			return nil, fmt.Errorf("names: %d is not a number of a class", number)
+		}
+		names = append(names, make([]string, max(0, number+1-len(names)))...)
+		names[number] = name
+	}
+	return names, nil
+}
+
+func (n *yoloNames) class(number int) (int, error) {
+	if n.file == "" {
+		if number >= len(n.bundle) {
+			return 0, fmt.Errorf("%w: class %d, but the bundle has classes 0 to %d", ErrUnknownClass, number,
+				len(n.bundle)-1)
+		}
+		return number, nil
+	}
+	if number >= len(n.theirs) {
+		return 0, fmt.Errorf("class %d, but %s names classes 0 to %d", number, n.file, len(n.theirs)-1)
+	}
+	if n.classes[number] < 0 {
+		return 0, unknownClass(n.theirs[number], n.theirs, n.bundle)
+	}
+	return n.classes[number], nil
+}
+
+// line reads one label. Corners are shares of the image.
+func (n *yoloNames) line(line string) (Box, error) {
+	fields := strings.Fields(line)
+	if len(fields) != yoloFields {
+		return Box{}, fmt.Errorf("%d numbers, not five: class cx cy w h; no outlines, no key points",
+			len(fields))
+	}
+	var v [yoloFields]float64
+	for i, f := range fields {
+		x, err := strconv.ParseFloat(f, 64)
+		if err != nil {
+			return Box{}, fmt.Errorf("%q is no number", f)
+		}
+		if most := limitOf(i); !(x >= 0 && x <= most) {
+			return Box{}, fmt.Errorf("%q is not within 0 to %g: a line is class cx cy w h, the last four as "+
+				"shares of the image's width and height", f, most)
+		}
+		v[i] = x
+	}
+	if v[0] != float64(int(v[0])) {
+		return Box{}, fmt.Errorf("%q is not the number of a class", fields[0])
+	}
+	class, err := n.class(int(v[0]))
+	return Box{
+		Class: class, Score: 1,
+		Corners: [4]float32{
+			float32(v[1] - v[3]/2), float32(v[2] - v[4]/2), float32(v[1] + v[3]/2), float32(v[2] + v[4]/2),
+		},
+	}, err
+}
+
+func limitOf(field int) float64 {
+	if field == 0 {
+		return maxYOLONames
+	}
+	return 1
+}
