@@ -76,8 +76,50 @@ test-training: $(VENV)/ready ## the tests of models/training (Python)
 $(VENV)/ready: models/training/requirements.txt
 	@echo "making $(VENV) for models/training"
 	@python3 -m venv $(VENV)
-	@$(VENV)/bin/pip install -q -r $< pytest
+	@$(VENV)/bin/pip install -q -r $<
 	@touch $@
+
+##@ Train
+DESIGN ?= pair
+DATA   ?= $(wildcard ../shared/data/deeppcb)
+PART   ?= block
+RUN    ?= models/training/runs/$(DESIGN)
+BUNDLE  = models/pcb-defects$(if $(filter pair,$(DESIGN)),-pair)
+MODEL  ?= $(BUNDLE)/model.onnx
+
+.PHONY: train
+train: boards-given $(VENV)/ready build/sim/train ## train a detector: DESIGN=pair or single, DATA=DIR, ARGS for train.py; goes on after a stop
+	@resume=; [[ ! -f $(RUN)/last.pt ]] || { resume=--resume; \
+	  echo "$(RUN)/last.pt is there: going on with it (remove $(RUN) to begin anew)"; }; \
+	$(VENV)/bin/python models/training/train.py --data '$(DATA)' --sim build/sim/train --design $(DESIGN) \
+	  --run $(RUN) $$resume $(ARGS)
+	@$(VENV)/bin/python models/training/export.py --run $(RUN) --out $(RUN)/model.onnx
+	@$(VENV)/bin/python models/training/quantize.py --data '$(DATA)' --model $(RUN)/model.onnx \
+	  --out $(RUN)/model-int8.onnx
+	@$(VENV)/bin/python models/training/report.py --data '$(DATA)' --run $(RUN) --model $(RUN)/model.onnx
+	@echo; echo "Next:"; \
+	echo "  look at the pictures in $(RUN)"; \
+	echo "  make evaluate MODEL=$(RUN)/model.onnx                    metrics, and thresholds for the bundle"; \
+	echo "  make evaluate MODEL=$(RUN)/model-int8.onnx ARGS='--against $(RUN)/model.onnx'"; \
+	echo "  copy both models and the thresholds into $(BUNDLE); models/training/README.md says how to go on"
+
+.PHONY: evaluate
+evaluate: boards-given $(VENV)/ready ## metrics of MODEL=FILE on DATA=DIR, PART=block, group, train or all; ARGS='--against FILE' compares
+	@[[ -f '$(MODEL)' ]] || { echo "no model '$(MODEL)': set MODEL to an .onnx file, or make train first"; exit 1; }
+	@echo "$(MODEL) on part $(PART) of $(DATA)"
+	@$(VENV)/bin/python models/training/evaluate.py --model $(MODEL) --data '$(DATA)' --part $(PART) $(ARGS)
+
+.PHONY: boards-given
+boards-given:
+	@[[ -d '$(DATA)/labels' ]] || { echo "no labelled boards in '$(DATA)': set DATA to a folder with" \
+	  "images/<id>_test.jpg, images/<id>_temp.jpg and labels/<id>.txt"; exit 1; }
+
+# Drawn under another name first, so that a stop leaves nothing that looks complete.
+build/sim/train:
+	@echo "drawing simulated boards into $@ (once)"
+	@rm -rf $@.partial; CGO_ENABLED=0 go run ./agent/cmd/simboards -out $@.partial \
+	  -boards 1200 -seed 1001 -defects 6 -clean 0.2
+	@mv $@.partial $@
 
 ##@ Keep it clean
 .PHONY: lint

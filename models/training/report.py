@@ -283,7 +283,7 @@ def draw_worst(
     columns = 3 if pair else 6
     sections = [(kind, [case for case in listed if case.kind == kind]) for kind in KINDS]
     rows = [-(-min(len(group), CASES) // columns) for _, group in sections]
-    heights = [0.35 + (1.85 if pair else 2.55) * n for n in rows]
+    heights = [0.35 + (1.85 if pair else 2.65) * n for n in rows]
     figure = picture(13.2, 0.35 + sum(heights))
     figure.suptitle(caption(pair), fontsize=9, x=0.01, ha="left")
     parts = figure.subfigures(len(sections), 1, height_ratios=heights, squeeze=False)[:, 0]
@@ -317,7 +317,8 @@ def draw_case(
         views["template"] = np.maximum(board.template[cut], 70)
         views["difference"] = differences(board.test[cut], board.template[cut])
     panels = place.subplots(1, len(views), squeeze=False)[0]
-    panels[0].set_title(f"{board.id}  {case.text}", fontsize=8, loc="left")
+    between = "  " if len(views) > 1 else "\n"
+    panels[0].set_title(board.id + between + case.text, fontsize=8, loc="left")
     for axes, (name, view) in zip(panels, views.items(), strict=True):
         axes.imshow(view, cmap="gray", vmin=0, vmax=255, extent=(x1, x2, y2, y1), interpolation="nearest")
         axes.set(xlim=(x1, x2), ylim=(y2, y1), xticks=[], yticks=[])
