@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import yaml
 
-from boards import load_board
+from boards import Board, load_board
 from evaluate import decode
 from export import session
 from metrics import Detections
@@ -38,6 +38,19 @@ def nearest_score(found: Detections, classes: list[dict]) -> float:
     return float(np.abs(found.scores - limits).min(initial=1.0))
 
 
+def write(bundle: Path, stem: str, board: Board, pair: bool, detections: list[dict]) -> dict[str, str]:
+    """Write a sample below the bundle, the pictures as they came; returns its entry for bundle.yaml."""
+    entry = {"image": f"{stem}.png"}
+    cv2.imwrite(str(bundle / entry["image"]), board.test)
+    if pair:
+        entry["template"] = f"{stem}-template.png"
+        cv2.imwrite(str(bundle / entry["template"]), board.template)
+    entry["expect"] = f"{stem}.json"
+    rows = ",\n".join("  " + json.dumps(row) for row in detections)
+    (bundle / entry["expect"]).write_text(f"[\n{rows}\n]\n" if rows else "[]\n")
+    return entry
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--bundle", default="../pcb-defects")
@@ -47,18 +60,16 @@ def main() -> None:
     bundle = Path(args.bundle)
     manifest = yaml.safe_load((bundle / "bundle.yaml").read_text())
     model = session(bundle / "model.onnx")
+    inputs = model.get_inputs()[0].shape[1]
     (bundle / "golden").mkdir(exist_ok=True)
     samples = []
     for number, name in enumerate(args.boards.split(","), 1):
         board = load_board(Path(args.data), name)
-        (output,) = model.run(None, {"images": board.test[None, None].astype(np.float32) / 255})
+        (output,) = model.run(None, {"images": board.prepared().planes(inputs)[None]})
         found = decode(output[0], manifest["decoder"]["score_floor"], manifest["decoder"]["nms_iou"])
         detections = expected(found, manifest["classes"])
         stem = f"golden/board-{number}"
-        cv2.imwrite(str(bundle / f"{stem}.png"), board.test)
-        rows = ",\n".join("  " + json.dumps(row) for row in detections)
-        (bundle / f"{stem}.json").write_text(f"[\n{rows}\n]\n" if rows else "[]\n")
-        samples.append({"image": f"{stem}.png", "expect": f"{stem}.json"})
+        samples.append(write(bundle, stem, board, inputs == 2, detections))
         print(
             f"{stem}: {len(detections)} expected, {len(board.labels)} on the board, "
             f"nearest score {nearest_score(found, manifest['classes']):.3f} from its threshold"
