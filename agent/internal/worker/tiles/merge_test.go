@@ -132,8 +132,8 @@ func TestMerge(t *testing.T) {
 		},
 		"slivers of two tiles that agree with each other only": {
 			found{
-				0: one(.8, box{82, 60, 95, 79.5}), 2: one(.3, box{82, 80, 95, 81}),
-				3: one(.3, box{82, 80, 95, 81}),
+				0: one(.8, box{82, 60, 95, 79.5}), 2: one(.3, box{82, 80, 95, 81.8}),
+				3: one(.3, box{82, 80, 95, 81.8}),
 			},
 			one(.8, box{82, 60, 95, 79.5}),
 		},
@@ -150,6 +150,15 @@ func TestMerge(t *testing.T) {
 			found{0: one(.8, box{60, 10, 96, 40}), 1: one(.7, box{84, 12, 89, 16})},
 			[]detect.Detection{
 				{Score: .8, Box: box{60, 10, 96, 40}}, {Score: .7, Box: box{84, 12, 89, 16}},
+			},
+		},
+		"a piece whose whole is known is not absorbed by a large one": {
+			found{
+				0: one(.8, box{79, 82, 86, 88}), 1: one(.6, box{80, 82, 86, 88}),
+				2: one(.7, box{50, 83, 97, 130}),
+			},
+			[]detect.Detection{
+				{Score: .8, Box: box{79, 82, 86, 88}}, {Score: .7, Box: box{50, 83, 97, 130}},
 			},
 		},
 		"whole in two, deeper in the right one": {
