@@ -153,7 +153,8 @@ func (r *run) add(n int, answer *wire.Inspected) error {
 	if answer.GetFault() != wire.Fault_FAULT_NONE {
 		r.report.Failed = append(r.report.Failed, Failure{
 			Image:  sample.Name,
-			Reason: strings.ReplaceAll(strings.TrimPrefix(answer.GetFaultText(), link+": "), link, sample.Name),
+			Reason: strings.ReplaceAll(
+				strings.TrimPrefix(answer.GetFaultText(), link+": "), link, sample.Name),
 		})
 	} else {
 		r.model = append(r.model, inspector.Milliseconds(answer.GetInferenceNs()))
