@@ -152,7 +152,7 @@ func (r *run) add(n int, answer *wire.Inspected) error {
 	image := Image{Name: sample.Name, Labels: sample.Labels}
 	if answer.GetFault() != wire.Fault_FAULT_NONE {
 		r.report.Failed = append(r.report.Failed, Failure{
-			Image:  sample.Name,
+			Image: sample.Name,
 			Reason: strings.ReplaceAll(
 				strings.TrimPrefix(answer.GetFaultText(), link+": "), link, sample.Name),
 		})

@@ -58,7 +58,8 @@ func (r *reader) inspect(p *fakeworker.Peer, m *wire.Inspect) {
 	var d wire.Detection
 	if _, scan := fmt.Sscan(string(raw), &answer.Width, &answer.Height,
 		&d.Class, &d.Score, &d.X1, &d.Y1, &d.X2, &d.Y2); err != nil || scan != nil {
-		answer.Fault, answer.FaultText = wire.Fault_FAULT_BAD_FRAME, name+": bad frame: "+name+": it is truncated"
+		answer.Fault = wire.Fault_FAULT_BAD_FRAME
+		answer.FaultText = name + ": bad frame: " + name + ": it is truncated"
 	} else {
 		answer.Detections = []*wire.Detection{&d}
 	}
