@@ -12,7 +12,7 @@ JITTER = (0, 0, 0, 0, 0, -1, 1, -1, 1, -2, 2)  # px, what alignment may leave be
 
 
 def turn(planes: np.ndarray, boxes: np.ndarray, way: int) -> tuple[np.ndarray, np.ndarray]:
-    """One of the eight flips and quarter turns of [C,H,W]: bit 0 mirrors x, bit 1 mirrors y, bit 2 swaps axes."""
+    """One of eight flips and quarter turns of [C,H,W]: bit 0 mirrors x, bit 1 mirrors y, bit 2 swaps axes."""
     _, height, width = planes.shape
     boxes = boxes.copy()
     if way & 1:

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from boards import Board, board_ids, load_boards, split
 from export import session
 from metrics import Curve, Detections, Truth, curve, f_score, known_mean, suppress
-from network import CLASSES, Detector, Export
+from network import BINS, CLASSES, STRIDE, Detector, Export
 
 FLOOR = 0.02  # scores below never matter to a curve
 OVERLAP = 0.6  # of suppression; boxes of one class hardly overlap
@@ -27,13 +27,18 @@ METRICS = ("map_iou33", "f_iou33", "map50", "map50_95")
 POINTS = 0.2  # of each metric, what quantization may cost
 
 
-def decode(output: np.ndarray, floor: float = FLOOR, overlap: float = OVERLAP) -> Detections:
-    """One image's raw output [4+6,N] -> detections after suppression, best first."""
-    scores = output[4:].T
-    cell, label = np.nonzero(scores >= floor)
-    centre, half = output[:2].T[cell], output[2:4].T[cell] / 2
-    boxes = np.concatenate((centre - half, centre + half), 1)
-    return suppress(Detections(boxes, scores[cell, label], label), overlap)
+def decode(outputs: list[np.ndarray], floor: float = FLOOR, overlap: float = OVERLAP) -> Detections:
+    """One image's logits [6,h,w] and [4*BINS,h,w] -> detections after suppression, best first."""
+    logits, distances = (np.asarray(o, np.float64) for o in outputs)
+    label, y, x = np.nonzero(logits >= np.log(floor / (1 - floor)))
+    scores = 1 / (1 + np.exp(-logits[label, y, x]))
+    bins = distances[:, y, x].reshape(4, BINS, -1)
+    weight = np.exp(bins - bins.max(1, keepdims=True))
+    steps = np.arange(BINS).reshape(1, -1, 1)
+    left, top, right, bottom = (weight * steps).sum(1) / weight.sum(1)
+    x, y = x + 0.5, y + 0.5
+    boxes = np.stack((x - left, y - top, x + right, y + bottom), 1) * STRIDE
+    return suppress(Detections(boxes, scores, label), overlap)
 
 
 def predict(model, boards: list[Board]) -> tuple[list[tuple[Detections, Truth]], list[float]]:
@@ -43,21 +48,22 @@ def predict(model, boards: list[Board]) -> tuple[list[tuple[Detections, Truth]],
     for board in tqdm(boards, unit="board", mininterval=2):
         images = board.planes(inputs)[None]
         start = time.perf_counter()
-        (output,) = model.run(None, {"images": images})
+        outputs = model.run(["scores", "distances"], {"images": images})
         times.append((time.perf_counter() - start) * 1e3)
-        pairs.append((decode(output[0]), Truth(board.boxes, board.labels)))
+        pairs.append((decode([o[0] for o in outputs]), Truth(board.boxes, board.labels)))
     return pairs, times
 
 
 @torch.no_grad()
 def look(detector: Detector, boards: list[Board]) -> list[tuple[Detections, Truth]]:
-    """The same with a detector that is not exported yet; boards are square and of one size."""
+    """The same with a detector that is not exported yet."""
     device = next(detector.parameters()).device
-    model = Export(detector, boards[0].test.shape[0]).to(device).eval()
+    model = Export(detector).to(device).eval()
     pairs = []
     for board in boards:
-        output = model(torch.from_numpy(board.planes(detector.design.inputs)[None]).to(device))
-        pairs.append((decode(output[0].cpu().numpy()), Truth(board.boxes, board.labels)))
+        outputs = model(torch.from_numpy(board.planes(detector.design.inputs)[None]).to(device))
+        found = decode([o[0].cpu().numpy() for o in outputs])
+        pairs.append((found, Truth(board.boxes, board.labels)))
     return pairs
 
 

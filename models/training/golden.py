@@ -65,8 +65,9 @@ def main() -> None:
     samples = []
     for number, name in enumerate(args.boards.split(","), 1):
         board = load_board(Path(args.data), name)
-        (output,) = model.run(None, {"images": board.prepared().planes(inputs)[None]})
-        found = decode(output[0], manifest["decoder"]["score_floor"], manifest["decoder"]["nms_iou"])
+        outputs = model.run(["scores", "distances"], {"images": board.prepared().planes(inputs)[None]})
+        decoder = manifest["decoder"]
+        found = decode([o[0] for o in outputs], decoder["score_floor"], decoder["nms_iou"])
         detections = expected(found, manifest["classes"])
         stem = f"golden/board-{number}"
         samples.append(write(bundle, stem, board, inputs == 2, detections))

@@ -130,20 +130,16 @@ def sides(logits: torch.Tensor) -> torch.Tensor:
 
 
 class Export(nn.Module):
-    """The detector with its decoding in the graph; pixels are uint8 [B,inputs,H,W], 0 to 255.
+    """The detector as it is shipped: pixels are uint8 [B,inputs,H,W], 0 to 255.
 
-    Output [B,4+6,N]: rows cx, cy, w, h in input pixels, then six class scores after the sigmoid.
-    The input size is fixed when the graph is exported, so the grid is a constant in it.
+    Outputs are logits: of the classes [B,6,H/8,W/8], and of the distances of a box's left, top, right and
+    bottom side from the cell's centre, in 0, 1, 2 ... cells [B,4*BINS,H/8,W/8]. They are decoded outside of
+    the graph, where only the few cells that score are looked at.
     """
 
-    def __init__(self, detector: Detector, size: int = 640):
+    def __init__(self, detector: Detector):
         super().__init__()
         self.detector = detector.folded()
-        self.register_buffer("centres", grid(size // STRIDE, size // STRIDE).t().unsqueeze(0))
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        scores, logits = self.detector(images.float() * (1 / 255))
-        near, far = sides(logits).split(2, 1)
-        centre = self.centres + (far - near) * 0.5
-        boxes = torch.cat((centre, near + far), 1) * STRIDE
-        return torch.cat((boxes, scores.flatten(2).sigmoid()), 1)
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.detector(images.float() * (1 / 255))

@@ -107,7 +107,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--model", default="../pcb-defects/model.onnx")
     parser.add_argument("--out", default="../pcb-defects/model-int8.onnx")
-    parser.add_argument("--data", required=True, help="boards in the deeppcb layout; training boards are used")
+    parser.add_argument(
+        "--data", required=True, help="boards in the deeppcb layout; training boards are used"
+    )
     args = parser.parse_args()
     root = Path(args.data)
     ids = split(board_ids(root))["train"]

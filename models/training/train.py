@@ -92,7 +92,7 @@ def loader(args: argparse.Namespace, start: int) -> DataLoader:
 
 
 def place() -> tuple[torch.device, torch.dtype | None]:
-    """Where to train, and the short float to multiply in: a GPU, or a CPU whose bf16 is in hardware, or fp32."""
+    """Where to train, and the short float to multiply in, if any: a GPU, or a CPU with bf16 in hardware."""
     if torch.cuda.is_available():
         return torch.device("cuda"), torch.bfloat16 if torch.cuda.is_bf16_supported() else None
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""

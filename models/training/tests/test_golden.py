@@ -35,8 +35,9 @@ def test_golden_samples_repeat_the_model_on_the_pictures_they_hold(bundle, learn
         board = load_board(folder, name)
         test, template = (cv2.imread(str(bundle / entry[k]), 0) for k in ("image", "template"))
         assert (test == board.test).all() and (template == board.template).all()
-        (output,) = session(bundle / "model.onnx", 1).run(None, {"images": board.prepared().planes(2)[None]})
-        found = decode(output[0], 0.05, 0.6)
+        planes = board.prepared().planes(2)[None]
+        outputs = session(bundle / "model.onnx", 1).run(["scores", "distances"], {"images": planes})
+        found = decode([o[0] for o in outputs], 0.05, 0.6)
         wanted = json.loads((bundle / entry["expect"]).read_text())
         assert len(wanted) == (found.scores >= 0.4).sum() > 0
         assert [row["score"] for row in wanted] == sorted((row["score"] for row in wanted), reverse=True)

@@ -3,6 +3,7 @@ import pytest
 
 from evaluate import decode, summary
 from metrics import Curve, Detections, Truth, curve, f_score, iou_matrix, known_mean, suppress
+from network import BINS, CLASSES
 
 NOTHING = Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, int))
 CLEAN = Truth(np.zeros((0, 4)), np.zeros(0, int))
@@ -89,14 +90,31 @@ def test_suppression_is_per_class_and_keeps_the_best():
     assert suppress(NOTHING, 0.6).scores.size == 0
 
 
-def test_decode_turns_columns_into_boxes():
-    output = np.zeros((10, 3), np.float32)
-    output[:4, 1] = [20, 30, 10, 8]
-    output[4 + 5, 1] = 0.75
-    got = decode(output)
-    assert got.boxes.tolist() == [[15, 26, 25, 34]]
-    assert got.labels.tolist() == [5] and got.scores.tolist() == [0.75]
-    assert decode(np.zeros((10, 3), np.float32)).scores.size == 0
+def logits(*cells: tuple[int, int, int, float, tuple[int, ...]]) -> list[np.ndarray]:
+    """A 4 by 4 grid of nothing but these: class, x, y, score, and the distances of the sides in cells."""
+    scores = np.full((len(CLASSES), 4, 4), -20, np.float32)
+    distances = np.zeros((4 * BINS, 4, 4), np.float32)
+    for label, x, y, score, sides in cells:
+        scores[label, y, x] = np.log(score / (1 - score))
+        for side, distance in enumerate(sides):
+            distances[side * BINS + distance, y, x] = 50
+    return [scores, distances]
+
+
+def test_decoded_box_stands_where_its_cell_is():
+    # Cell (x 2, y 1): centre 20,12; sides 8 left, 16 up, 24 right, 32 down.
+    got = decode(logits((5, 2, 1, 0.75, (1, 2, 3, 4))))
+    assert got.boxes == pytest.approx(np.array([[12, -4, 44, 44]]))
+    assert got.labels.tolist() == [5] and got.scores == pytest.approx([0.75])
+
+
+def test_decode_of_nothing_is_empty():
+    assert decode(logits()).scores.size == 0
+
+
+def test_decode_keeps_each_class_of_a_cell():
+    got = decode(logits((5, 2, 1, 0.75, (1, 1, 1, 1)), (0, 2, 1, 0.5, (1, 1, 1, 1))))
+    assert got.labels.tolist() == [5, 0]
 
 
 def test_f_score_by_hand():

@@ -7,7 +7,7 @@ import torch
 
 from export import TOLERANCE, difference, export, load_average, session
 from loss import complete_iou, detection_loss, distribution
-from network import BINS, CLASSES, DESIGNS, Design, Detector, Export, sides
+from network import BINS, DESIGNS, Design, Detector, sides
 from quantize import decoding, quantize
 
 SMALL = {inputs: Design(inputs, stem=8, kernel=4, widths=(16, 16), blocks=(1, 1)) for inputs in (1, 2)}
@@ -102,25 +102,6 @@ def test_sides_are_the_expected_bin():
     for side, distance in enumerate((0, 2, 5, BINS - 1)):
         logits[0, side * BINS + distance] = 50.0
     assert sides(logits).flatten().tolist() == pytest.approx([0, 2, 5, BINS - 1])
-
-
-def test_decoded_box_stands_where_its_cell_is():
-    class Fixed(torch.nn.Module):
-        def folded(self):
-            return self
-
-        def forward(self, images):
-            scores = torch.zeros(1, len(CLASSES), 4, 4)
-            logits = torch.full((1, 4 * BINS, 4, 4), -50.0)
-            for side, distance in enumerate((1, 2, 3, 4)):
-                logits[0, side * BINS + distance] = 50.0
-            return scores, logits
-
-    output = Export(Fixed(), 32)(torch.zeros(1, 1, 32, 32, dtype=torch.uint8))
-    assert output.shape == (1, 10, 16)
-    # Cell (x 2, y 1): centre 20,12; sides 8 left, 16 up, 24 right, 32 down.
-    assert output[0, :4, 1 * 4 + 2].tolist() == pytest.approx([28, 20, 32, 48])
-    assert output[0, 4:, 0].tolist() == pytest.approx([0.5] * 6)
 
 
 @pytest.mark.parametrize("name", DESIGNS)
