@@ -9,6 +9,9 @@ import (
 const (
 	// wholeReach, in quarters of the resolution, is how far the whole is searched for: 64 px.
 	wholeReach = 16
+	// homing is the cost of four pixels of distance, as a share of the pixels that differ by chance over two:
+	// along straight traces, the nearest of places that look much the same is taken.
+	homing = 0.005
 	// tileReach, at half the resolution, is how far from the whole each tile is: 10 px.
 	tileReach = 5
 	// fineReach is how far around that, in pixels.
@@ -65,8 +68,18 @@ func (s *search) around(board, template *plane.Plane, w window, dx, dy, reach in
 func (a *Aligner) whole() (dx, dy int) {
 	p := a.quart
 	w := window{words: p.Words, rows: p.Height, mask: p.LastMask()}
-	x, y := a.search.around(p, a.golden.quarter, w, 0, 0, wholeReach)
-	return 4 * (x - wholeReach), 4 * (y - wholeReach)
+	s := &a.search
+	s.around(p, a.golden.quarter, w, 0, 0, wholeReach)
+	const side = 2*wholeReach + 1
+	least := math.Inf(1)
+	far := homing * a.copper * (1 - a.copper) * float64(p.Width*p.Height)
+	for k, n := range s.counts[:side*side] {
+		x, y := k%side-wholeReach, k/side-wholeReach
+		if cost := float64(n) + far*math.Hypot(float64(x), float64(y)); cost < least {
+			least, dx, dy = cost, 4*x, 4*y
+		}
+	}
+	return dx, dy
 }
 
 // seek sets the tile's own best shift near that of the whole, and how sharply it says so.

@@ -1,6 +1,10 @@
 package align
 
-import "github.com/sightline-edge/sightline/agent/internal/worker/align/plane"
+import (
+	"math/bits"
+
+	"github.com/sightline-edge/sightline/agent/internal/worker/align/plane"
+)
 
 // chunk is the pixels of a row that are moved as one. With a stretch of 3 px in 320 its ends are off by less
 // than a tenth of a pixel.
@@ -35,10 +39,12 @@ func between(at float64, n int, place func(int) float64) (k int, weight float32)
 	return k, float32(min(max(w, 0), 1))
 }
 
-func (m *mesh) warp(dst *plane.Plane, g *Golden, tiles *grid) {
+// warp puts the moved template together. Where it does not reach, dst is as the board; it returns how many
+// pixels these are.
+func (m *mesh) warp(dst, board *plane.Plane, g *Golden, tiles *grid) (unseen int) {
 	for y := range dst.Height {
 		m.line(tiles, y)
-		row := dst.Row(y)
+		row, like := dst.Row(y), board.Row(y)
 		clear(row)
 		for i, k := range m.left {
 			w := m.weight[i]
@@ -48,12 +54,33 @@ func (m *mesh) warp(dst *plane.Plane, g *Golden, tiles *grid) {
 			qx := int(dx*phases+(maxShift*phases+0.5)) - maxShift*phases
 			qy := int(dy*phases+(maxShift*phases+0.5)) - maxShift*phases
 			p := g.moved[qy&(phases-1)*phases+qx&(phases-1)]
-			from := min(max(y+qy>>phaseBits, 0), dst.Height-1)
-			bits := p.Bits(i*chunk+qx>>phaseBits, from) & (1<<chunk - 1)
-			row[i*chunk/plane.Word] |= bits << (i * chunk % plane.Word)
+			at, from := i*chunk+qx>>phaseBits, y+qy>>phaseBits
+			seen := shown(at, dst.Width)
+			if from < 0 || from >= dst.Height {
+				seen, from = 0, min(max(from, 0), dst.Height-1)
+			}
+			word, bit := i*chunk/plane.Word, i*chunk%plane.Word
+			row[word] |= (p.Bits(at, from)&seen | like[word]>>bit&(1<<chunk-1)&^seen) << bit
+			if seen != 1<<chunk-1 {
+				unseen += bits.OnesCount64(^seen & shown(i*chunk, dst.Width))
+			}
 		}
 		row[len(row)-1] &= dst.LastMask()
 	}
+	return unseen
+}
+
+// shown has the bits of a chunk that lie in a row of so many pixels, when the chunk begins at one of them or
+// outside.
+func shown(at, width int) uint64 {
+	seen := uint64(1<<chunk - 1)
+	if at < 0 {
+		seen = seen << min(-at, chunk) & (1<<chunk - 1)
+	}
+	if over := at + chunk - width; over > 0 {
+		seen &= (1<<chunk - 1) >> min(over, chunk)
+	}
+	return seen
 }
 
 // line interpolates the displacements of row y at the columns of tiles.

@@ -1,4 +1,5 @@
-package align_test
+// Package boardtest reads real boards and their templates, for tests of what compares them.
+package boardtest
 
 import (
 	"bufio"
@@ -15,21 +16,22 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// dataset finds the DeepPCB images: $SIGHTLINE_DEEPPCB, else shared/data/deeppcb beside the checkout.
-func dataset(tb testing.TB) string {
+// Dataset finds the DeepPCB images: $SIGHTLINE_DEEPPCB, else shared/data/deeppcb beside the checkout, seen
+// from a package three folders below agent. Without any it skips the test.
+func Dataset(tb testing.TB) string {
 	tb.Helper()
 	dir := os.Getenv("SIGHTLINE_DEEPPCB")
 	if dir == "" {
 		dir = filepath.Join("..", "..", "..", "..", "..", "shared", "data", "deeppcb")
 	}
-	if _, err := os.Stat(filepath.Join(dir, "images")); err != nil {
+	if files, err := filepath.Glob(filepath.Join(dir, "images", "*.jpg")); err != nil || len(files) == 0 {
 		tb.Skip("set SIGHTLINE_DEEPPCB to the folder of the DeepPCB data set")
 	}
 	return dir
 }
 
-// ids of every n-th board.
-func ids(tb testing.TB, dir string, n int) []string {
+// IDs of every n-th board, sorted.
+func IDs(tb testing.TB, dir string, n int) []string {
 	tb.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "labels", "*.txt"))
 	require.NoError(tb, err)
@@ -56,7 +58,8 @@ func gray(tb testing.TB, path string) *image.Gray {
 	return g
 }
 
-func binary(pixels []byte) []byte {
+// Binary is 0 or 255 for each gray pixel, 255 above 127.
+func Binary(pixels []byte) []byte {
 	out := make([]byte, len(pixels))
 	for i, v := range pixels {
 		if v > 127 {
@@ -66,21 +69,22 @@ func binary(pixels []byte) []byte {
 	return out
 }
 
-// board is one pair of the data set: binary board, gray template, outlines of its defects.
-type board struct {
-	id             string
-	width, height  int
-	test, template []byte
-	defects        []image.Rectangle
+// Board is one pair of the data set: binary board, gray template, outlines of its defects.
+type Board struct {
+	ID             string
+	Width, Height  int
+	Test, Template []byte
+	Defects        []image.Rectangle
 }
 
-func load(tb testing.TB, dir, id string) board {
+// Load reads one pair.
+func Load(tb testing.TB, dir, id string) Board {
 	tb.Helper()
 	test := gray(tb, filepath.Join(dir, "images", id+"_test.jpg"))
 	template := gray(tb, filepath.Join(dir, "images", id+"_temp.jpg"))
-	b := board{
-		id: id, width: test.Rect.Dx(), height: test.Rect.Dy(),
-		test: binary(test.Pix), template: template.Pix,
+	b := Board{
+		ID: id, Width: test.Rect.Dx(), Height: test.Rect.Dy(),
+		Test: Binary(test.Pix), Template: template.Pix,
 	}
 	f, err := os.Open(filepath.Join(dir, "labels", id+".txt"))
 	require.NoError(tb, err)
@@ -88,29 +92,29 @@ func load(tb testing.TB, dir, id string) board {
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		var x1, y1, x2, y2, class int
 		if _, err := fmt.Sscan(lines.Text(), &x1, &y1, &x2, &y2, &class); err == nil {
-			b.defects = append(b.defects, image.Rect(x1, y1, x2+1, y2+1))
+			b.Defects = append(b.Defects, image.Rect(x1, y1, x2+1, y2+1))
 		}
 	}
 	return b
 }
 
-// outside is the share of pixels outside of the defects in which two binary images differ.
-func (b *board) outside(a, c []byte) float64 {
-	covered := make([]bool, len(a))
-	for _, r := range b.defects {
-		for y := max(r.Min.Y, 0); y < min(r.Max.Y, b.height); y++ {
-			for x := max(r.Min.X, 0); x < min(r.Max.X, b.width); x++ {
-				covered[y*b.width+x] = true
+// Outside is the share of pixels outside of the defects in which two binary images differ.
+func (b *Board) Outside(one, other []byte) float64 {
+	covered := make([]bool, len(one))
+	for _, r := range b.Defects {
+		for y := max(r.Min.Y, 0); y < min(r.Max.Y, b.Height); y++ {
+			for x := max(r.Min.X, 0); x < min(r.Max.X, b.Width); x++ {
+				covered[y*b.Width+x] = true
 			}
 		}
 	}
 	differ, all := 0, 0
-	for i := range a {
+	for i := range one {
 		if covered[i] {
 			continue
 		}
 		all++
-		if a[i] != c[i] {
+		if one[i] != other[i] {
 			differ++
 		}
 	}
