@@ -83,12 +83,14 @@ type Frame struct {
 	Source string `json:"source,omitempty"`
 }
 
-// Model tells what inspected it.
+// Model tells what inspected it. Digest is empty where frames are compared with a template and no model
+// sees them.
 type Model struct {
 	Name     string `json:"name"`
 	Version  string `json:"version"`
 	Digest   string `json:"digest"`
 	Provider string `json:"provider"`
+	Template string `json:"template,omitempty"` // digest of the golden template beside it
 }
 
 // TimesMs are the steps of one part. Capture is trigger to frame in memory, Verdict the rules, Publish from

@@ -128,6 +128,12 @@ func checkFiles(m *Manifest, doc *strictyaml.Document, root *os.Root) {
 		if problem := missing(root, s.Image, MaxModelBytes); problem != "" {
 			doc.Add(at+".image", problem, "name a file of the bundle")
 		}
+		switch problem := missing(root, s.Template, MaxModelBytes); {
+		case m.Input.Template && problem != "":
+			doc.Add(at+".template", problem, "name the golden template of the image")
+		case !m.Input.Template && s.Template != "":
+			doc.Add(at+".template", "the model takes no template", "leave it out, or set input.template")
+		}
 		if problem := missing(root, s.Expect, maxExpectedBytes); problem != "" {
 			doc.Add(at+".expect", problem, "name a file of the bundle")
 		}

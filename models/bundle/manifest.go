@@ -92,8 +92,9 @@ type Golden struct {
 // GoldenSample is an image (PNG) beside the detections expected of it (JSON: a list of Detection; all that
 // reach their class's threshold).
 type GoldenSample struct {
-	Image  string `yaml:"image"`  // golden/…png
-	Expect string `yaml:"expect"` // golden/…json
+	Image    string `yaml:"image"`    // golden/…png
+	Template string `yaml:"template"` // golden/…png, for models that take one
+	Expect   string `yaml:"expect"`   // golden/…json
 }
 
 // Detection is one expected detection of a golden sample. Box is x1, y1, x2, y2 in image pixels, exclusive at
@@ -102,4 +103,14 @@ type Detection struct {
 	Class string     `json:"class"`
 	Score float32    `json:"score"`
 	Box   [4]float32 `json:"box"`
+}
+
+// Comparison is the manifest of an inspection without a model, which finds where a board differs from its
+// golden template, whatever the difference is.
+func Comparison() Manifest {
+	return Manifest{
+		Name: "compare", Task: TaskDetection,
+		Decoder: Decoder{MaxDetections: 100},
+		Classes: []Class{{Name: "difference", Threshold: 0.5}},
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/sightline-edge/sightline/agent/internal/config"
+	"github.com/sightline-edge/sightline/agent/internal/recipe"
 	"github.com/sightline-edge/sightline/agent/internal/verdict"
 	"github.com/sightline-edge/sightline/models/bundle"
 	"github.com/sightline-edge/sightline/models/strictyaml"
@@ -53,6 +54,13 @@ func (k *checker) adopt(cfg *config.Loaded) {
 func (k *checker) station(cfg *config.Loaded, i int, well bool) {
 	s := &cfg.Stations[i]
 	at := fmt.Sprintf("stations[%d].", i)
+	if cfg.Faulty(at + "method") {
+		return
+	}
+	if s.Method == config.MethodCompare {
+		k.recipe(cfg, i, nil, well)
+		return
+	}
 	dir := bundle.Find(s.Bundle, cfg.BundleDir)
 	unplaced := dir != s.Bundle && (cfg.Faulty("bundle_dir") || cfg.Faulty("state_dir"))
 	if unplaced || cfg.Faulty(at+"bundle") {
@@ -73,9 +81,22 @@ func (k *checker) station(cfg *config.Loaded, i int, well bool) {
 	}
 	k.model(model, policy)
 	k.deadline(cfg, i, k.runs[model.Digest+policy])
-	_, err = verdict.Compile(s.Verdict, model.Manifest.Classes)
+	k.recipe(cfg, i, model, well)
+}
+
+// recipe looks at how method, golden template and rules fit each other and the bundle, nil for none.
+func (k *checker) recipe(cfg *config.Loaded, i int, model *bundle.Bundle, well bool) {
+	says := "its rules fit the bundle"
+	r, err := recipe.New(&cfg.Config, i, model)
+	if err == nil {
+		_, err = verdict.Compile(cfg.Stations[i].Verdict, r.Manifest.Classes)
+		if r.Template != nil {
+			says = fmt.Sprintf("its rules fit, and its golden template is %s (%.19s)", r.Template.Name(),
+				r.Template.Digest)
+		}
+	}
 	if err = cfg.Locate(i, err); err != nil || well {
-		k.found(stationName(cfg, i), "its rules fit the bundle", err)
+		k.found(stationName(cfg, i), says, err)
 	}
 }
 

@@ -1,27 +1,30 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"github.com/sightline-edge/sightline/agent/internal/config"
 	"github.com/sightline-edge/sightline/agent/internal/eval"
 	"github.com/sightline-edge/sightline/models/bundle"
 )
 
 func evalCommand(l *logging) *cobra.Command {
 	t := tool{logging: l}
-	var source eval.Source
-	var dir string
+	var e evaluation
 	c := &cobra.Command{
-		Use:   "eval --bundle DIR --data DIR",
+		Use:   "eval {--bundle DIR | --method compare} --data DIR",
 		Short: "Measure a bundle on labelled images",
 		Long: "Sends every image through a real worker, with the bundle's own thresholds and\n" +
 			"suppression, and prints map_iou33 and f_iou33 (IoU over 0.33, as the DeepPCB paper\n" +
 			"measures), map50 and map50_95 (COCO), and the time of the model's own run (ms_p50,\n" +
 			"ms_p99) and of a whole inspection from a frame in memory.\n\n" +
+			"A bundle that looks at pairs gets each board's golden template, images/<id>_temp.jpg,\n" +
+			"and so does --method compare, which needs no bundle and tells no classes apart.\n\n" +
 			"Layouts of --data:\n" +
 			"  deeppcb  images/<id>_test.jpg and labels/<id>.txt, or the data set as it is published\n" +
 			"  coco     one JSON file of annotations, in annotations/ or beside the images\n" +
@@ -30,26 +33,59 @@ func evalCommand(l *logging) *cobra.Command {
 			"  sightline-agent eval --bundle models/pcb-defects --data boards --layout yolo --split val",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return t.eval(c, dir, source)
+			return t.eval(c, e)
 		},
 	}
 	t.flags(c)
 	f := c.Flags()
-	f.StringVar(&dir, "bundle", "", "folder of the bundle")
-	f.StringVar(&source.Dir, "data", "", "folder of the data set")
-	f.StringVar(&source.Layout, "layout", eval.LayoutDeepPCB, "of the data set: deeppcb, coco or yolo")
-	f.StringVar(&source.Split, "split", "", "part of the data set, such as val or test; default: all of it")
-	f.StringVar(&source.Annotations, "annotations", "", "coco: the file; default: the only one in --data")
-	f.IntVar(&source.Limit, "limit", 0, "so many images only, spread evenly; 0: all")
-	for _, name := range []string{"bundle", "data"} {
-		if err := c.MarkFlagRequired(name); err != nil {
-			panic(err) // a flag that was not declared above
-		}
+	f.StringVar(&e.bundle, "bundle", "", "folder of the bundle")
+	f.StringVar(&e.method, "method", "", "compare: without a bundle, each board with its golden template")
+	f.StringVar(&e.binarize, "binarize", "", "otsu or a threshold, 1 to 255; default: the bundle's, or otsu")
+	f.StringVar(&e.source.Dir, "data", "", "folder of the data set")
+	f.StringVar(&e.source.Layout, "layout", eval.LayoutDeepPCB, "of the data set: deeppcb, coco or yolo")
+	f.StringVar(&e.source.Split, "split", "", "part of the data set, such as val or test; default: all of it")
+	f.StringVar(&e.source.Annotations, "annotations", "", "coco: the file; default: the only one in --data")
+	f.IntVar(&e.source.Limit, "limit", 0, "so many images only, spread evenly; 0: all")
+	if err := c.MarkFlagRequired("data"); err != nil {
+		panic(err) // a flag that was not declared above
 	}
 	return c
 }
 
-func (t *tool) eval(c *cobra.Command, dir string, source eval.Source) error {
+// evaluation is what to measure on what.
+type evaluation struct {
+	bundle, method, binarize string
+	source                   eval.Source
+}
+
+// load reads bundle and data set; a nil bundle compares.
+func (e *evaluation) load() (*bundle.Bundle, *eval.Dataset, error) {
+	if _, _, err := (bundle.Preprocess{Binarize: e.binarize}).Binary(); err != nil {
+		return nil, nil, fmt.Errorf("--binarize: %w; write otsu, or a threshold from 1 to 255", err)
+	}
+	switch {
+	case e.method == config.MethodCompare && e.bundle == "":
+		e.source.Classes = eval.AnyClass()
+		set, err := eval.Load(e.source)
+		if err == nil {
+			set.OneClass()
+		}
+		return nil, set, err
+	case e.method != "":
+		return nil, nil, errors.New("--method is compare, without --bundle; with a bundle it is left out")
+	case e.bundle == "":
+		return nil, nil, errors.New("say what to measure: --bundle DIR, or --method compare")
+	}
+	model, err := bundle.Load(e.bundle)
+	if err != nil {
+		return nil, nil, err
+	}
+	e.source.Classes = model.ClassNames()
+	set, err := eval.Load(e.source)
+	return model, set, err
+}
+
+func (t *tool) eval(c *cobra.Command, e evaluation) error {
 	if err := t.check(); err != nil {
 		return err
 	}
@@ -57,14 +93,7 @@ func (t *tool) eval(c *cobra.Command, dir string, source eval.Source) error {
 	if err != nil {
 		return err
 	}
-	model, err := bundle.Load(dir)
-	if err != nil {
-		return err
-	}
-	for _, k := range model.Manifest.Classes {
-		source.Classes = append(source.Classes, k.Name)
-	}
-	set, err := eval.Load(source)
+	model, set, err := e.load()
 	if err != nil {
 		return err
 	}
@@ -73,7 +102,8 @@ func (t *tool) eval(c *cobra.Command, dir string, source eval.Source) error {
 		return err
 	}
 	report, err := eval.Run(c.Context(), eval.Options{
-		Bundle: model, Data: set, Launch: launch, ONNXRuntime: t.library, Threads: t.threads,
+		Bundle: model, Binarize: e.binarize, Data: set, Launch: launch, ONNXRuntime: t.library,
+		Threads:  t.threads,
 		Progress: bar(c, "inspecting"), Log: log,
 	})
 	if err != nil {

@@ -13,10 +13,10 @@ import (
 	"github.com/sightline-edge/sightline/agent/event"
 	"github.com/sightline-edge/sightline/agent/internal/config"
 	"github.com/sightline-edge/sightline/agent/internal/inspector"
+	"github.com/sightline-edge/sightline/agent/internal/recipe"
 	"github.com/sightline-edge/sightline/agent/internal/station"
 	"github.com/sightline-edge/sightline/agent/internal/verdict"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
-	"github.com/sightline-edge/sightline/models/bundle"
 )
 
 const replayRead = 10 * time.Second
@@ -73,11 +73,11 @@ func (t *tool) replay(c *cobra.Command, path, name, images, glob string) error {
 		return err
 	}
 	s := &cfg.Stations[at]
-	model, err := bundle.Load(bundle.Find(s.Bundle, cfg.BundleDir))
+	r, err := recipe.Load(&cfg.Config, at)
 	if err != nil {
-		return err
+		return cfg.Locate(at, err)
 	}
-	rules, err := verdict.Compile(s.Verdict, model.Manifest.Classes)
+	rules, err := verdict.Compile(s.Verdict, r.Manifest.Classes)
 	if err != nil {
 		return cfg.Locate(at, err)
 	}
@@ -92,11 +92,13 @@ func (t *tool) replay(c *cobra.Command, path, name, images, glob string) error {
 	if err != nil {
 		return err
 	}
+	asked := &wire.StationConfig{
+		Name: s.Name, Camera: camera,
+		OpenTimeoutNs: replayRead.Nanoseconds(), ReadTimeoutNs: replayRead.Nanoseconds(),
+	}
+	r.Tell(asked)
 	i := inspector.Open(c.Context(), inspector.Options{Launch: launch, Log: log, Configure: &wire.Configure{
-		Stations: []*wire.StationConfig{{
-			Name: s.Name, Camera: camera, BundleDir: model.Dir, ProviderPolicy: s.Provider,
-			OpenTimeoutNs: replayRead.Nanoseconds(), ReadTimeoutNs: replayRead.Nanoseconds(),
-		}},
+		Stations:         []*wire.StationConfig{asked},
 		InferenceThreads: uint32(t.threads), OnnxruntimeLibrary: t.library,
 	}})
 	defer i.Close()

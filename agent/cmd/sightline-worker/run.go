@@ -56,20 +56,24 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	return s, nil
 }
 
-func run(args []string, stdout, stderr io.Writer) int {
-	if len(args) > 0 && args[0] == "bare" {
-		if err := runBare(args[1:], stdout, stderr); err != nil {
-			fmt.Fprintln(stderr, "sightline-worker bare:", err)
-			return exitFailed
-		}
-		return exitDone
+// tools are what the agent's commands need drivers for, beside a running line.
+func tools() map[string]func(args []string, stdout, stderr io.Writer) error {
+	return map[string]func(args []string, stdout, stderr io.Writer) error{
+		"bare":    runBare,
+		"cameras": func(_ []string, stdout, _ io.Writer) error { return checkCameras(os.Stdin, stdout) },
+		"capture": func(_ []string, out, errs io.Writer) error { return runCapture(os.Stdin, out, errs) },
 	}
-	if len(args) > 0 && args[0] == "cameras" {
-		if err := checkCameras(os.Stdin, stdout); err != nil {
-			fmt.Fprintln(stderr, "sightline-worker cameras:", err)
-			return exitFailed
+}
+
+func run(args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 {
+		if tool, ok := tools()[args[0]]; ok {
+			if err := tool(args[1:], stdout, stderr); err != nil {
+				fmt.Fprintf(stderr, "sightline-worker %s: %v\n", args[0], err)
+				return exitFailed
+			}
+			return exitDone
 		}
-		return exitDone
 	}
 	s, err := parse(args, stderr)
 	if errors.Is(err, flag.ErrHelp) {

@@ -58,6 +58,7 @@ func parse(args []string, progress io.Writer) (settings, error) {
 	f.IntVar(&s.quality[0], "quality", 75, "JPEG quality of the boards, 1 to 100")
 	f.IntVar(&s.quality[1], "template-quality", 95, "JPEG quality of the templates, 1 to 100")
 	f.Uint64Var(&s.line.Seed, "seed", 1, "seed of the line")
+	f.Uint64Var(&s.line.Product, "product", 0, "all boards are of this one; 0: each has a layout of its own")
 	f.Float64Var(&s.line.Defects, "defects", 3, "mean number on a defective board, 0 or at least 1")
 	f.Float64Var(&s.line.Clean, "clean", 0.1, "share of boards without defects, 0 to 1")
 	f.IntVar(&s.line.Width, "width", 640, "width in pixels")

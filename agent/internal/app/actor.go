@@ -10,10 +10,10 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/config"
 	"github.com/sightline-edge/sightline/agent/internal/monotime"
 	"github.com/sightline-edge/sightline/agent/internal/plc"
+	"github.com/sightline-edge/sightline/agent/internal/recipe"
 	"github.com/sightline-edge/sightline/agent/internal/station"
 	"github.com/sightline-edge/sightline/agent/internal/verdict"
 	"github.com/sightline-edge/sightline/agent/topic"
-	"github.com/sightline-edge/sightline/models/bundle"
 )
 
 // lineReturn bounds the wait for the line's broker, also when it comes and goes.
@@ -22,6 +22,7 @@ const lineReturn = 5 * time.Second
 // actor is one station with its own connection to the line's broker, since a connection has one last will.
 type actor struct {
 	place   topic.Station
+	recipe  *recipe.Recipe
 	station *station.Station
 	line    *plc.Handshake
 	conn    *broker.Conn
@@ -34,16 +35,16 @@ func (a *agent) newActor(i int) (*actor, error) {
 	if err != nil {
 		return nil, err
 	}
-	model, err := bundle.Load(bundle.Find(cfg.Bundle, a.cfg.BundleDir))
-	if err != nil {
-		return nil, fmt.Errorf("load bundle: %w", err)
-	}
-	rules, err := verdict.Compile(cfg.Verdict, model.Manifest.Classes)
+	r, err := recipe.Load(&a.cfg.Config, i)
 	if err != nil {
 		return nil, a.cfg.Locate(i, err)
 	}
-	s := &actor{place: place}
-	s.station = station.New(a.stationOptions(i, place, rules, model))
+	rules, err := verdict.Compile(cfg.Verdict, r.Manifest.Classes)
+	if err != nil {
+		return nil, a.cfg.Locate(i, err)
+	}
+	s := &actor{place: place, recipe: r}
+	s.station = station.New(a.stationOptions(i, place, rules, r))
 	s.line = plc.New(plc.Options{
 		Station: place, Triggered: cfg.Trigger.Mode == config.ModeMQTT, Trigger: s.station.Trigger,
 		Announce: func(payload []byte) { a.announce(place, payload) }, Now: monotime.Now, Log: a.log,
@@ -52,15 +53,11 @@ func (a *agent) newActor(i int) (*actor, error) {
 }
 
 func (a *agent) stationOptions(
-	i int, place topic.Station, rules *verdict.Rules, model *bundle.Bundle,
+	i int, place topic.Station, rules *verdict.Rules, r *recipe.Recipe,
 ) station.Options {
 	cfg := &a.cfg.Stations[i]
-	recipe := cfg.Recipe
-	if recipe == "" {
-		recipe = model.Manifest.Name
-	}
 	return station.Options{
-		Place: place, Index: i, Trigger: cfg.Trigger, Rules: rules, Digest: model.Digest, Recipe: recipe,
+		Place: place, Index: i, Trigger: cfg.Trigger, Rules: rules, Digest: r.Digest, Recipe: r.ID,
 		ConfigurationID: a.cfg.ID, Boot: a.boot, NextJob: func() uint64 { return a.jobs.Add(1) },
 		MaxCrops: *a.cfg.Evidence.MaxCrops, Prefetch: a.cfg.Worker.Parallel + 1,
 		Outbox: a.offer,

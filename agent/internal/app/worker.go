@@ -5,7 +5,6 @@ import (
 
 	"github.com/sightline-edge/sightline/agent/internal/config"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
-	"github.com/sightline-edge/sightline/models/bundle"
 )
 
 // workerArgs are those of the worker's command line.
@@ -25,12 +24,13 @@ func (a *agent) configure() *wire.Configure {
 	}
 	for i := range a.cfg.Stations {
 		s := &a.cfg.Stations[i]
-		c.Stations = append(c.Stations, &wire.StationConfig{
-			Name: s.Name, Camera: s.Camera, BundleDir: bundle.Find(s.Bundle, a.cfg.BundleDir),
-			ProviderPolicy: s.Provider,
-			OpenTimeoutNs:  int64(s.OpenTimeout), ReadTimeoutNs: int64(s.ReadTimeout),
+		station := &wire.StationConfig{
+			Name: s.Name, Camera: s.Camera,
+			OpenTimeoutNs: int64(s.OpenTimeout), ReadTimeoutNs: int64(s.ReadTimeout),
 			EvidenceQuality: int32(a.cfg.Evidence.Quality), MaxCrops: int32(*a.cfg.Evidence.MaxCrops),
-		})
+		}
+		a.stations[i].recipe.Tell(station)
+		c.Stations = append(c.Stations, station)
 	}
 	return c
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sightline-edge/sightline/agent/topic"
+	"github.com/sightline-edge/sightline/models/bundle"
 	"github.com/sightline-edge/sightline/models/strictyaml"
 )
 
@@ -19,6 +20,13 @@ const (
 	ModeContinuous = "continuous"
 	ModeInterval   = "interval"
 	ModeMQTT       = "mqtt"
+)
+
+// The methods of inspection.
+const (
+	MethodDetect  = "detect"
+	MethodPair    = "pair"
+	MethodCompare = "compare"
 )
 
 // What a class rule may say.
@@ -34,6 +42,9 @@ const (
 	maxThreads  = 256
 	maxParallel = 16
 	maxCrops    = 64
+	// A wandering edge of 16 pixels hides any defect, and a difference of 2^20 is a board of its own.
+	maxTolerance = 16
+	maxArea      = 1 << 20
 	// minMemory is what the worker needs before it has loaded a model.
 	minMemory = 1 << 30
 )
@@ -130,9 +141,7 @@ func (c *Config) checkStation(doc *strictyaml.Document, at string, s *Station) {
 		)
 	}
 	checkCamera(doc, at+".camera", s.Camera)
-	if s.Bundle == "" {
-		doc.Add(at+".bundle", "no bundle is named", "the name of a bundle in bundle_dir, or a path")
-	}
+	checkMethod(doc, at, s)
 	checkTrigger(doc, at+".trigger", &s.Trigger)
 	duration(doc, at+".open_timeout", s.OpenTimeout, 10*time.Millisecond, time.Minute)
 	duration(doc, at+".read_timeout", s.ReadTimeout, 10*time.Millisecond, time.Minute)
@@ -140,6 +149,31 @@ func (c *Config) checkStation(doc *strictyaml.Document, at string, s *Station) {
 		doc.OneOf(at+".provider", s.Provider, "require", "fallback")
 	}
 	checkVerdict(doc, at+".verdict", &s.Verdict)
+}
+
+func checkMethod(doc *strictyaml.Document, at string, s *Station) {
+	comparing := s.Method == MethodCompare
+	if s.Method != "" {
+		doc.OneOf(at+".method", s.Method, MethodDetect, MethodPair, MethodCompare)
+	}
+	switch {
+	case doc.Faulty(at + ".method"): // whether a bundle is wanted is not known
+	case comparing && s.Bundle != "":
+		doc.Add(at+".bundle", "method compare uses no model", "leave bundle out, or use method: pair")
+	case comparing && s.Recipe == "":
+		doc.Add(at+".recipe", "no recipe is named", "say what is inspected: templates belong to recipes")
+	case !comparing && s.Bundle == "":
+		doc.Add(at+".bundle", "no bundle is named", "the name of a bundle in bundle_dir, or a path")
+	case !comparing && s.Compare != Compare{}:
+		doc.Add(at+".compare", "settings of method compare", "leave them out, or use method: compare")
+	case s.Method == MethodDetect && s.Template != "":
+		doc.Add(at+".template", "method detect uses no template", "leave it out, or use method: pair")
+	}
+	if _, _, err := (bundle.Preprocess{Binarize: s.Binarize}).Binary(); err != nil {
+		doc.Add(at+".binarize", err.Error(), "otsu, or the least gray that becomes white, 1 to 255")
+	}
+	doc.Within(at+".compare.tolerance", float64(s.Compare.Tolerance), 0, maxTolerance)
+	doc.Within(at+".compare.min_area", float64(s.Compare.MinArea), 0, maxArea)
 }
 
 func checkTrigger(doc *strictyaml.Document, at string, t *Trigger) {

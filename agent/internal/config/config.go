@@ -14,6 +14,8 @@ type Config struct {
 	Health    Health    `yaml:"health"`
 	StateDir  string    `yaml:"state_dir"`  // default /var/lib/sightline
 	BundleDir string    `yaml:"bundle_dir"` // where bundle names are looked up, default <state_dir>/bundles
+	// TemplateDir is where golden templates are kept, default <state_dir>/templates.
+	TemplateDir string `yaml:"template_dir"`
 }
 
 // MQTT names the two brokers. They never share a connection.
@@ -32,16 +34,32 @@ type MQTT struct {
 
 // Station is one camera and what is asked of it.
 type Station struct {
-	Name    string  `yaml:"name"`   // line/station
-	Camera  string  `yaml:"camera"` // source URI
-	Bundle  string  `yaml:"bundle"` // name under bundle_dir, or a path
-	Recipe  string  `yaml:"recipe"` // recipeId in results; default the bundle's name
-	Trigger Trigger `yaml:"trigger"`
-	Verdict Verdict `yaml:"verdict"`
+	Name   string `yaml:"name"`   // line/station
+	Camera string `yaml:"camera"` // source URI
+	Bundle string `yaml:"bundle"` // name under bundle_dir, or a path
+	Recipe string `yaml:"recipe"` // recipeId in results; default the bundle's name
+	// Method is detect (a model sees the frame), pair (a model sees the frame and its golden template) or
+	// compare (no model: the frame is compared with its template). Default: what the bundle is made for.
+	Method string `yaml:"method"`
+	// Template is the golden template: recipe (its newest version), recipe@version, or the path of a
+	// picture. Default the recipe. Each frame of a camera URI with the option template brings its own.
+	Template string `yaml:"template"`
+	// Binarize makes black and white of gray: otsu, or the least gray that becomes white, 1 to 255. Default
+	// the bundle's; of method compare otsu.
+	Binarize string  `yaml:"binarize"`
+	Compare  Compare `yaml:"compare"`
+	Trigger  Trigger `yaml:"trigger"`
+	Verdict  Verdict `yaml:"verdict"`
 	// Provider overrides the bundle's policy: require or fallback.
 	Provider    string        `yaml:"provider"`
 	OpenTimeout time.Duration `yaml:"open_timeout"` // default 5s
 	ReadTimeout time.Duration `yaml:"read_timeout"` // default 1s
+}
+
+// Compare are the settings of method compare.
+type Compare struct {
+	Tolerance int `yaml:"tolerance"` // pixels by which an edge may wander, default 2
+	MinArea   int `yaml:"min_area"`  // pixels of the smallest difference that counts, default 12
 }
 
 // Trigger says when a part is there.

@@ -122,6 +122,7 @@ func (c *Config) complete() {
 	setDefault(&c.MQTT.Local, DefaultLocalBroker)
 	setDefault(&c.StateDir, DefaultStateDir)
 	setDefault(&c.BundleDir, filepath.Join(c.StateDir, "bundles"))
+	setDefault(&c.TemplateDir, filepath.Join(c.StateDir, "templates"))
 	setDefault(&c.Outbox.MaxBytes, defaultBudget)
 	setDefault(&c.Evidence.Dir, filepath.Join(c.StateDir, "evidence"))
 	setDefault(&c.Evidence.MaxBytes, defaultBudget)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/sightline-edge/sightline/agent/internal/fsutil"
@@ -148,4 +149,25 @@ func isFile(path string) bool {
 func isFolder(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
+}
+
+// anyClass is how many kinds of defects labels may have where their kind is not looked at.
+const anyClass = 1000
+
+// AnyClass is what to give as Source.Classes for an inspection that does not tell kinds of defects apart.
+func AnyClass() []string {
+	names := make([]string, anyClass)
+	for i := range names {
+		names[i] = strconv.Itoa(i + 1)
+	}
+	return names
+}
+
+// OneClass makes all labels of one kind.
+func (d *Dataset) OneClass() {
+	for i := range d.Samples {
+		for j := range d.Samples[i].Labels {
+			d.Samples[i].Labels[j].Class = 0
+		}
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sightline-edge/sightline/agent/internal/config"
 	"github.com/sightline-edge/sightline/agent/internal/inspector"
 	"github.com/sightline-edge/sightline/agent/internal/vision"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
@@ -22,13 +23,22 @@ const (
 
 // Options says what is evaluated on what.
 type Options struct {
-	Bundle      *bundle.Bundle
+	Bundle      *bundle.Bundle // nil: boards are compared with their templates, without a model
+	Binarize    string         // instead of the bundle's way
 	Data        *Dataset
 	Launch      func(context.Context) (vision.Process, error)
 	ONNXRuntime string
 	Threads     int
 	Progress    func(done, total int)
 	Log         *slog.Logger
+}
+
+// manifest is that of the bundle, or of a comparison without a model.
+func (o *Options) manifest() bundle.Manifest {
+	if o.Bundle == nil {
+		return bundle.Comparison()
+	}
+	return o.Bundle.Manifest
 }
 
 // Report is what a person or a script reads. The first eight keys are stable. precision and recall are what
@@ -93,7 +103,9 @@ type run struct {
 
 // Run sends every image of the data set through a real worker, in order, and measures.
 func Run(ctx context.Context, o Options) (*Report, error) {
-	dir, remove, err := stage(o.Data.Samples)
+	manifest := o.manifest()
+	paired := o.Bundle == nil || manifest.Input.Template
+	dir, remove, err := stage(o.Data.Samples, paired)
 	if err != nil {
 		return nil, err
 	}
@@ -102,15 +114,22 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 			o.Log.WarnContext(ctx, "links to the images are left behind", "folder", dir, "error", left)
 		}
 	}()
-	camera, err := inspector.Folder(dir, "*")
+	camera, err := inspector.Folder(dir, boardName+"*")
 	if err != nil {
 		return nil, err
 	}
+	station := &wire.StationConfig{
+		Name: "eval", Camera: camera, Method: config.MethodCompare, Binarize: o.Binarize,
+		OpenTimeoutNs: openTimeout.Nanoseconds(), ReadTimeoutNs: readTimeout.Nanoseconds(),
+	}
+	if paired {
+		station.Camera += "&template=" + boardName + ":" + templateName
+	}
+	if o.Bundle != nil {
+		station.Method, station.BundleDir = "", o.Bundle.Dir
+	}
 	i := inspector.Open(ctx, inspector.Options{Launch: o.Launch, Log: o.Log, Configure: &wire.Configure{
-		Stations: []*wire.StationConfig{{
-			Name: "eval", Camera: camera, BundleDir: o.Bundle.Dir,
-			OpenTimeoutNs: openTimeout.Nanoseconds(), ReadTimeoutNs: readTimeout.Nanoseconds(),
-		}},
+		Stations:         []*wire.StationConfig{station},
 		InferenceThreads: uint32(o.Threads), OnnxruntimeLibrary: o.ONNXRuntime,
 	}})
 	defer i.Close()
@@ -189,7 +208,7 @@ func inPixels(labels []Box, width, height int32) []Box {
 }
 
 func (r *run) finish(state *wire.StationState) {
-	manifest := r.options.Bundle.Manifest
+	manifest := r.options.manifest()
 	thresholds := make([]float64, len(manifest.Classes))
 	for i, c := range manifest.Classes {
 		thresholds[i] = c.Threshold
@@ -209,7 +228,7 @@ func (r *run) finish(state *wire.StationState) {
 			p.Labels += 1 - last(s.Labels[i])
 		}
 	}
-	p.Bundle, p.Version, p.Digest = manifest.Name, manifest.Version, r.options.Bundle.Digest
+	p.Bundle, p.Version, p.Digest = manifest.Name, state.GetModel().GetVersion(), state.GetModel().GetDigest()
 	p.Provider, p.FellBack, p.Threads = state.GetProvider(), state.GetFellBack(), r.options.Threads
 	sum := 0.0
 	for _, ms := range r.inspection {

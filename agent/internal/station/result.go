@@ -22,6 +22,7 @@ const (
 	ReasonNoFrame    = "no_frame"
 	ReasonBadFrame   = "bad_frame"
 	ReasonStale      = "stale_frame"
+	ReasonUnaligned  = "template_unaligned"
 	ReasonModel      = "model_failed"
 	ReasonEnded      = "source_ended"
 	ReasonEncoding   = "not_encoded"
@@ -37,6 +38,8 @@ func FaultReason(f wire.Fault) string {
 		return ReasonBadFrame
 	case wire.Fault_FAULT_STALE:
 		return ReasonStale
+	case wire.Fault_FAULT_UNALIGNED:
+		return ReasonUnaligned
 	case wire.Fault_FAULT_MODEL:
 		return ReasonModel
 	case wire.Fault_FAULT_BAD_OUTPUT:
@@ -108,7 +111,7 @@ func (s *Station) inspection(p *inspected) event.Inspection {
 		},
 		Model: event.Model{
 			Name: model.GetName(), Version: model.GetVersion(), Digest: model.GetDigest(),
-			Provider: s.seen.GetProvider(),
+			Provider: s.seen.GetProvider(), Template: model.GetTemplate(),
 		},
 		TimesMs: s.times(p), Truth: s.truth(answer),
 	}

@@ -92,6 +92,7 @@ const (
 	Fault_FAULT_CANCELLED  Fault = 6 // the deadline passed while it ran
 	Fault_FAULT_NOT_READY  Fault = 7 // station has no model or camera
 	Fault_FAULT_END        Fault = 8 // a file or folder has no more frames
+	Fault_FAULT_UNALIGNED  Fault = 9 // the golden template does not fit the frame
 )
 
 // Enum value maps for Fault.
@@ -106,6 +107,7 @@ var (
 		6: "FAULT_CANCELLED",
 		7: "FAULT_NOT_READY",
 		8: "FAULT_END",
+		9: "FAULT_UNALIGNED",
 	}
 	Fault_value = map[string]int32{
 		"FAULT_NONE":       0,
@@ -117,6 +119,7 @@ var (
 		"FAULT_CANCELLED":  6,
 		"FAULT_NOT_READY":  7,
 		"FAULT_END":        8,
+		"FAULT_UNALIGNED":  9,
 	}
 )
 
@@ -234,6 +237,10 @@ type StationConfig struct {
 	ReadTimeoutNs   int64                  `protobuf:"varint,6,opt,name=read_timeout_ns,json=readTimeoutNs,proto3" json:"read_timeout_ns,omitempty"`
 	EvidenceQuality int32                  `protobuf:"varint,7,opt,name=evidence_quality,json=evidenceQuality,proto3" json:"evidence_quality,omitempty"` // JPEG quality of evidence, 1 to 100; 0: 85
 	MaxCrops        int32                  `protobuf:"varint,8,opt,name=max_crops,json=maxCrops,proto3" json:"max_crops,omitempty"`                      // crops for one part; 0: none
+	Method          string                 `protobuf:"bytes,10,opt,name=method,proto3" json:"method,omitempty"`                                          // detect, pair or compare; empty: what the bundle is made for
+	Template        *Template              `protobuf:"bytes,11,opt,name=template,proto3" json:"template,omitempty"`                                      // unset: none, or the camera brings one with each frame
+	Binarize        string                 `protobuf:"bytes,12,opt,name=binarize,proto3" json:"binarize,omitempty"`                                      // as in a bundle: otsu or a threshold; empty: the bundle's
+	Compare         *Compare               `protobuf:"bytes,13,opt,name=compare,proto3" json:"compare,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -324,6 +331,140 @@ func (x *StationConfig) GetMaxCrops() int32 {
 	return 0
 }
 
+func (x *StationConfig) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *StationConfig) GetTemplate() *Template {
+	if x != nil {
+		return x.Template
+	}
+	return nil
+}
+
+func (x *StationConfig) GetBinarize() string {
+	if x != nil {
+		return x.Binarize
+	}
+	return ""
+}
+
+func (x *StationConfig) GetCompare() *Compare {
+	if x != nil {
+		return x.Compare
+	}
+	return nil
+}
+
+// The golden template of a recipe.
+type Template struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`     // image
+	Digest        string                 `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"` // sha256:<hex> of the file; the worker takes no other
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Template) Reset() {
+	*x = Template{}
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Template) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Template) ProtoMessage() {}
+
+func (x *Template) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Template.ProtoReflect.Descriptor instead.
+func (*Template) Descriptor() ([]byte, []int) {
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Template) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Template) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+// How boards are compared with their template without a model. 0: the default.
+type Compare struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tolerance     int32                  `protobuf:"varint,1,opt,name=tolerance,proto3" json:"tolerance,omitempty"`            // pixels by which an edge may wander
+	MinArea       int32                  `protobuf:"varint,2,opt,name=min_area,json=minArea,proto3" json:"min_area,omitempty"` // pixels of the smallest difference that counts
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Compare) Reset() {
+	*x = Compare{}
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Compare) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Compare) ProtoMessage() {}
+
+func (x *Compare) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Compare.ProtoReflect.Descriptor instead.
+func (*Compare) Descriptor() ([]byte, []int) {
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Compare) GetTolerance() int32 {
+	if x != nil {
+		return x.Tolerance
+	}
+	return 0
+}
+
+func (x *Compare) GetMinArea() int32 {
+	if x != nil {
+		return x.MinArea
+	}
+	return 0
+}
+
 // Supervisor → worker: expose and inspect one part.
 type Inspect struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -337,7 +478,7 @@ type Inspect struct {
 
 func (x *Inspect) Reset() {
 	*x = Inspect{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[2]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -349,7 +490,7 @@ func (x *Inspect) String() string {
 func (*Inspect) ProtoMessage() {}
 
 func (x *Inspect) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[2]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -362,7 +503,7 @@ func (x *Inspect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Inspect.ProtoReflect.Descriptor instead.
 func (*Inspect) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{2}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Inspect) GetStation() uint32 {
@@ -407,7 +548,7 @@ type Settle struct {
 
 func (x *Settle) Reset() {
 	*x = Settle{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[3]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -419,7 +560,7 @@ func (x *Settle) String() string {
 func (*Settle) ProtoMessage() {}
 
 func (x *Settle) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[3]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -432,7 +573,7 @@ func (x *Settle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settle.ProtoReflect.Descriptor instead.
 func (*Settle) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{3}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Settle) GetStation() uint32 {
@@ -478,7 +619,7 @@ type Shutdown struct {
 
 func (x *Shutdown) Reset() {
 	*x = Shutdown{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[4]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -490,7 +631,7 @@ func (x *Shutdown) String() string {
 func (*Shutdown) ProtoMessage() {}
 
 func (x *Shutdown) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[4]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -503,7 +644,7 @@ func (x *Shutdown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shutdown.ProtoReflect.Descriptor instead.
 func (*Shutdown) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{4}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{6}
 }
 
 // Worker → supervisor, once, first.
@@ -519,7 +660,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[5]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -531,7 +672,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[5]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -544,7 +685,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{5}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Hello) GetPid() int32 {
@@ -595,7 +736,7 @@ type StationState struct {
 
 func (x *StationState) Reset() {
 	*x = StationState{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[6]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -607,7 +748,7 @@ func (x *StationState) String() string {
 func (*StationState) ProtoMessage() {}
 
 func (x *StationState) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[6]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -620,7 +761,7 @@ func (x *StationState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StationState.ProtoReflect.Descriptor instead.
 func (*StationState) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{6}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *StationState) GetStation() uint32 {
@@ -706,13 +847,14 @@ type Model struct {
 	Version       string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
 	Digest        string                 `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"` // sha256:<hex> of the bundle
 	Classes       []string               `protobuf:"bytes,4,rep,name=classes,proto3" json:"classes,omitempty"`
+	Template      string                 `protobuf:"bytes,5,opt,name=template,proto3" json:"template,omitempty"` // sha256:<hex> of the golden template beside it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[7]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -724,7 +866,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[7]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -737,7 +879,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{7}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Model) GetName() string {
@@ -768,6 +910,13 @@ func (x *Model) GetClasses() []string {
 	return nil
 }
 
+func (x *Model) GetTemplate() string {
+	if x != nil {
+		return x.Template
+	}
+	return ""
+}
+
 // Worker → supervisor: the frame of this job is taken; the part may move.
 type Exposed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -781,7 +930,7 @@ type Exposed struct {
 
 func (x *Exposed) Reset() {
 	*x = Exposed{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[8]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -793,7 +942,7 @@ func (x *Exposed) String() string {
 func (*Exposed) ProtoMessage() {}
 
 func (x *Exposed) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[8]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -806,7 +955,7 @@ func (x *Exposed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exposed.ProtoReflect.Descriptor instead.
 func (*Exposed) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{8}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Exposed) GetStation() uint32 {
@@ -861,7 +1010,7 @@ type Inspected struct {
 
 func (x *Inspected) Reset() {
 	*x = Inspected{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[9]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -873,7 +1022,7 @@ func (x *Inspected) String() string {
 func (*Inspected) ProtoMessage() {}
 
 func (x *Inspected) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[9]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -886,7 +1035,7 @@ func (x *Inspected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Inspected.ProtoReflect.Descriptor instead.
 func (*Inspected) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{9}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Inspected) GetStation() uint32 {
@@ -1008,7 +1157,7 @@ type Detection struct {
 
 func (x *Detection) Reset() {
 	*x = Detection{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[10]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1020,7 +1169,7 @@ func (x *Detection) String() string {
 func (*Detection) ProtoMessage() {}
 
 func (x *Detection) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[10]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1033,7 +1182,7 @@ func (x *Detection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Detection.ProtoReflect.Descriptor instead.
 func (*Detection) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{10}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Detection) GetClass() int32 {
@@ -1091,7 +1240,7 @@ type Evidence struct {
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[11]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1103,7 +1252,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[11]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1116,7 +1265,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{11}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Evidence) GetStation() uint32 {
@@ -1157,7 +1306,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[12]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1169,7 +1318,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[12]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1182,7 +1331,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{12}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Heartbeat) GetStations() []*StationCount {
@@ -1209,7 +1358,7 @@ type StationCount struct {
 
 func (x *StationCount) Reset() {
 	*x = StationCount{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[13]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1221,7 +1370,7 @@ func (x *StationCount) String() string {
 func (*StationCount) ProtoMessage() {}
 
 func (x *StationCount) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[13]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1234,7 +1383,7 @@ func (x *StationCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StationCount.ProtoReflect.Descriptor instead.
 func (*StationCount) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{13}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *StationCount) GetStation() uint32 {
@@ -1310,7 +1459,7 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\x11inference_threads\x18\x02 \x01(\rR\x10inferenceThreads\x12/\n" +
 	"\x13onnxruntime_library\x18\x03 \x01(\tR\x12onnxruntimeLibrary\x12%\n" +
 	"\x0eallow_spinning\x18\x04 \x01(\bR\rallowSpinning\x12#\n" +
-	"\rparallel_runs\x18\x05 \x01(\rR\fparallelRuns\"\xa1\x02\n" +
+	"\rparallel_runs\x18\x05 \x01(\rR\fparallelRuns\"\xc4\x03\n" +
 	"\rStationConfig\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06camera\x18\x02 \x01(\tR\x06camera\x12\x1d\n" +
@@ -1320,8 +1469,19 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\x0fopen_timeout_ns\x18\x05 \x01(\x03R\ropenTimeoutNs\x12&\n" +
 	"\x0fread_timeout_ns\x18\x06 \x01(\x03R\rreadTimeoutNs\x12)\n" +
 	"\x10evidence_quality\x18\a \x01(\x05R\x0fevidenceQuality\x12\x1b\n" +
-	"\tmax_crops\x18\b \x01(\x05R\bmaxCropsJ\x04\b\t\x10\n" +
-	"\"u\n" +
+	"\tmax_crops\x18\b \x01(\x05R\bmaxCrops\x12\x16\n" +
+	"\x06method\x18\n" +
+	" \x01(\tR\x06method\x127\n" +
+	"\btemplate\x18\v \x01(\v2\x1b.sightline.wire.v1.TemplateR\btemplate\x12\x1a\n" +
+	"\bbinarize\x18\f \x01(\tR\bbinarize\x124\n" +
+	"\acompare\x18\r \x01(\v2\x1a.sightline.wire.v1.CompareR\acompareJ\x04\b\t\x10\n" +
+	"\"6\n" +
+	"\bTemplate\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
+	"\x06digest\x18\x02 \x01(\tR\x06digest\"B\n" +
+	"\aCompare\x12\x1c\n" +
+	"\ttolerance\x18\x01 \x01(\x05R\ttolerance\x12\x19\n" +
+	"\bmin_area\x18\x02 \x01(\x05R\aminArea\"u\n" +
 	"\aInspect\x12\x18\n" +
 	"\astation\x18\x01 \x01(\rR\astation\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\x04R\x03job\x12\x1f\n" +
@@ -1356,12 +1516,13 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"reconnects\x12\x14\n" +
 	"\x05stale\x18\n" +
 	" \x01(\bR\x05stale\x12\x14\n" +
-	"\x05paced\x18\v \x01(\bR\x05pacedJ\x04\b\f\x10\r\"g\n" +
+	"\x05paced\x18\v \x01(\bR\x05pacedJ\x04\b\f\x10\r\"\x83\x01\n" +
 	"\x05Model\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x16\n" +
 	"\x06digest\x18\x03 \x01(\tR\x06digest\x12\x18\n" +
-	"\aclasses\x18\x04 \x03(\tR\aclasses\"j\n" +
+	"\aclasses\x18\x04 \x03(\tR\aclasses\x12\x1a\n" +
+	"\btemplate\x18\x05 \x01(\tR\btemplate\"j\n" +
 	"\aExposed\x12\x18\n" +
 	"\astation\x18\x01 \x01(\rR\astation\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\x04R\x03job\x12\x14\n" +
@@ -1421,7 +1582,7 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\rPHASE_OPENING\x10\x01\x12\x0f\n" +
 	"\vPHASE_READY\x10\x02\x12\x10\n" +
 	"\fPHASE_FAILED\x10\x03\x12\x11\n" +
-	"\rPHASE_REFUSED\x10\x04*\xb1\x01\n" +
+	"\rPHASE_REFUSED\x10\x04*\xc6\x01\n" +
 	"\x05Fault\x12\x0e\n" +
 	"\n" +
 	"FAULT_NONE\x10\x00\x12\x12\n" +
@@ -1432,7 +1593,8 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\x10FAULT_BAD_OUTPUT\x10\x05\x12\x13\n" +
 	"\x0fFAULT_CANCELLED\x10\x06\x12\x13\n" +
 	"\x0fFAULT_NOT_READY\x10\a\x12\r\n" +
-	"\tFAULT_END\x10\bB9Z7github.com/sightline-edge/sightline/agent/internal/wireb\x06proto3"
+	"\tFAULT_END\x10\b\x12\x13\n" +
+	"\x0fFAULT_UNALIGNED\x10\tB9Z7github.com/sightline-edge/sightline/agent/internal/wireb\x06proto3"
 
 var (
 	file_agent_internal_wire_wire_proto_rawDescOnce sync.Once
@@ -1447,39 +1609,43 @@ func file_agent_internal_wire_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_agent_internal_wire_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_agent_internal_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_agent_internal_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_agent_internal_wire_wire_proto_goTypes = []any{
 	(Phase)(0),            // 0: sightline.wire.v1.Phase
 	(Fault)(0),            // 1: sightline.wire.v1.Fault
 	(*Configure)(nil),     // 2: sightline.wire.v1.Configure
 	(*StationConfig)(nil), // 3: sightline.wire.v1.StationConfig
-	(*Inspect)(nil),       // 4: sightline.wire.v1.Inspect
-	(*Settle)(nil),        // 5: sightline.wire.v1.Settle
-	(*Shutdown)(nil),      // 6: sightline.wire.v1.Shutdown
-	(*Hello)(nil),         // 7: sightline.wire.v1.Hello
-	(*StationState)(nil),  // 8: sightline.wire.v1.StationState
-	(*Model)(nil),         // 9: sightline.wire.v1.Model
-	(*Exposed)(nil),       // 10: sightline.wire.v1.Exposed
-	(*Inspected)(nil),     // 11: sightline.wire.v1.Inspected
-	(*Detection)(nil),     // 12: sightline.wire.v1.Detection
-	(*Evidence)(nil),      // 13: sightline.wire.v1.Evidence
-	(*Heartbeat)(nil),     // 14: sightline.wire.v1.Heartbeat
-	(*StationCount)(nil),  // 15: sightline.wire.v1.StationCount
+	(*Template)(nil),      // 4: sightline.wire.v1.Template
+	(*Compare)(nil),       // 5: sightline.wire.v1.Compare
+	(*Inspect)(nil),       // 6: sightline.wire.v1.Inspect
+	(*Settle)(nil),        // 7: sightline.wire.v1.Settle
+	(*Shutdown)(nil),      // 8: sightline.wire.v1.Shutdown
+	(*Hello)(nil),         // 9: sightline.wire.v1.Hello
+	(*StationState)(nil),  // 10: sightline.wire.v1.StationState
+	(*Model)(nil),         // 11: sightline.wire.v1.Model
+	(*Exposed)(nil),       // 12: sightline.wire.v1.Exposed
+	(*Inspected)(nil),     // 13: sightline.wire.v1.Inspected
+	(*Detection)(nil),     // 14: sightline.wire.v1.Detection
+	(*Evidence)(nil),      // 15: sightline.wire.v1.Evidence
+	(*Heartbeat)(nil),     // 16: sightline.wire.v1.Heartbeat
+	(*StationCount)(nil),  // 17: sightline.wire.v1.StationCount
 }
 var file_agent_internal_wire_wire_proto_depIdxs = []int32{
 	3,  // 0: sightline.wire.v1.Configure.stations:type_name -> sightline.wire.v1.StationConfig
-	12, // 1: sightline.wire.v1.Settle.defects:type_name -> sightline.wire.v1.Detection
-	0,  // 2: sightline.wire.v1.StationState.phase:type_name -> sightline.wire.v1.Phase
-	9,  // 3: sightline.wire.v1.StationState.model:type_name -> sightline.wire.v1.Model
-	12, // 4: sightline.wire.v1.Inspected.detections:type_name -> sightline.wire.v1.Detection
-	1,  // 5: sightline.wire.v1.Inspected.fault:type_name -> sightline.wire.v1.Fault
-	12, // 6: sightline.wire.v1.Inspected.truth:type_name -> sightline.wire.v1.Detection
-	15, // 7: sightline.wire.v1.Heartbeat.stations:type_name -> sightline.wire.v1.StationCount
-	8,  // [8:8] is the sub-list for method output_type
-	8,  // [8:8] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	4,  // 1: sightline.wire.v1.StationConfig.template:type_name -> sightline.wire.v1.Template
+	5,  // 2: sightline.wire.v1.StationConfig.compare:type_name -> sightline.wire.v1.Compare
+	14, // 3: sightline.wire.v1.Settle.defects:type_name -> sightline.wire.v1.Detection
+	0,  // 4: sightline.wire.v1.StationState.phase:type_name -> sightline.wire.v1.Phase
+	11, // 5: sightline.wire.v1.StationState.model:type_name -> sightline.wire.v1.Model
+	14, // 6: sightline.wire.v1.Inspected.detections:type_name -> sightline.wire.v1.Detection
+	1,  // 7: sightline.wire.v1.Inspected.fault:type_name -> sightline.wire.v1.Fault
+	14, // 8: sightline.wire.v1.Inspected.truth:type_name -> sightline.wire.v1.Detection
+	17, // 9: sightline.wire.v1.Heartbeat.stations:type_name -> sightline.wire.v1.StationCount
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_agent_internal_wire_wire_proto_init() }
@@ -1493,7 +1659,7 @@ func file_agent_internal_wire_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_internal_wire_wire_proto_rawDesc), len(file_agent_internal_wire_wire_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   14,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -10,19 +10,30 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
+	"github.com/sightline-edge/sightline/agent/internal/worker/pairing"
+	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
 )
+
+// engine inspects what a canvas holds: a model, or a comparison without one. One goroutine at a time.
+// Detections are valid until the next call.
+type engine interface {
+	Infer(c *tensor.Canvas, deadlineNs int64) (infer.Result, error)
+	Close() error
+}
 
 // lane runs one bundle for all stations that have it, on one track or on several side by side.
 type lane struct {
 	manifest *bundle.Manifest
+	plan     *tensor.Plan
+	state    wire.StationState // what it says of itself: provider and model
 	jobs     chan *slot
 	tracks   []*track
 }
 
-// track is a session and the one goroutine that runs it.
+// track is an engine and the one goroutine that runs it.
 type track struct {
-	session *infer.Session
+	engine  engine
 	busyNs  atomic.Int64 // when the run under way began; 0: none
 	usualNs atomic.Int64 // what a run takes of late
 	answer  *wire.Inspected
@@ -30,15 +41,29 @@ type track struct {
 	truth   []*wire.Detection
 }
 
-func newLane(sessions []*infer.Session, stations int) *lane {
-	l := &lane{
-		manifest: &sessions[0].Bundle.Manifest,
-		jobs:     make(chan *slot, slots(len(sessions))*stations),
-	}
-	for _, s := range sessions {
+func newLane(m *bundle.Manifest, plan *tensor.Plan, engines []engine, stations int) *lane {
+	l := &lane{manifest: m, plan: plan, jobs: make(chan *slot, slots(len(engines))*stations)}
+	for _, e := range engines {
 		l.tracks = append(l.tracks, &track{
-			session: s, answer: &wire.Inspected{}, found: grown(nil, l.manifest.Decoder.MaxDetections),
+			engine: e, answer: &wire.Inspected{}, found: grown(nil, m.Decoder.MaxDetections),
 		})
+	}
+	return l
+}
+
+// sessionLane is the lane of a bundle.
+func sessionLane(sessions []*infer.Session, stations int) *lane {
+	first := sessions[0]
+	b := first.Bundle
+	engines := make([]engine, 0, len(sessions))
+	for _, s := range sessions {
+		engines = append(engines, s)
+	}
+	l := newLane(&b.Manifest, first.Plan, engines, stations)
+	l.state.Provider, l.state.FellBack = first.Provider, first.FellBack
+	l.state.FallbackReason = first.FallbackReason
+	l.state.Model = &wire.Model{
+		Name: b.Manifest.Name, Version: b.Manifest.Version, Digest: b.Digest, Classes: b.ClassNames(),
 	}
 	return l
 }
@@ -74,7 +99,7 @@ func (l *lane) freeAt(nowNs int64) (freeNs, usualNs int64) {
 // run infers job after job until ctx ends, then frees the model. A job once taken is always answered: the
 // next one's answer waits for it.
 func (t *track) run(ctx context.Context, jobs <-chan *slot) error {
-	defer func() { _ = t.session.Close() }()
+	defer func() { _ = t.engine.Close() }()
 	for {
 		select {
 		case job := <-jobs:
@@ -90,7 +115,7 @@ func (t *track) run(ctx context.Context, jobs <-chan *slot) error {
 func (t *track) infer(job *slot) error {
 	began := monotime.Now()
 	t.busyNs.Store(began)
-	result, err := t.session.Infer(job.canvas, job.deadlineNs)
+	result, err := t.engine.Infer(job.canvas, job.deadlineNs)
 	t.usualNs.Store(smooth(t.usualNs.Load(), monotime.Now()-began))
 	t.busyNs.Store(0)
 	s, f, turn := job.station, job.frame, job.turn
@@ -149,6 +174,8 @@ func modelFault(err error) (wire.Fault, string) {
 		return wire.Fault_FAULT_NONE, ""
 	case errors.Is(err, infer.ErrCancelled):
 		return wire.Fault_FAULT_CANCELLED, said(err.Error())
+	case errors.Is(err, pairing.ErrUnaligned):
+		return wire.Fault_FAULT_UNALIGNED, said(err.Error())
 	case errors.Is(err, detect.ErrOutput):
 		return wire.Fault_FAULT_BAD_OUTPUT, said(err.Error())
 	default:

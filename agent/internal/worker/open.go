@@ -78,13 +78,20 @@ func (o *opener) station(ctx context.Context, s *station) error {
 	if err != nil {
 		return err
 	}
-	if err = s.loaded(l.tracks[0].session); err != nil || s.config.GetCamera() == "" {
+	plan, err := s.plan(l.plan)
+	if err != nil {
+		return err
+	}
+	if s.golden, err = loadGolden(s.config.GetTemplate(), plan); err != nil {
+		return err
+	}
+	if err = s.loaded(l); err != nil || s.config.GetCamera() == "" {
 		return err
 	}
 	count := slots(len(l.tracks))
 	s.lane, s.free = l, make(chan *slot, count)
 	for range count {
-		s.free <- &slot{station: s, canvas: tensor.NewCanvas(l.tracks[0].session.Plan)}
+		s.free <- &slot{station: s, canvas: tensor.NewCanvas(plan)}
 	}
 	s.camera, err = startCamera(ctx, s)
 	if err != nil {
@@ -99,8 +106,13 @@ func (o *opener) station(ctx context.Context, s *station) error {
 	return nil
 }
 
-// lane finds or makes the lane of the station's bundle.
+// lane finds or makes the lane of the station's bundle, or makes one that compares.
 func (o *opener) lane(ctx context.Context, s *station) (*lane, error) {
+	if s.config.GetMethod() == methodCompare {
+		l := o.comparison(s)
+		o.start(ctx, l)
+		return l, nil
+	}
 	defer o.worker.loading.Store(nil)
 	o.begin(s)
 	b, err := bundle.Load(s.config.GetBundleDir())
@@ -115,12 +127,16 @@ func (o *opener) lane(ctx context.Context, s *station) (*lane, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := newLane(sessions, len(o.worker.stations))
+	l := sessionLane(sessions, len(o.worker.stations))
 	o.lanes[key] = l
+	o.start(ctx, l)
+	return l, nil
+}
+
+func (o *opener) start(ctx context.Context, l *lane) {
 	for _, t := range l.tracks {
 		o.group.Go(func() error { return t.run(ctx, l.jobs) })
 	}
-	return l, nil
 }
 
 // begin notes when a load began, for the watchdog.

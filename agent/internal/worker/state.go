@@ -4,7 +4,6 @@ import (
 	"strings"
 
 	"github.com/sightline-edge/sightline/agent/internal/wire"
-	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
 )
 
 // reason is the sentence why the station is not ready.
@@ -41,15 +40,17 @@ func (s *station) reject(err error) error {
 	})
 }
 
-// loaded notes the model. Without a camera that is all there is to wait for.
-func (s *station) loaded(session *infer.Session) error {
-	b := session.Bundle
-	s.log.Info("bundle loaded", "bundle", b.Manifest.Name, "version", b.Manifest.Version, "digest", b.Digest,
-		"provider", session.Provider, "fell_back", session.FellBack)
+// loaded notes the lane. Without a camera that is all there is to wait for.
+func (s *station) loaded(l *lane) error {
+	model := l.state.GetModel()
+	s.log.Info("ready to inspect", "bundle", model.GetName(), "version", model.GetVersion(),
+		"digest", model.GetDigest(), "provider", l.state.GetProvider(), "fell_back", l.state.GetFellBack())
 	return s.change(func(m *wire.StationState) {
-		m.Provider, m.FellBack, m.FallbackReason = session.Provider, session.FellBack, session.FallbackReason
+		m.Provider, m.FellBack = l.state.GetProvider(), l.state.GetFellBack()
+		m.FallbackReason = l.state.GetFallbackReason()
 		m.Model = &wire.Model{
-			Name: b.Manifest.Name, Version: b.Manifest.Version, Digest: b.Digest, Classes: b.ClassNames(),
+			Name: model.GetName(), Version: model.GetVersion(), Digest: model.GetDigest(),
+			Classes: model.GetClasses(), Template: s.config.GetTemplate().GetDigest(),
 		}
 		m.Reason = "opening the camera"
 		if s.config.GetCamera() == "" {

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -9,6 +10,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/frame"
 	"github.com/sightline-edge/sightline/agent/internal/monotime"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
+	"github.com/sightline-edge/sightline/agent/internal/worker/pairing"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 )
 
@@ -46,6 +48,7 @@ type station struct {
 	opened chan struct{}
 	camera camera // set before ready, which is set before opened closes
 	lane   *lane  // set before ready
+	golden *golden
 	kept   *kept
 	pace   pace // of the capture loop
 
@@ -127,12 +130,19 @@ func (s *station) expose(ctx context.Context, o order, exposed *wire.Exposed) er
 
 // prepare scales the frame into the slot and hands it to the lane, which gives the slot back.
 func (s *station) prepare(ctx context.Context, slot *slot, o order, f *frame.Frame, readNs int64) error {
-	start := monotime.Now()
 	slot.order, slot.frame = o, f
-	if err := slot.canvas.Fit(f); err != nil {
+	err := s.golden.brought(f) // no line brings a template with each part: it is not part of the inspection
+	start := monotime.Now()
+	if err == nil {
+		err = slot.canvas.Fit(f)
+	}
+	if err == nil {
+		err = s.golden.match(slot.canvas)
+	}
+	if err != nil {
 		s.free <- slot // never blocks: there are as many places as slots
 		f.Release()
-		return s.refuse(o, wire.Fault_FAULT_BAD_FRAME, err.Error())
+		return s.refuse(o, frameFault(err), err.Error())
 	}
 	slot.preprocessNs, slot.turn = monotime.Now()-start, s.turns.next()
 	s.pace.took(readNs + slot.preprocessNs)
@@ -141,6 +151,13 @@ func (s *station) prepare(ctx context.Context, slot *slot, o order, f *frame.Fra
 	case <-ctx.Done():
 	}
 	return nil
+}
+
+func frameFault(err error) wire.Fault {
+	if errors.Is(err, pairing.ErrUnaligned) {
+		return wire.Fault_FAULT_UNALIGNED
+	}
+	return wire.Fault_FAULT_BAD_FRAME
 }
 
 // refuse answers an Inspect that never reaches the model.

@@ -250,7 +250,7 @@ func TestCheckOfABundleEndsByItself(t *testing.T) {
 func TestFolderOfImages(t *testing.T) {
 	station, dir := simStation(t), t.TempDir()
 	station.Camera = "dir:" + dir
-	good := golden(t)
+	good := goldenBundle(t)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "1.png"), good, 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "2.png"), good[:len(good)/2], 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "3.png"), good, 0o600))
@@ -278,7 +278,7 @@ func TestFolderOfImages(t *testing.T) {
 func TestTextsThatAreNotUTF8AreSaidAllTheSame(t *testing.T) {
 	station, dir := simStation(t), t.TempDir()
 	station.Camera = "dir:" + dir
-	good := golden(t)
+	good := goldenBundle(t)
 	require.NoError(t, os.WriteFile(dir+"/1\xff.png", good, 0o600))
 	require.NoError(t, os.WriteFile(dir+"/2\xff.png", good[:len(good)/2], 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "3.png"), good, 0o600))
@@ -325,7 +325,7 @@ func TestARefusalWhoseReasonIsNotUTF8IsSaid(t *testing.T) {
 }
 
 // golden is a small picture of the reference bundle.
-func golden(t *testing.T) []byte {
+func goldenBundle(t *testing.T) []byte {
 	t.Helper()
 	matches, err := filepath.Glob("../../../models/pcb-defects/golden/*.png")
 	require.NoError(t, err)

@@ -158,6 +158,15 @@ func (i *images) decode(f *frame.Frame, name string) error {
 	return nil
 }
 
+// ReadPicture decodes one image into f and returns the bytes of its file.
+func ReadPicture(f *frame.Frame, name string) ([]byte, error) {
+	i := &images{limits: defaultLimits()}
+	if err := i.decode(f, name); err != nil {
+		return nil, err
+	}
+	return i.buf, nil
+}
+
 func (i *images) again() (err error) {
 	if !i.loop {
 		return io.EOF

@@ -75,9 +75,9 @@ func (s *spec) simulated() bool { return s.kind == kindSim }
 //	file:PATH           image (JPEG, PNG, BMP, TIFF) or video; rate, loop, max_mpx
 //	dir:PATH            the images of a folder by name; glob, rate, loop, max_mpx, preload; template=A:B: an
 //	                    image's golden template has its name with B for A, as _test:_temp
-//	sim:                seed, defects, clean, width, height, rate; prerender boards are kept in memory;
-//	                    color gives three channels, zoom enlarges a board of 1/zoom of the size; template:
-//	                    each board comes with its golden template
+//	sim:                seed, product, defects, clean, width, height, rate; prerender boards are kept in
+//	                    memory; color gives three channels, zoom enlarges a board of 1/zoom of the size;
+//	                    template: each board comes with its golden template
 //
 // file and dir take PATH as it is, or path for one with a question mark: path=/data/what%3F. rate is frames
 // a second. Without it file, dir and sim are stepped: each request takes the next picture. loop begins again

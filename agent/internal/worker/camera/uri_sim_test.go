@@ -14,7 +14,7 @@ func TestFaultsOfASimulatedCameraTellWhatToWrite(t *testing.T) {
 		"sim:?clean=half&zoom=x": `camera URI: zoom is "x"; it must be a whole number from 1 to 16` + "\n" +
 			`clean is "half"; it must be a number, such as 0.5`,
 		"sim:?sed=1": `camera URI: unknown option "sed"; there are rate, prerender, color, zoom, ` +
-			`template, seed, defects, clean, width, height`,
+			`template, seed, product, defects, clean, width, height`,
 		"sim:?clean=2": "camera URI: simulated camera: clean is 2; it must be from 0 to 1",
 	} {
 		_, err := parse(uri)

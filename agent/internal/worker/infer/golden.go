@@ -7,6 +7,7 @@ import (
 
 	"github.com/sightline-edge/sightline/agent/internal/frame"
 	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
+	"github.com/sightline-edge/sightline/agent/internal/worker/pairing"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
 )
@@ -40,6 +41,9 @@ func (s *Session) proveBlank(canvas *tensor.Canvas) error {
 	if err := canvas.Fit(blank); err != nil {
 		return err
 	}
+	if s.Plan.Template() {
+		copy(canvas.Template(), canvas.Plane())
+	}
 	_, err := s.Infer(canvas, 0)
 	if err != nil && !errors.Is(err, detect.ErrOutput) { // nobody vouches for what it says of a blank frame
 		return fmt.Errorf("first run: %w", err)
@@ -52,16 +56,15 @@ func (s *Session) proveSample(canvas *tensor.Canvas, sample bundle.GoldenSample)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrGolden, err)
 	}
-	raw, err := s.Bundle.Read(sample.Image, maxPNGBytes)
+	picture, err := s.picture(sample.Image)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrGolden, err)
-	}
-	picture, err := decodePNG(raw)
-	if err != nil {
-		return fmt.Errorf("%w: read %s: %w", ErrGolden, sample.Image, err)
+		return err
 	}
 	defer picture.Release()
 	if err = canvas.Fit(picture); err != nil {
+		return err
+	}
+	if err = s.besides(canvas, sample); err != nil {
 		return err
 	}
 	result, err := s.Infer(canvas, 0)
@@ -75,6 +78,38 @@ func (s *Session) proveSample(canvas *tensor.Canvas, sample bundle.GoldenSample)
 		return fmt.Errorf("%w: %s on %s: %s", ErrGolden, sample.Image, s.Provider, difference)
 	}
 	return nil
+}
+
+// besides puts the sample's template beside its picture, for models that take one.
+func (s *Session) besides(canvas *tensor.Canvas, sample bundle.GoldenSample) error {
+	if !s.Plan.Template() {
+		return nil
+	}
+	template, err := s.picture(sample.Template)
+	if err != nil {
+		return err
+	}
+	defer template.Release()
+	golden, err := pairing.New(s.Plan, template)
+	if err == nil {
+		_, err = golden.Matcher().Match(canvas)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %s with %s: %w", ErrGolden, sample.Image, sample.Template, err)
+	}
+	return nil
+}
+
+func (s *Session) picture(name string) (*frame.Frame, error) {
+	raw, err := s.Bundle.Read(name, maxPNGBytes)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrGolden, err)
+	}
+	picture, err := decodePNG(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%w: read %s: %w", ErrGolden, name, err)
+	}
+	return picture, nil
 }
 
 // compare pairs what was found with what was expected and tells the first difference, or nothing. A detection

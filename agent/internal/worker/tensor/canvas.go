@@ -22,7 +22,8 @@ type Canvas struct {
 	stride   int
 	channels int
 	sampled  []byte // what take took, or binarize made
-	template []byte // the template's plane, width × height of the geometry; nil: none yet
+	template []byte // the template's plane, width × height of the geometry
+	paired   bool   // template is of this frame
 }
 
 // NewCanvas makes an empty canvas. Close frees it.
@@ -52,7 +53,7 @@ func (c *Canvas) Fit(f *frame.Frame) error {
 	if c.plan.binary {
 		c.binarize()
 	}
-	c.template = nil
+	c.paired = false
 	return nil
 }
 
@@ -80,8 +81,12 @@ func (c *Canvas) Plane() []byte {
 	return c.pix[:c.geometry.Width*c.geometry.Height]
 }
 
-// SetTemplate gives the plane of the last channel, laid out as Plane; it is read by Fill.
-func (c *Canvas) SetTemplate(plane []byte) { c.template = plane }
+// Template is the plane of the last channel, laid out as Plane: whoever asks for it writes it, before Fill.
+func (c *Canvas) Template() []byte {
+	c.template = grow(c.template, c.geometry.Width*c.geometry.Height)
+	c.paired = true
+	return c.template
+}
 
 // take replaces the picture by one pixel in ratio of it, from the middle of each square.
 func (c *Canvas) take(ratio int, toGray bool) {

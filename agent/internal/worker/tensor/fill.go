@@ -31,7 +31,7 @@ func (c *Canvas) Fill(in *Input) {
 		s.scale, s.offset = p.scale[channel], p.offset[channel]
 		c.spread(in, c.pix, s, from, to)
 	}
-	if p.template && c.template != nil {
+	if p.template && c.paired {
 		last := p.channels - 1
 		s.fromStep, s.fromStride = 1, g.Width
 		s.scale, s.offset = p.scale[last], p.offset[last]

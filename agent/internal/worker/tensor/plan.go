@@ -26,6 +26,7 @@ type Plan struct {
 	binary                  bool         // gray becomes 0 or 255
 	threshold               uint8        // the least gray that becomes 255; 0: Otsu's of each frame
 	template                bool         // the last channel is not the frame's
+	native                  bool         // nothing is scaled
 	scale, offset           [bgr]float32 // a value of a plane is pixel × scale + offset
 }
 
@@ -45,6 +46,21 @@ func NewPlan(in bundle.Input, p bundle.Preprocess) *Plan {
 		plan.scale[c], plan.offset[c] = float32(*p.Scale/p.Std[c]), float32(-p.Mean[c]/p.Std[c])
 	}
 	return plan
+}
+
+// Native is the plan of an inspection without a model: gray pixels in the frame's own size, made black and
+// white, beside a template.
+func Native(p bundle.Preprocess) *Plan {
+	plan := &Plan{channels: 2 * gray, native: true, template: true}
+	plan.binary, plan.threshold, _ = p.Binary() // valid: the configuration was checked
+	return plan
+}
+
+// Binarized is the plan with another way to make black and white.
+func (p *Plan) Binarized(way bundle.Preprocess) *Plan {
+	other := *p
+	other.binary, other.threshold, _ = way.Binary() // valid: the configuration was checked
+	return &other
 }
 
 // Template says that the last channel is the golden template's.
@@ -82,6 +98,9 @@ func (p *Plan) Shape() []int64 {
 }
 
 func (p *Plan) geometry(f *frame.Frame) Geometry {
+	if p.native {
+		return stretch(f.Width, f.Height, f.Width, f.Height)
+	}
 	if p.stretched {
 		return stretch(f.Width, f.Height, p.width, p.height)
 	}

@@ -6,7 +6,7 @@ import (
 )
 
 // Keys are the names that Set takes.
-func Keys() []string { return []string{"seed", "defects", "clean", "width", "height"} }
+func Keys() []string { return []string{"seed", "product", "defects", "clean", "width", "height"} }
 
 // Set reads one option from its text. Validate checks its range afterwards.
 func (o *Options) Set(key, text string) (err error) {
@@ -15,6 +15,9 @@ func (o *Options) Set(key, text string) (err error) {
 	case "seed":
 		example = "7"
 		o.Seed, err = strconv.ParseUint(text, 10, 64)
+	case "product":
+		example = "1"
+		o.Product, err = strconv.ParseUint(text, 10, 32)
 	case "defects":
 		kind, example = "a number", "1.5"
 		o.Defects, err = strconv.ParseFloat(text, 64)

@@ -10,11 +10,11 @@ import (
 func TestOptionsAreSetByName(t *testing.T) {
 	o := DefaultOptions()
 	for key, text := range map[string]string{
-		"seed": "9", "defects": "3", "clean": "0", "width": "1920", "height": "1080",
+		"seed": "9", "product": "4", "defects": "3", "clean": "0", "width": "1920", "height": "1080",
 	} {
 		require.NoError(t, o.Set(key, text), key)
 	}
-	require.Equal(t, Options{Width: 1920, Height: 1080, Seed: 9, Defects: 3}, o)
+	require.Equal(t, Options{Width: 1920, Height: 1080, Seed: 9, Product: 4, Defects: 3}, o)
 }
 
 func TestEachKeyTakesANumberOnly(t *testing.T) {

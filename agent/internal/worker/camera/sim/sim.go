@@ -9,6 +9,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"math"
 )
 
 const (
@@ -35,6 +36,7 @@ type Options struct {
 	Seed          uint64  // of the whole line
 	Defects       float64 // mean number on a defective board: 1 + Poisson(Defects - 1); 0 for none at all
 	Clean         float64 // share of boards without any, 0 to 1
+	Product       uint64  // all boards are of this one; 0: each has a layout of its own
 	Exact         bool    // pixels are 0 or 255 only, as before the data set's JPEG compression
 }
 
@@ -120,12 +122,19 @@ func (r *Renderer) Template(index uint64, dst []byte) {
 
 // draw puts the board on the canvas and says how it passes the camera, as inspected and as template.
 func (r *Renderer) draw(index uint64) (test, template exposure) {
-	r.layout.r = stream(r.opt.Seed, index, purposeLayout)
+	layout := index
+	if r.opt.Product != 0 {
+		layout = math.MaxUint64 - r.opt.Product // apart from those of boards
+	}
+	r.layout.r = stream(r.opt.Seed, layout, purposeLayout)
 	drawBoard(&r.layout)
 	x := stream(r.opt.Seed, index, purposeExposure)
 	roughness := x.in(3, 18)
 	test, template = expose(&x, roughness), expose(&x, roughness)
 	template.dx, template.dy = shift(&x), shift(&x)
+	if r.opt.Product != 0 { // boards of one product lie each a little otherwise
+		test.dx, test.dy = x.in(-maxShift, maxShift), x.in(-maxShift, maxShift)
+	}
 	return test, template
 }
 

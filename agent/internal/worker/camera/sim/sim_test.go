@@ -252,3 +252,26 @@ func BenchmarkRender(b *testing.B) {
 		})
 	}
 }
+
+func TestBoardsOfOneProductShareTheirLayout(t *testing.T) {
+	o := DefaultOptions()
+	o.Width, o.Height, o.Clean, o.Product = 256, 256, 1, 3
+	differ := func(o Options) float64 {
+		r, err := NewRenderer(o)
+		require.NoError(t, err)
+		first, second := make([]byte, o.Width*o.Height), make([]byte, o.Width*o.Height)
+		r.Render(1, first, nil)
+		r.Render(2, second, nil)
+		n := 0
+		for i := range first {
+			if (first[i] > 127) != (second[i] > 127) {
+				n++
+			}
+		}
+		return float64(n) / float64(len(first))
+	}
+	require.Less(t, differ(o), 0.1)
+	other := o
+	other.Product = 0
+	require.Greater(t, differ(other), 0.2)
+}

@@ -1,0 +1,103 @@
+// Package recipe says how a station inspects: which model or none, beside which golden template, and what its
+// worker is told of it.
+package recipe
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/sightline-edge/sightline/agent/internal/config"
+	"github.com/sightline-edge/sightline/agent/internal/template"
+	"github.com/sightline-edge/sightline/agent/internal/wire"
+	"github.com/sightline-edge/sightline/models/bundle"
+	"github.com/sightline-edge/sightline/models/strictyaml"
+)
+
+// Recipe is how one station inspects. Immutable.
+type Recipe struct {
+	ID       string // recipeId of results
+	Manifest bundle.Manifest
+	Digest   string             // of the bundle; empty without a model
+	Template *template.Template // nil: none, or each frame brings its own
+
+	station *config.Station
+	dir     string // of the bundle
+}
+
+// Load reads the bundle and the template that a station names. What the configuration says wrongly of them is
+// strictyaml.Faults, by paths below the station.
+func Load(c *config.Config, station int) (*Recipe, error) {
+	s := &c.Stations[station]
+	if s.Method == config.MethodCompare {
+		return New(c, station, nil)
+	}
+	model, err := bundle.Load(bundle.Find(s.Bundle, c.BundleDir))
+	if err != nil {
+		return nil, fmt.Errorf("load bundle: %w", err)
+	}
+	return New(c, station, model)
+}
+
+// New is Load for a bundle that is loaded already; nil for method compare.
+func New(c *config.Config, station int, model *bundle.Bundle) (*Recipe, error) {
+	s := &c.Stations[station]
+	r := &Recipe{ID: s.Recipe, Manifest: bundle.Comparison(), station: s}
+	paired := true
+	if model != nil {
+		r.Manifest, r.Digest, r.dir = model.Manifest, model.Digest, model.Dir
+		paired = model.Manifest.Input.Template
+	}
+	if r.ID == "" {
+		r.ID = r.Manifest.Name
+	}
+	switch {
+	case paired && s.Method == config.MethodDetect:
+		return nil, fault("method",
+			fmt.Sprintf("bundle %s looks at frames beside a golden template", s.Bundle),
+			"use method: pair, or leave it out")
+	case !paired && s.Method == config.MethodPair:
+		return nil, fault("method", fmt.Sprintf("bundle %s takes no golden template", s.Bundle),
+			"use method: detect, or a bundle with input.template")
+	case !paired && s.Template != "":
+		return nil, fault("template", fmt.Sprintf("bundle %s takes no golden template", s.Bundle),
+			"leave it out")
+	case !paired || brought(s.Camera):
+		return r, nil
+	}
+	name := s.Template
+	if name == "" {
+		name = r.ID
+	}
+	found, err := template.Find(name, c.TemplateDir)
+	if err != nil {
+		return nil, fault("template", err.Error(), fmt.Sprintf("run sightline-agent template capture with "+
+			"this configuration and --station %s, or name another", s.Name))
+	}
+	r.Template = found
+	return r, nil
+}
+
+func fault(path, problem, remedy string) error {
+	return strictyaml.Faults{{Path: path, Problem: problem, Remedy: remedy}}
+}
+
+// brought says that the camera brings a template with each frame.
+func brought(camera string) bool {
+	scheme, rest, _ := strings.Cut(camera, ":")
+	_, options, _ := strings.Cut(rest, "?")
+	values, err := url.ParseQuery(options)
+	return err == nil && (scheme == "dir" || scheme == "sim") && values.Get("template") != ""
+}
+
+// Tell writes into a worker's configuration what it needs to know.
+func (r *Recipe) Tell(c *wire.StationConfig) {
+	c.BundleDir, c.ProviderPolicy = r.dir, r.station.Provider
+	c.Method, c.Binarize = r.station.Method, r.station.Binarize
+	if r.Template != nil {
+		c.Template = &wire.Template{Path: r.Template.Path, Digest: r.Template.Digest}
+	}
+	if s := r.station.Compare; s != (config.Compare{}) {
+		c.Compare = &wire.Compare{Tolerance: int32(s.Tolerance), MinArea: int32(s.MinArea)}
+	}
+}

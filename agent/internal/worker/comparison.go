@@ -1,0 +1,59 @@
+package worker
+
+import (
+	"fmt"
+
+	"github.com/sightline-edge/sightline/agent/internal/monotime"
+	"github.com/sightline-edge/sightline/agent/internal/wire"
+	"github.com/sightline-edge/sightline/agent/internal/worker/compare"
+	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
+	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
+	"github.com/sightline-edge/sightline/models/bundle"
+)
+
+// comparison is an engine without a model: it finds where a frame differs from its template.
+type comparison struct {
+	options  compare.Options
+	limit    int // findings
+	comparer *compare.Comparer
+	geometry tensor.Geometry
+}
+
+// comparison makes the lane of one station that compares.
+func (o *opener) comparison(s *station) *lane {
+	way := s.config.GetBinarize()
+	if way == "" {
+		way = bundle.Otsu
+	}
+	settings := s.config.GetCompare()
+	options := compare.Options{Tolerance: int(settings.GetTolerance()), MinArea: int(settings.GetMinArea())}
+	manifest := bundle.Comparison()
+	engines := make([]engine, 0, o.parallel)
+	for range o.parallel {
+		engines = append(engines, &comparison{options: options, limit: manifest.Decoder.MaxDetections})
+	}
+	l := newLane(&manifest, tensor.Native(bundle.Preprocess{Binarize: way}), engines, 1)
+	l.state.Provider = "cpu"
+	l.state.Model = &wire.Model{
+		Name: manifest.Name, Version: o.worker.opts.Version, Classes: []string{manifest.Classes[0].Name},
+	}
+	return l
+}
+
+// Infer implements engine.
+func (c *comparison) Infer(canvas *tensor.Canvas, _ int64) (infer.Result, error) {
+	start := monotime.Now()
+	if g := canvas.Geometry(); g != c.geometry {
+		comparer, err := compare.New(g.Width, g.Height, c.options)
+		if err != nil {
+			return infer.Result{}, fmt.Errorf("%w: %w", infer.ErrRun, err)
+		}
+		c.comparer, c.geometry = comparer, g
+	}
+	found := c.comparer.Compare(canvas.Plane(), canvas.Template())
+	found = found[:min(len(found), c.limit)] // the most certain come first
+	return infer.Result{Detections: found, InferenceNs: monotime.Now() - start}, nil
+}
+
+// Close implements engine.
+func (*comparison) Close() error { return nil }

@@ -1,0 +1,101 @@
+package worker
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"github.com/sightline-edge/sightline/agent/internal/frame"
+	"github.com/sightline-edge/sightline/agent/internal/wire"
+	cameras "github.com/sightline-edge/sightline/agent/internal/worker/camera"
+	"github.com/sightline-edge/sightline/agent/internal/worker/pairing"
+	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
+	"github.com/sightline-edge/sightline/models/bundle"
+)
+
+// The methods of inspection.
+const (
+	methodDetect  = "detect"  // a model sees the frame
+	methodPair    = "pair"    // a model sees the frame and its golden template
+	methodCompare = "compare" // no model: the frame is compared with its template
+)
+
+// errMethod says that configuration and bundle do not fit each other.
+var errMethod = errors.New("method of inspection")
+
+// golden is the template of a station: one for all of its frames, or the one that each frame brings. Nil
+// where none is wanted. One goroutine at a time.
+type golden struct {
+	plan    *tensor.Plan
+	matcher *pairing.Matcher // nil until there is a template
+}
+
+// plan is the station's preprocessing: the lane's, perhaps with another way to make black and white.
+func (s *station) plan(p *tensor.Plan) (*tensor.Plan, error) {
+	switch method := s.config.GetMethod(); {
+	case method == methodDetect && p.Template():
+		return nil, fmt.Errorf("%w: the bundle's model compares frames with a golden template: "+
+			"use method: pair", errMethod)
+	case method == methodPair && !p.Template():
+		return nil, fmt.Errorf("%w: the bundle's model takes no golden template: use method: detect",
+			errMethod)
+	}
+	if way := s.config.GetBinarize(); way != "" {
+		return p.Binarized(bundle.Preprocess{Binarize: way}), nil
+	}
+	return p, nil
+}
+
+// loadGolden reads the template of a station whose plan wants one.
+func loadGolden(t *wire.Template, plan *tensor.Plan) (*golden, error) {
+	if !plan.Template() {
+		return nil, nil //nolint:nilnil // no template, and none wanted: golden's methods know
+	}
+	g := &golden{plan: plan}
+	if t.GetPath() == "" {
+		return g, nil // each frame brings its own, or is refused
+	}
+	f := &frame.Frame{}
+	defer f.Release()
+	raw, err := cameras.ReadPicture(f, t.GetPath())
+	if err != nil {
+		return nil, fmt.Errorf("golden template: %w", err)
+	}
+	sum := sha256.Sum256(raw)
+	if got := "sha256:" + hex.EncodeToString(sum[:]); t.GetDigest() != "" && got != t.GetDigest() {
+		return nil, fmt.Errorf("golden template %s: it is %s, not %s: it changed since the agent read it; "+
+			"restart the agent", t.GetPath(), got, t.GetDigest())
+	}
+	err = g.take(f)
+	return g, err
+}
+
+func (g *golden) take(template *frame.Frame) error {
+	prepared, err := pairing.New(g.plan, template)
+	if err == nil {
+		g.matcher = prepared.Matcher()
+	}
+	return err
+}
+
+// brought takes the template that a frame brings.
+func (g *golden) brought(f *frame.Frame) error {
+	if g == nil || f.Template == nil {
+		return nil
+	}
+	return g.take(f.Template)
+}
+
+// match puts the template beside the frame that the canvas holds.
+func (g *golden) match(c *tensor.Canvas) error {
+	if g == nil {
+		return nil
+	}
+	if g.matcher == nil {
+		return fmt.Errorf("%w: there is none: capture one with sightline-agent template capture",
+			pairing.ErrUnaligned)
+	}
+	_, err := g.matcher.Match(c)
+	return err
+}

@@ -1,0 +1,66 @@
+// Package pairing brings the golden template of a recipe onto a frame, so that the two can be compared.
+package pairing
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/sightline-edge/sightline/agent/internal/frame"
+	"github.com/sightline-edge/sightline/agent/internal/worker/align"
+	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
+)
+
+// ErrUnaligned is wrapped when nothing can be said about a frame, since its template does not fit it.
+var ErrUnaligned = errors.New("the golden template does not fit")
+
+// Golden is a template, made black and white in the size that a plan gives to its frames. Immutable, safe for
+// concurrent use.
+type Golden struct {
+	geometry tensor.Geometry
+	golden   *align.Golden
+}
+
+// New prepares a template for frames of its own size.
+func New(plan *tensor.Plan, template *frame.Frame) (*Golden, error) {
+	canvas := tensor.NewCanvas(plan)
+	defer canvas.Close()
+	if err := canvas.Fit(template); err != nil {
+		return nil, fmt.Errorf("golden template: %w", err)
+	}
+	g := canvas.Geometry()
+	golden, err := align.NewGolden(canvas.Plane(), g.Width, g.Height)
+	if err != nil {
+		return nil, fmt.Errorf("golden template: %w", err)
+	}
+	return &Golden{g, golden}, nil
+}
+
+// Matcher moves a template onto frames. Not safe for concurrent use.
+type Matcher struct {
+	golden  *Golden
+	aligner *align.Aligner
+}
+
+// Matcher makes one.
+func (g *Golden) Matcher() *Matcher { return &Matcher{g, align.New(g.golden)} }
+
+// Match writes the moved template beside the frame that the canvas holds. The error is ErrUnaligned when it
+// does not fit; the canvas has the best attempt then.
+func (m *Matcher) Match(c *tensor.Canvas) (align.Fit, error) {
+	if c.Geometry() != m.golden.geometry {
+		g, f := m.golden.geometry, c.Geometry()
+		return align.Fit{Mismatch: 1}, fmt.Errorf(
+			"%w: it was captured from frames of %d×%d pixels, this one has %d×%d: capture the template anew",
+			ErrUnaligned, g.FrameWidth, g.FrameHeight, f.FrameWidth, f.FrameHeight)
+	}
+	fit := m.aligner.Align(c.Template(), c.Plane())
+	if !fit.Aligned() {
+		return fit, fmt.Errorf("%w: %.1f %% of the pixels differ (%.2f of what strangers would, "+
+			"at most %.2f), moved by %.0f, %.0f px: is it the right board, and does it lie as "+
+			"it did at the capture?",
+			ErrUnaligned, percent*fit.Residual, fit.Mismatch, align.MaxMismatch, fit.ShiftX, fit.ShiftY)
+	}
+	return fit, nil
+}
+
+const percent = 100
