@@ -115,7 +115,7 @@ func TestDefectsAreBoxed(t *testing.T) {
 			require.ElementsMatch(t, c.want, boxes(found))
 			for _, f := range found {
 				require.Zero(t, f.Class)
-				require.Greater(t, f.Score, float32(0.3))
+				require.Greater(t, f.Score, float32(0.2))
 				require.LessOrEqual(t, f.Score, float32(1))
 			}
 		})

@@ -23,7 +23,7 @@ type Options struct {
 	Tolerance int
 	// MinArea is the least number of differing pixels of a finding. Default 12.
 	MinArea int
-	// MinScore is the least score of a finding, 0 to 1. Default 0.3.
+	// MinScore is the least score of a finding, 0 to 1. Default 0.2.
 	MinScore float64
 	// Join is how many pixels apart pieces of one finding may lie: up to 2·Join. 1 to 16, default 2.
 	Join int
@@ -44,7 +44,7 @@ func (o Options) withDefaults() (Options, error) {
 	def(&o.Join, 2)
 	def(&o.Margin, 10)
 	if o.MinScore == 0 {
-		o.MinScore = 0.3
+		o.MinScore = 0.2
 	}
 	o.Margin = max(o.Margin, -1)
 	switch {
