@@ -84,7 +84,21 @@ func Run(ctx context.Context, o Options) (*Template, error) {
 			"are they all of this recipe, and is the first one good?", ErrBoards, s.boards, o.Boards)
 	}
 	t.Picture, t.Averaged = s.average(), s.boards
+	if blank(t.Picture.Pix) {
+		return nil, fmt.Errorf("%w: the picture is all of one shade: is there a board, light, and no cap "+
+			"on the lens? a fixed threshold (binarize) may lie beyond all grays", ErrBoards)
+	}
 	return t, nil
+}
+
+// blank says that no pixel differs from the others: such a template would fit every blank frame.
+func blank(pix []byte) bool {
+	for _, v := range pix {
+		if v>>7 != pix[0]>>7 {
+			return false
+		}
+	}
+	return true
 }
 
 // sum counts, for each pixel, the boards that are bare there.
