@@ -29,6 +29,9 @@ var errMethod = errors.New("method of inspection")
 type golden struct {
 	plan    *tensor.Plan
 	matcher *pairing.Matcher // nil until there is a template
+	// prepared is the station's template, for whoever needs a matcher more; nil where frames bring theirs.
+	// Like plan it does not change once the station is ready.
+	prepared *pairing.Golden
 }
 
 // plan is the station's preprocessing: the lane's, perhaps with another way to make black and white.
@@ -67,16 +70,16 @@ func loadGolden(t *wire.Template, plan *tensor.Plan) (*golden, error) {
 		return nil, fmt.Errorf("golden template %s: it is %s, not %s: it changed since the agent read it; "+
 			"restart the agent", t.GetPath(), got, t.GetDigest())
 	}
-	err = g.take(f)
+	g.prepared, err = g.take(f)
 	return g, err
 }
 
-func (g *golden) take(template *frame.Frame) error {
+func (g *golden) take(template *frame.Frame) (*pairing.Golden, error) {
 	prepared, err := pairing.New(g.plan, template)
 	if err == nil {
 		g.matcher = prepared.Matcher()
 	}
-	return err
+	return prepared, err
 }
 
 // brought takes the template that a frame brings.
@@ -84,7 +87,8 @@ func (g *golden) brought(f *frame.Frame) error {
 	if g == nil || f.Template == nil {
 		return nil
 	}
-	return g.take(f.Template)
+	_, err := g.take(f.Template)
+	return err
 }
 
 // match puts the template beside the frame that the canvas holds.

@@ -55,11 +55,12 @@ func (p *pictures) run(ctx context.Context) error {
 	if err := unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), lowPriority); err != nil {
 		p.log.WarnContext(ctx, "evidence is drawn at normal priority", "error", err)
 	}
-	pen := evidence.NewPen()
+	tools := drawing{pen: evidence.NewPen()}
+	defer tools.beside.close()
 	for {
 		select {
 		case pic := <-p.queue:
-			p.draw(ctx, pen, pic)
+			p.draw(ctx, &tools, pic)
 			pic.frame.Release()
 		case <-ctx.Done():
 			return nil
@@ -67,8 +68,16 @@ func (p *pictures) run(ctx context.Context) error {
 	}
 }
 
+// drawing is what pictures are drawn with, and the one that is drawn. Not safe for concurrent use.
+type drawing struct {
+	pen    *evidence.Pen
+	beside beside
+	golden *evidence.Golden // nil: the picture has no template beside it
+	fits   bool
+}
+
 // draw makes the annotated frame and then the crops. A picture that cannot be drawn is dropped and counted.
-func (p *pictures) draw(ctx context.Context, pen *evidence.Pen, pic picture) {
+func (p *pictures) draw(ctx context.Context, d *drawing, pic picture) {
 	s, w := pic.station, pic.wanted
 	quality := int(s.config.GetEvidenceQuality())
 	if quality <= 0 || quality > 100 {
@@ -76,8 +85,13 @@ func (p *pictures) draw(ctx context.Context, pen *evidence.Pen, pic picture) {
 	}
 	marks := s.marks(w.GetDefects())
 	crops := min(int(s.config.GetMaxCrops()), len(marks))
+	var err error
+	if d.golden, d.fits, err = d.beside.look(&pic); err != nil {
+		p.log.WarnContext(ctx, "evidence drawn without its template", "station", s.config.GetName(),
+			"job", w.GetJob(), "error", err)
+	}
 	for n := range 1 + max(crops, 0) {
-		jpeg, err := pic.draw(pen, marks, n, quality)
+		jpeg, err := pic.draw(d, marks, n, quality)
 		if err != nil {
 			s.evidenceDropped.Add(1)
 			p.log.WarnContext(ctx, "evidence not drawn", "station", s.config.GetName(), "job", w.GetJob(),
@@ -107,15 +121,22 @@ func (p *pictures) send(ctx context.Context) error {
 	}
 }
 
-func (p *picture) draw(pen *evidence.Pen, marks []evidence.Mark, n, quality int) ([]byte, error) {
+func (p *picture) draw(d *drawing, marks []evidence.Mark, n, quality int) ([]byte, error) {
 	if n > 0 {
-		return pen.Crop(p.frame, marks[n-1], quality)
+		return d.pen.Crop(p.frame, d.golden, marks[n-1], quality)
 	}
 	text := p.station.config.GetName() + "   " + p.frame.Source
 	if p.frame.Simulated {
 		text = p.station.config.GetName() + "   simulated board " + p.frame.Source
 	}
-	return pen.Annotate(p.frame, evidence.Caption{Verdict: p.wanted.GetVerdict(), Text: text}, marks, quality)
+	caption := evidence.Caption{Verdict: p.wanted.GetVerdict(), Text: text}
+	if !d.fits {
+		caption.Text += "   the golden template does not fit"
+	}
+	if d.golden != nil && !d.fits {
+		return d.pen.Misfit(p.frame, d.golden, caption, quality)
+	}
+	return d.pen.Annotate(p.frame, d.golden, caption, marks, quality)
 }
 
 func (s *station) marks(defects []*wire.Detection) []evidence.Mark {

@@ -141,8 +141,7 @@ func (s *station) prepare(ctx context.Context, slot *slot, o order, f *frame.Fra
 	}
 	if err != nil {
 		s.free <- slot // never blocks: there are as many places as slots
-		f.Release()
-		return s.refuse(o, frameFault(err), err.Error())
+		return s.unfit(o, f, err)
 	}
 	slot.preprocessNs, slot.turn = monotime.Now()-start, s.turns.next()
 	s.pace.took(readNs + slot.preprocessNs)
@@ -153,11 +152,21 @@ func (s *station) prepare(ctx context.Context, slot *slot, o order, f *frame.Fra
 	return nil
 }
 
-func frameFault(err error) wire.Fault {
-	if errors.Is(err, pairing.ErrUnaligned) {
-		return wire.Fault_FAULT_UNALIGNED
+// unfit answers a part whose frame does not reach the model. One that its template does not fit is kept, for
+// a picture that shows why.
+func (s *station) unfit(o order, f *frame.Frame, err error) error {
+	if !errors.Is(err, pairing.ErrUnaligned) {
+		f.Release()
+		return s.refuse(o, wire.Fault_FAULT_BAD_FRAME, err.Error())
 	}
-	return wire.Fault_FAULT_BAD_FRAME
+	answer := &wire.Inspected{
+		Station: s.index, Job: o.job, Frame: f.Seq, ExposedNs: f.ExposedNs,
+		Width: int32(f.Width), Height: int32(f.Height), Source: said(f.Source), Simulated: f.Simulated,
+		Fault: wire.Fault_FAULT_UNALIGNED, FaultText: said(err.Error()),
+	}
+	s.inspected.Add(1)
+	s.keep(o.job, f) // before the answer: its settlement may follow at once
+	return closed(s.conn.Send(wire.KindInspected, answer))
 }
 
 // refuse answers an Inspect that never reaches the model.

@@ -10,22 +10,17 @@ import (
 	"gocv.io/x/gocv"
 )
 
-// encoder makes JPEGs with OpenCV.
+// encoder makes JPEGs with OpenCV, which takes the canvas as it is.
 type encoder struct{}
 
 func (*encoder) jpeg(picture *image.RGBA, quality int) ([]byte, error) {
 	size := picture.Rect.Size()
-	rgba, err := gocv.NewMatFromBytes(size.Y, size.X, gocv.MatTypeCV8UC4, picture.Pix)
+	mat, err := gocv.NewMatFromBytes(size.Y, size.X, gocv.MatTypeCV8UC4, picture.Pix)
 	if err != nil {
 		return nil, fmt.Errorf("wrap picture: %w", err)
 	}
-	defer func() { _ = rgba.Close() }()
-	bgr := gocv.NewMat()
-	defer func() { _ = bgr.Close() }()
-	if err = gocv.CvtColor(rgba, &bgr, gocv.ColorRGBAToBGR); err != nil {
-		return nil, fmt.Errorf("convert picture: %w", err)
-	}
-	buffer, err := gocv.IMEncodeWithParams(gocv.JPEGFileExt, bgr, []int{gocv.IMWriteJpegQuality, quality})
+	defer func() { _ = mat.Close() }()
+	buffer, err := gocv.IMEncodeWithParams(gocv.JPEGFileExt, mat, []int{gocv.IMWriteJpegQuality, quality})
 	if err != nil {
 		return nil, fmt.Errorf("encode JPEG: %w", err)
 	}

@@ -5,14 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"image/color"
-	"image/draw"
 	"slices"
 
 	"golang.org/x/image/font"
 	"golang.org/x/image/font/gofont/gobold"
 	"golang.org/x/image/font/opentype"
-	"golang.org/x/image/math/fixed"
 
 	"github.com/sightline-edge/sightline/agent/internal/frame"
 )
@@ -47,7 +44,7 @@ type Caption struct {
 
 // Pen draws and keeps its canvas and its font. Not safe for concurrent use.
 type Pen struct {
-	canvas   *image.RGBA
+	canvas   *image.RGBA // its bytes are blue, green, red, alpha
 	typeface *opentype.Font
 	face     font.Face
 	size     int
@@ -64,8 +61,9 @@ func NewPen() *Pen {
 	return &Pen{typeface: typeface}
 }
 
-// Annotate returns a JPEG of the frame below its caption, the marks framed and labelled.
-func (p *Pen) Annotate(f *frame.Frame, caption Caption, marks []Mark, quality int) ([]byte, error) {
+// Annotate returns a JPEG of the frame below its caption, the marks framed and labelled. Beside a golden
+// template, which may be nil, it is tinted where the two differ.
+func (p *Pen) Annotate(f *frame.Frame, g *Golden, caption Caption, marks []Mark, quality int) ([]byte, error) {
 	if err := check(f); err != nil {
 		return nil, err
 	}
@@ -75,23 +73,40 @@ func (p *Pen) Annotate(f *frame.Frame, caption Caption, marks []Mark, quality in
 	banner := 2 * p.size
 	p.blank(f.Width, f.Height+banner)
 	p.paste(f, image.Rect(0, 0, f.Width, f.Height), image.Pt(0, banner))
+	if g != nil {
+		p.tint(f, g, banner)
+	}
 	for _, m := range slices.Backward(marks) { // the most certain on top
 		p.mark(m, f, banner)
 	}
 	p.caption(caption, len(marks), f.Width, banner)
+	if g != nil {
+		p.legend(f.Width, 0, banner, ink())
+	}
 	return p.encoder.jpeg(p.canvas, quality)
 }
 
-// Crop returns a JPEG of one defect with a margin of half its size.
-func (p *Pen) Crop(f *frame.Frame, m Mark, quality int) ([]byte, error) {
+// Crop returns a JPEG of one defect with a margin of half its size: beside a golden template, which may be
+// nil, of the frame, the template and their difference side by side.
+func (p *Pen) Crop(f *frame.Frame, g *Golden, m Mark, quality int) ([]byte, error) {
 	if err := check(f); err != nil {
 		return nil, err
 	}
 	box := rect(m.Box)
 	margin := max(box.Dx(), box.Dy()) / 2
+	if g != nil {
+		margin = max(margin, context)
+	}
 	box = box.Inset(-margin).Intersect(image.Rect(0, 0, f.Width, f.Height))
 	if box.Empty() {
 		return nil, fmt.Errorf("%w: the defect is outside of the frame", ErrFrame)
+	}
+	if g != nil {
+		if err := p.write(panelText); err != nil {
+			return nil, err
+		}
+		p.beside(f, g, box, 0)
+		return p.encoder.jpeg(p.canvas, quality)
 	}
 	p.blank(box.Dx(), box.Dy())
 	p.paste(f, box, image.Point{})
@@ -108,8 +123,12 @@ func check(f *frame.Frame) error {
 
 func (p *Pen) scaleTo(f *frame.Frame) error {
 	side := min(f.Width, f.Height)
-	size := min(max(side/textParts, minText), maxText)
 	p.stroke = max(side/strokeParts, minStroke)
+	return p.write(min(max(side/textParts, minText), maxText))
+}
+
+// write sets the height of text, in pixels.
+func (p *Pen) write(size int) error {
 	if size == p.size {
 		return nil
 	}
@@ -121,44 +140,4 @@ func (p *Pen) scaleTo(f *frame.Frame) error {
 	}
 	p.face, p.size = face, size
 	return nil
-}
-
-// blank makes the canvas a picture of this size, reusing its memory.
-func (p *Pen) blank(width, height int) {
-	n := 4 * width * height
-	if p.canvas == nil || cap(p.canvas.Pix) < n {
-		p.canvas = image.NewRGBA(image.Rect(0, 0, width, height))
-		return
-	}
-	p.canvas.Pix, p.canvas.Stride, p.canvas.Rect = p.canvas.Pix[:n], 4*width, image.Rect(0, 0, width, height)
-}
-
-// paste copies a part of the frame, BGR or gray, to the canvas.
-func (p *Pen) paste(f *frame.Frame, part image.Rectangle, at image.Point) {
-	for y := range part.Dy() {
-		src := f.Pix[(part.Min.Y+y)*f.Stride+part.Min.X*f.Channels:]
-		dst := p.canvas.Pix[p.canvas.PixOffset(at.X, at.Y+y):]
-		for x := range part.Dx() {
-			s, d := src[x*f.Channels:], dst[4*x:4*x+4:4*x+4]
-			if f.Channels == 1 {
-				d[0], d[1], d[2], d[3] = s[0], s[0], s[0], 255
-				continue
-			}
-			d[0], d[1], d[2], d[3] = s[2], s[1], s[0], 255
-		}
-	}
-}
-
-func (p *Pen) fill(r image.Rectangle, c color.RGBA) {
-	draw.Draw(p.canvas, r, image.NewUniform(c), image.Point{}, draw.Src)
-}
-
-// text writes with its middle line at y.
-func (p *Pen) text(x, y int, c color.RGBA, s string) {
-	m := p.face.Metrics()
-	d := font.Drawer{
-		Dst: p.canvas, Src: image.NewUniform(c), Face: p.face,
-		Dot: fixed.Point26_6{X: fixed.I(x), Y: fixed.I(y) + m.CapHeight/2},
-	}
-	d.DrawString(s)
 }

@@ -46,7 +46,7 @@ func near(t *testing.T, picture image.Image, x, y int, want color.RGBA) {
 func TestAnnotatedPictureHasVerdictBoxAndTheFrameItself(t *testing.T) {
 	f := plain(t, 640, 480, 3, 200, 40, 20) // blue
 	mark := evidence.Mark{Class: 0, Name: "open", Score: 0.93, Box: [4]float32{200, 200, 300, 260}}
-	raw, err := evidence.NewPen().Annotate(f, evidence.Caption{Verdict: "FAIL", Text: "line1/aoi-1"},
+	raw, err := evidence.NewPen().Annotate(f, nil, evidence.Caption{Verdict: "FAIL", Text: "line1/aoi-1"},
 		[]evidence.Mark{mark}, quality)
 	picture := decode(t, raw, err)
 	banner := picture.Bounds().Dy() - 480
@@ -72,7 +72,7 @@ func TestCropHasAMarginAndStaysInTheFrame(t *testing.T) {
 		"one pixel":   {[4]float32{50, 50, 50.5, 50.5}, image.Pt(1, 1)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			raw, err := pen.Crop(f, evidence.Mark{Box: c.box}, quality)
+			raw, err := pen.Crop(f, nil, evidence.Mark{Box: c.box}, quality)
 			picture := decode(t, raw, err)
 			require.Equal(t, c.want, picture.Bounds().Size())
 			near(t, picture, 0, 0, color.RGBA{90, 90, 90, 255})
@@ -100,12 +100,12 @@ func TestNothingIsDrawnOutsideAndNothingPanics(t *testing.T) {
 			},
 			{Name: "right", Box: [4]float32{635, 470, 700, 700}},
 		}
-		raw, err := pen.Annotate(f, evidence.Caption{Verdict: "UNKNOWN", Text: "…"}, marks, quality)
+		raw, err := pen.Annotate(f, nil, evidence.Caption{Verdict: "UNKNOWN", Text: "…"}, marks, quality)
 		require.Equal(t, f.Width, decode(t, raw, err).Bounds().Dx())
 	}
-	_, err := pen.Crop(plain(t, 64, 64, 1, 9), evidence.Mark{Box: [4]float32{nan, 0, 1, 1}}, quality)
+	_, err := pen.Crop(plain(t, 64, 64, 1, 9), nil, evidence.Mark{Box: [4]float32{nan, 0, 1, 1}}, quality)
 	require.ErrorIs(t, err, evidence.ErrFrame)
-	_, err = pen.Annotate(&frame.Frame{Width: 9, Height: 9, Channels: 3, Stride: 27}, evidence.Caption{},
+	_, err = pen.Annotate(&frame.Frame{Width: 9, Height: 9, Channels: 3, Stride: 27}, nil, evidence.Caption{},
 		nil, quality)
 	require.ErrorIs(t, err, evidence.ErrFrame)
 }
