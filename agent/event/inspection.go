@@ -41,7 +41,7 @@ type Inspection struct {
 	Verdict Verdict  `json:"verdict"`
 	Accept  bool     `json:"accept"`
 	Reason  string   `json:"reason,omitempty"` // why UNKNOWN, a stable word: deadline, worker_died, …
-	Detail  string   `json:"detail,omitempty"` // a sentence to Reason
+	Detail  string   `json:"detail,omitempty"` // a sentence to Reason, or that not all defects are listed
 	Overrun bool     `json:"overrun,omitempty"`
 	Defects []Defect `json:"defects"`
 	Frame   Frame    `json:"frame"`
@@ -106,7 +106,8 @@ type TimesMs struct {
 	Publish    float64 `json:"publish"`
 }
 
-const maxDefects = 1000
+// MaxDefects bounds the defects that one inspection lists.
+const MaxDefects = 1000
 
 // DecodeInspection reads and checks the data of a TypeInspection event.
 func DecodeInspection(data json.RawMessage) (Inspection, error) {
@@ -130,8 +131,8 @@ func DecodeInspection(data json.RawMessage) (Inspection, error) {
 			in.Accept,
 			in.Verdict,
 		)
-	case len(in.Defects) > maxDefects:
-		return in, fmt.Errorf("%w: inspection: %d defects are over %d", ErrEvent, len(in.Defects), maxDefects)
+	case len(in.Defects) > MaxDefects:
+		return in, fmt.Errorf("%w: inspection: %d defects are over %d", ErrEvent, len(in.Defects), MaxDefects)
 	}
 	for _, d := range in.Defects {
 		for _, v := range d.Box {

@@ -45,6 +45,8 @@ const (
 	// A wandering edge of 16 pixels hides any defect, and a difference of 2^20 is a board of its own.
 	maxTolerance = 16
 	maxArea      = 1 << 20
+	// In a smaller overlap no defect worth to be found is whole; half of no model's input is larger.
+	minOverlap, maxOverlap = 32, 8192
 	// minMemory is what the worker needs before it has loaded a model.
 	minMemory = 1 << 30
 )
@@ -174,6 +176,20 @@ func checkMethod(doc *strictyaml.Document, at string, s *Station) {
 	}
 	doc.Within(at+".compare.tolerance", float64(s.Compare.Tolerance), 0, maxTolerance)
 	doc.Within(at+".compare.min_area", float64(s.Compare.MinArea), 0, maxArea)
+	checkTiles(doc, at+".tiles", s)
+}
+
+func checkTiles(doc *strictyaml.Document, at string, s *Station) {
+	switch {
+	case s.Tiles == Tiles{}:
+	case s.Method == MethodCompare:
+		doc.Add(at, "method compare sees each frame as a whole", "leave tiles out")
+	case s.Method == MethodPair:
+		doc.Add(at, "method pair sees each frame as a whole, beside its template",
+			"leave tiles out, or use method: detect")
+	default:
+		doc.Within(at+".overlap", float64(s.Tiles.Overlap), minOverlap, maxOverlap)
+	}
 }
 
 func checkTrigger(doc *strictyaml.Document, at string, t *Trigger) {

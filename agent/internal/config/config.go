@@ -48,8 +48,10 @@ type Station struct {
 	// the bundle's; of method compare otsu.
 	Binarize string  `yaml:"binarize"`
 	Compare  Compare `yaml:"compare"`
-	Trigger  Trigger `yaml:"trigger"`
-	Verdict  Verdict `yaml:"verdict"`
+	// Tiles lets a model see frames that are larger than its input in overlapping tiles, without scaling.
+	Tiles   Tiles   `yaml:"tiles"`
+	Trigger Trigger `yaml:"trigger"`
+	Verdict Verdict `yaml:"verdict"`
 	// Provider overrides the bundle's policy: require or fallback.
 	Provider    string        `yaml:"provider"`
 	OpenTimeout time.Duration `yaml:"open_timeout"` // default 5s
@@ -60,6 +62,12 @@ type Station struct {
 type Compare struct {
 	Tolerance int `yaml:"tolerance"` // pixels by which an edge may wander, default 2
 	MinArea   int `yaml:"min_area"`  // pixels of the smallest difference that counts, default 12
+}
+
+// Tiles are those of large sheets, each of the size of the model's input.
+type Tiles struct {
+	// Overlap of neighbours in pixels, larger than the largest defect: 32 to half the model's input. 0: none.
+	Overlap int `yaml:"overlap"`
 }
 
 // Trigger says when a part is there.

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/sightline-edge/sightline/agent/internal/vision"
@@ -28,6 +30,8 @@ type Options struct {
 	Launch    func(context.Context) (vision.Process, error)
 	Configure *wire.Configure // one station
 	Log       *slog.Logger
+	// Progress is told, while Answer waits, how many tiles of a frame are done. May be nil.
+	Progress func(done, total int)
 }
 
 // Inspector holds a worker. One caller at a time.
@@ -35,13 +39,14 @@ type Inspector struct {
 	worker *vision.Worker
 	inbox  chan any
 	stop   context.CancelFunc
+	report func(done, total int)
 	job    uint64
 }
 
 // Open starts the worker; Ready waits for it.
 func Open(ctx context.Context, o Options) *Inspector {
 	ctx, stop := context.WithCancel(ctx)
-	i := &Inspector{inbox: make(chan any, inbox), stop: stop}
+	i := &Inspector{inbox: make(chan any, inbox), stop: stop, report: o.Progress}
 	i.worker = vision.Start(ctx, vision.Options{
 		Launch: o.Launch, Configure: o.Configure, Log: o.Log,
 		Deliver: func(_ int, message any) {
@@ -98,10 +103,35 @@ func (i *Inspector) Answer(ctx context.Context) (*wire.Inspected, error) {
 		if err != nil {
 			return nil, err
 		}
-		if result, ok := message.(*wire.Inspected); ok {
-			return result, i.worker.Settle(&wire.Settle{Job: result.GetJob()})
+		switch m := message.(type) {
+		case *wire.Inspected:
+			return m, i.worker.Settle(&wire.Settle{Job: m.GetJob()})
+		case *wire.Progress:
+			if i.report != nil {
+				i.report(int(m.GetDone()), int(m.GetTotal()))
+			}
 		}
 	}
+}
+
+// PeakMemory is the most memory that the worker process had at once so far, in bytes, as the kernel counts it
+// (VmHWM of proc_pid_status(5)).
+func (i *Inspector) PeakMemory() (int64, error) {
+	pid := i.worker.Pid()
+	if pid == 0 {
+		return 0, fmt.Errorf("peak memory: %w", vision.ErrDown)
+	}
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, fmt.Errorf("peak memory: %w", err)
+	}
+	for line := range strings.Lines(string(raw)) {
+		var kib int64
+		if _, err := fmt.Sscanf(line, "VmHWM: %d kB", &kib); err == nil {
+			return kib << 10, nil
+		}
+	}
+	return 0, errors.New("peak memory: the kernel does not tell it")
 }
 
 func (i *Inspector) next(ctx context.Context) (any, error) {

@@ -59,6 +59,13 @@ func New(c *config.Config, station int, model *bundle.Bundle) (*Recipe, error) {
 	case !paired && s.Method == config.MethodPair:
 		return nil, fault("method", fmt.Sprintf("bundle %s takes no golden template", s.Bundle),
 			"use method: detect, or a bundle with input.template")
+	case paired && s.Tiles.Overlap > 0:
+		return nil, fault("tiles", fmt.Sprintf("bundle %s looks at whole frames beside a golden template",
+			s.Bundle), "leave tiles out, or take a bundle that looks at the frame alone")
+	case s.Tiles.Overlap > side(r.Manifest.Input)/2:
+		return nil, fault("tiles.overlap", fmt.Sprintf("tiles are as large as the model's input, %d×%d, and "+
+			"overlap by %d", r.Manifest.Input.Width, r.Manifest.Input.Height, s.Tiles.Overlap),
+			fmt.Sprintf("at most half of it: %d", side(r.Manifest.Input)/2))
 	case !paired && s.Template != "":
 		return nil, fault("template", fmt.Sprintf("bundle %s takes no golden template", s.Bundle),
 			"leave it out")
@@ -78,6 +85,9 @@ func New(c *config.Config, station int, model *bundle.Bundle) (*Recipe, error) {
 	return r, nil
 }
 
+// side is the shorter one of a model's input, in pixels.
+func side(in bundle.Input) int { return min(in.Width, in.Height) }
+
 func fault(path, problem, remedy string) error {
 	return strictyaml.Faults{{Path: path, Problem: problem, Remedy: remedy}}
 }
@@ -94,6 +104,7 @@ func brought(camera string) bool {
 func (r *Recipe) Tell(c *wire.StationConfig) {
 	c.BundleDir, c.ProviderPolicy = r.dir, r.station.Provider
 	c.Method, c.Binarize = r.station.Method, r.station.Binarize
+	c.TileOverlap = int32(r.station.Tiles.Overlap)
 	if r.Template != nil {
 		c.Template = &wire.Template{Path: r.Template.Path, Digest: r.Template.Digest}
 	}

@@ -3,19 +3,22 @@
 package verdict
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/sightline-edge/sightline/agent/event"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 )
 
-// MaxDetections bounds the detections of one frame: more are no finding but a broken model.
-const MaxDetections = 1000
+// MaxDetections bounds the detections of one frame, those of a large sheet in tiles: more are no finding but
+// a broken worker.
+const MaxDetections = 10_000
 
 // ReasonBadOutput is the reason of an UNKNOWN whose detections cannot be believed.
 const ReasonBadOutput = "bad_output"
 
-// Outcome is what a part ends in. Reason and Detail are set for UNKNOWN only.
+// Outcome is what a part ends in. Reason is set for UNKNOWN only; Detail then, and when not all defects are
+// listed.
 type Outcome struct {
 	Verdict event.Verdict
 	Reason  string
@@ -77,6 +80,10 @@ func (r *Rules) Judge(found []*wire.Detection) Outcome {
 		out.Defects = append(out.Defects, event.Defect{
 			Class: r.names[d.Class], Score: d.Score, Box: [4]float32{d.X1, d.Y1, d.X2, d.Y2}, Zone: where,
 		})
+	}
+	if n := len(out.Defects); n > event.MaxDefects {
+		out.Defects = out.Defects[:event.MaxDefects]
+		out.Detail = fmt.Sprintf("%d defects counted; the %d most certain are listed", n, event.MaxDefects)
 	}
 	return out
 }

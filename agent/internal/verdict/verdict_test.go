@@ -156,6 +156,19 @@ func TestOneUnbelievableDetectionMakesThePartUnknown(t *testing.T) {
 	require.Equal(t, event.Unknown, compile(t, config.Verdict{}).Judge(flood).Verdict)
 }
 
+// A large sheet may have more defects than an event lists.
+func TestMoreDefectsThanAResultListsAreCounted(t *testing.T) {
+	many := make([]*wire.Detection, verdict.MaxDetections)
+	for i := range many {
+		many[i] = at(0, 0.9, float32(i), 9, 9)
+	}
+	out := compile(t, config.Verdict{}).Judge(many)
+	require.Equal(t, event.Fail, out.Verdict)
+	require.Len(t, out.Defects, event.MaxDefects)
+	require.Equal(t, "10000 defects counted; the 1000 most certain are listed", out.Detail)
+	require.Empty(t, compile(t, config.Verdict{}).Judge(many[:event.MaxDefects]).Detail)
+}
+
 func TestEveryMistakeInTheRulesIsNamedAtOnce(t *testing.T) {
 	_, err := verdict.Compile(config.Verdict{
 		Classes: map[string]config.ClassRule{"scratch": {}, "open": {Verdict: "maybe"}},

@@ -39,6 +39,7 @@ type session struct {
 	greeted  atomic.Bool
 	beats    atomic.Uint64
 	counts   atomic.Pointer[wire.Heartbeat] // the last one
+	pid      atomic.Int64                   // as the worker says it; 0: not yet
 }
 
 type request struct {
@@ -147,6 +148,8 @@ func (s *session) dispatch(kind wire.Kind, payload []byte) error {
 		return deliver(s, payload, &wire.Exposed{})
 	case wire.KindInspected:
 		return deliver(s, payload, &wire.Inspected{})
+	case wire.KindProgress:
+		return deliver(s, payload, &wire.Progress{})
 	case wire.KindEvidence:
 		return deliver(s, payload, &wire.Evidence{})
 	default:
@@ -159,6 +162,7 @@ func (s *session) hello(payload []byte) error {
 	if err := s.conn.Decode(payload, hello); err != nil {
 		return err
 	}
+	s.pid.Store(int64(hello.GetPid()))
 	s.greeted.Store(true)
 	s.beats.Add(1)
 	s.log.Info("vision worker started", "pid", hello.GetPid(), "version", hello.GetVersion(),

@@ -42,7 +42,7 @@ type Process interface {
 type Died struct{ Err error }
 
 // Options says what to run. Deliver is called for each station with *wire.StationState, *wire.Exposed,
-// *wire.Inspected, *wire.Evidence or Died, in the worker's order, by one goroutine at a time. The receiver
+// *wire.Progress, *wire.Inspected, *wire.Evidence or Died, in the worker's order, by one goroutine at a time. The receiver
 // owns the message; while Deliver blocks the worker waits.
 type Options struct {
 	Launch    func(context.Context) (Process, error) // Executable, or a fake
@@ -86,6 +86,15 @@ func (w *Worker) Starts() uint64 { return w.starts.Load() }
 
 // Deaths counts the processes that ended unasked.
 func (w *Worker) Deaths() uint64 { return w.deaths.Load() }
+
+// Pid is that of the running worker, 0 when there is none or it has not said yet.
+func (w *Worker) Pid() int {
+	s := w.current.Load()
+	if s == nil {
+		return 0
+	}
+	return int(s.pid.Load())
+}
 
 // Counts returns what the running worker has counted at a station since it started, or nil when it has not
 // said yet. Not to be changed.

@@ -31,6 +31,7 @@ const (
 	KindInspected    Kind = 19
 	KindEvidence     Kind = 20
 	KindHeartbeat    Kind = 21
+	KindProgress     Kind = 22
 )
 
 // MaxFrame bounds one message, evidence pictures included.

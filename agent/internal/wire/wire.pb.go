@@ -241,6 +241,7 @@ type StationConfig struct {
 	Template        *Template              `protobuf:"bytes,11,opt,name=template,proto3" json:"template,omitempty"`                                      // unset: none, or the camera brings one with each frame
 	Binarize        string                 `protobuf:"bytes,12,opt,name=binarize,proto3" json:"binarize,omitempty"`                                      // as in a bundle: otsu or a threshold; empty: the bundle's
 	Compare         *Compare               `protobuf:"bytes,13,opt,name=compare,proto3" json:"compare,omitempty"`
+	TileOverlap     int32                  `protobuf:"varint,14,opt,name=tile_overlap,json=tileOverlap,proto3" json:"tile_overlap,omitempty"` // > 0: frames are not scaled, but seen in tiles that overlap so many pixels
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -357,6 +358,13 @@ func (x *StationConfig) GetCompare() *Compare {
 		return x.Compare
 	}
 	return nil
+}
+
+func (x *StationConfig) GetTileOverlap() int32 {
+	if x != nil {
+		return x.TileOverlap
+	}
+	return 0
 }
 
 // The golden template of a recipe.
@@ -986,6 +994,75 @@ func (x *Exposed) GetExposedNs() int64 {
 	return 0
 }
 
+// Worker → supervisor, every 100 ms at most: how much of a frame that is seen in tiles was inspected so far.
+type Progress struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Station       uint32                 `protobuf:"varint,1,opt,name=station,proto3" json:"station,omitempty"`
+	Job           uint64                 `protobuf:"varint,2,opt,name=job,proto3" json:"job,omitempty"`
+	Done          uint32                 `protobuf:"varint,3,opt,name=done,proto3" json:"done,omitempty"` // tiles
+	Total         uint32                 `protobuf:"varint,4,opt,name=total,proto3" json:"total,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Progress) Reset() {
+	*x = Progress{}
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Progress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Progress) ProtoMessage() {}
+
+func (x *Progress) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Progress.ProtoReflect.Descriptor instead.
+func (*Progress) Descriptor() ([]byte, []int) {
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Progress) GetStation() uint32 {
+	if x != nil {
+		return x.Station
+	}
+	return 0
+}
+
+func (x *Progress) GetJob() uint64 {
+	if x != nil {
+		return x.Job
+	}
+	return 0
+}
+
+func (x *Progress) GetDone() uint32 {
+	if x != nil {
+		return x.Done
+	}
+	return 0
+}
+
+func (x *Progress) GetTotal() uint32 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
 // Worker → supervisor: exactly one for each Inspect unless the worker dies.
 type Inspected struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1004,13 +1081,15 @@ type Inspected struct {
 	Truth         []*Detection           `protobuf:"bytes,14,rep,name=truth,proto3" json:"truth,omitempty"`   // simulated camera only: what a perfect inspection finds; score 1
 	Source        string                 `protobuf:"bytes,15,opt,name=source,proto3" json:"source,omitempty"` // file name for file: and dir:, board number for sim:
 	Simulated     bool                   `protobuf:"varint,16,opt,name=simulated,proto3" json:"simulated,omitempty"`
+	Tiles         uint32                 `protobuf:"varint,17,opt,name=tiles,proto3" json:"tiles,omitempty"`     // in which the frame was seen; 0: it was not tiled
+	Dropped       uint32                 `protobuf:"varint,18,opt,name=dropped,proto3" json:"dropped,omitempty"` // findings in tiles beyond the most that are kept
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Inspected) Reset() {
 	*x = Inspected{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[11]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1022,7 +1101,7 @@ func (x *Inspected) String() string {
 func (*Inspected) ProtoMessage() {}
 
 func (x *Inspected) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[11]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1035,7 +1114,7 @@ func (x *Inspected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Inspected.ProtoReflect.Descriptor instead.
 func (*Inspected) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{11}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Inspected) GetStation() uint32 {
@@ -1143,6 +1222,20 @@ func (x *Inspected) GetSimulated() bool {
 	return false
 }
 
+func (x *Inspected) GetTiles() uint32 {
+	if x != nil {
+		return x.Tiles
+	}
+	return 0
+}
+
+func (x *Inspected) GetDropped() uint32 {
+	if x != nil {
+		return x.Dropped
+	}
+	return 0
+}
+
 type Detection struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Class         int32                  `protobuf:"varint,1,opt,name=class,proto3" json:"class,omitempty"` // index into the bundle's classes
@@ -1157,7 +1250,7 @@ type Detection struct {
 
 func (x *Detection) Reset() {
 	*x = Detection{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[12]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1169,7 +1262,7 @@ func (x *Detection) String() string {
 func (*Detection) ProtoMessage() {}
 
 func (x *Detection) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[12]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1182,7 +1275,7 @@ func (x *Detection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Detection.ProtoReflect.Descriptor instead.
 func (*Detection) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{12}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Detection) GetClass() int32 {
@@ -1240,7 +1333,7 @@ type Evidence struct {
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[13]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1252,7 +1345,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[13]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1265,7 +1358,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{13}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Evidence) GetStation() uint32 {
@@ -1306,7 +1399,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[14]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1318,7 +1411,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[14]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1331,7 +1424,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{14}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Heartbeat) GetStations() []*StationCount {
@@ -1358,7 +1451,7 @@ type StationCount struct {
 
 func (x *StationCount) Reset() {
 	*x = StationCount{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[15]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1370,7 +1463,7 @@ func (x *StationCount) String() string {
 func (*StationCount) ProtoMessage() {}
 
 func (x *StationCount) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[15]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1383,7 +1476,7 @@ func (x *StationCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StationCount.ProtoReflect.Descriptor instead.
 func (*StationCount) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{15}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *StationCount) GetStation() uint32 {
@@ -1459,7 +1552,7 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\x11inference_threads\x18\x02 \x01(\rR\x10inferenceThreads\x12/\n" +
 	"\x13onnxruntime_library\x18\x03 \x01(\tR\x12onnxruntimeLibrary\x12%\n" +
 	"\x0eallow_spinning\x18\x04 \x01(\bR\rallowSpinning\x12#\n" +
-	"\rparallel_runs\x18\x05 \x01(\rR\fparallelRuns\"\xc4\x03\n" +
+	"\rparallel_runs\x18\x05 \x01(\rR\fparallelRuns\"\xe7\x03\n" +
 	"\rStationConfig\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06camera\x18\x02 \x01(\tR\x06camera\x12\x1d\n" +
@@ -1474,7 +1567,8 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	" \x01(\tR\x06method\x127\n" +
 	"\btemplate\x18\v \x01(\v2\x1b.sightline.wire.v1.TemplateR\btemplate\x12\x1a\n" +
 	"\bbinarize\x18\f \x01(\tR\bbinarize\x124\n" +
-	"\acompare\x18\r \x01(\v2\x1a.sightline.wire.v1.CompareR\acompareJ\x04\b\t\x10\n" +
+	"\acompare\x18\r \x01(\v2\x1a.sightline.wire.v1.CompareR\acompare\x12!\n" +
+	"\ftile_overlap\x18\x0e \x01(\x05R\vtileOverlapJ\x04\b\t\x10\n" +
 	"\"6\n" +
 	"\bTemplate\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
@@ -1528,7 +1622,12 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\x03job\x18\x02 \x01(\x04R\x03job\x12\x14\n" +
 	"\x05frame\x18\x03 \x01(\x04R\x05frame\x12\x1d\n" +
 	"\n" +
-	"exposed_ns\x18\x04 \x01(\x03R\texposedNs\"\xfc\x03\n" +
+	"exposed_ns\x18\x04 \x01(\x03R\texposedNs\"`\n" +
+	"\bProgress\x12\x18\n" +
+	"\astation\x18\x01 \x01(\rR\astation\x12\x10\n" +
+	"\x03job\x18\x02 \x01(\x04R\x03job\x12\x12\n" +
+	"\x04done\x18\x03 \x01(\rR\x04done\x12\x14\n" +
+	"\x05total\x18\x04 \x01(\rR\x05total\"\xac\x04\n" +
 	"\tInspected\x12\x18\n" +
 	"\astation\x18\x01 \x01(\rR\astation\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\x04R\x03job\x12\x14\n" +
@@ -1549,7 +1648,9 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"fault_text\x18\r \x01(\tR\tfaultText\x122\n" +
 	"\x05truth\x18\x0e \x03(\v2\x1c.sightline.wire.v1.DetectionR\x05truth\x12\x16\n" +
 	"\x06source\x18\x0f \x01(\tR\x06source\x12\x1c\n" +
-	"\tsimulated\x18\x10 \x01(\bR\tsimulatedJ\x04\b\b\x10\t\"w\n" +
+	"\tsimulated\x18\x10 \x01(\bR\tsimulated\x12\x14\n" +
+	"\x05tiles\x18\x11 \x01(\rR\x05tiles\x12\x18\n" +
+	"\adropped\x18\x12 \x01(\rR\adroppedJ\x04\b\b\x10\t\"w\n" +
 	"\tDetection\x12\x14\n" +
 	"\x05class\x18\x01 \x01(\x05R\x05class\x12\x14\n" +
 	"\x05score\x18\x02 \x01(\x02R\x05score\x12\x0e\n" +
@@ -1609,7 +1710,7 @@ func file_agent_internal_wire_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_agent_internal_wire_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_agent_internal_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_agent_internal_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_agent_internal_wire_wire_proto_goTypes = []any{
 	(Phase)(0),            // 0: sightline.wire.v1.Phase
 	(Fault)(0),            // 1: sightline.wire.v1.Fault
@@ -1624,23 +1725,24 @@ var file_agent_internal_wire_wire_proto_goTypes = []any{
 	(*StationState)(nil),  // 10: sightline.wire.v1.StationState
 	(*Model)(nil),         // 11: sightline.wire.v1.Model
 	(*Exposed)(nil),       // 12: sightline.wire.v1.Exposed
-	(*Inspected)(nil),     // 13: sightline.wire.v1.Inspected
-	(*Detection)(nil),     // 14: sightline.wire.v1.Detection
-	(*Evidence)(nil),      // 15: sightline.wire.v1.Evidence
-	(*Heartbeat)(nil),     // 16: sightline.wire.v1.Heartbeat
-	(*StationCount)(nil),  // 17: sightline.wire.v1.StationCount
+	(*Progress)(nil),      // 13: sightline.wire.v1.Progress
+	(*Inspected)(nil),     // 14: sightline.wire.v1.Inspected
+	(*Detection)(nil),     // 15: sightline.wire.v1.Detection
+	(*Evidence)(nil),      // 16: sightline.wire.v1.Evidence
+	(*Heartbeat)(nil),     // 17: sightline.wire.v1.Heartbeat
+	(*StationCount)(nil),  // 18: sightline.wire.v1.StationCount
 }
 var file_agent_internal_wire_wire_proto_depIdxs = []int32{
 	3,  // 0: sightline.wire.v1.Configure.stations:type_name -> sightline.wire.v1.StationConfig
 	4,  // 1: sightline.wire.v1.StationConfig.template:type_name -> sightline.wire.v1.Template
 	5,  // 2: sightline.wire.v1.StationConfig.compare:type_name -> sightline.wire.v1.Compare
-	14, // 3: sightline.wire.v1.Settle.defects:type_name -> sightline.wire.v1.Detection
+	15, // 3: sightline.wire.v1.Settle.defects:type_name -> sightline.wire.v1.Detection
 	0,  // 4: sightline.wire.v1.StationState.phase:type_name -> sightline.wire.v1.Phase
 	11, // 5: sightline.wire.v1.StationState.model:type_name -> sightline.wire.v1.Model
-	14, // 6: sightline.wire.v1.Inspected.detections:type_name -> sightline.wire.v1.Detection
+	15, // 6: sightline.wire.v1.Inspected.detections:type_name -> sightline.wire.v1.Detection
 	1,  // 7: sightline.wire.v1.Inspected.fault:type_name -> sightline.wire.v1.Fault
-	14, // 8: sightline.wire.v1.Inspected.truth:type_name -> sightline.wire.v1.Detection
-	17, // 9: sightline.wire.v1.Heartbeat.stations:type_name -> sightline.wire.v1.StationCount
+	15, // 8: sightline.wire.v1.Inspected.truth:type_name -> sightline.wire.v1.Detection
+	18, // 9: sightline.wire.v1.Heartbeat.stations:type_name -> sightline.wire.v1.StationCount
 	10, // [10:10] is the sub-list for method output_type
 	10, // [10:10] is the sub-list for method input_type
 	10, // [10:10] is the sub-list for extension type_name
@@ -1659,7 +1761,7 @@ func file_agent_internal_wire_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_internal_wire_wire_proto_rawDesc), len(file_agent_internal_wire_wire_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

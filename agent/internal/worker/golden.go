@@ -35,7 +35,8 @@ type golden struct {
 }
 
 // plan is the station's preprocessing: the lane's, perhaps with another way to make black and white.
-func (s *station) plan(p *tensor.Plan) (*tensor.Plan, error) {
+func (s *station) plan(l *lane) (*tensor.Plan, error) {
+	p := l.plan
 	switch method := s.config.GetMethod(); {
 	case method == methodDetect && p.Template():
 		return nil, fmt.Errorf("%w: the bundle's model compares frames with a golden template: "+
@@ -43,6 +44,12 @@ func (s *station) plan(p *tensor.Plan) (*tensor.Plan, error) {
 	case method == methodPair && !p.Template():
 		return nil, fmt.Errorf("%w: the bundle's model takes no golden template: use method: detect",
 			errMethod)
+	}
+	if overlap := int(s.config.GetTileOverlap()); overlap > 0 {
+		if err := l.tiled(overlap); err != nil {
+			return nil, err
+		}
+		p = p.Unscaled()
 	}
 	if way := s.config.GetBinarize(); way != "" {
 		return p.Binarized(bundle.Preprocess{Binarize: way}), nil

@@ -34,8 +34,9 @@ type lane struct {
 // track is an engine and the one goroutine that runs it.
 type track struct {
 	engine  engine
-	busyNs  atomic.Int64 // when the run under way began; 0: none
-	usualNs atomic.Int64 // what a run takes of late
+	jobNs   atomic.Int64 // when the job under way began; 0: none
+	busyNs  atomic.Int64 // when the engine's run under way began, of a sheet that of one tile; 0: none
+	usualNs atomic.Int64 // what a job takes of late
 	answer  *wire.Inspected
 	found   []*wire.Detection // memory of answer's detections
 	truth   []*wire.Detection
@@ -82,13 +83,13 @@ func (l *lane) hangs(nowNs int64) bool {
 	return false
 }
 
-// freeAt is when a track is expected to be free for one more job, and how long a run takes of late.
+// freeAt is when a track is expected to be free for one more job, and how long a job takes of late.
 func (l *lane) freeAt(nowNs int64) (freeNs, usualNs int64) {
 	freeNs = math.MaxInt64
 	for _, t := range l.tracks {
 		end := nowNs
 		usualNs = t.usualNs.Load()
-		if since := t.busyNs.Load(); since != 0 {
+		if since := t.jobNs.Load(); since != 0 {
 			end = since + usualNs
 		}
 		freeNs = min(freeNs, end)
@@ -96,9 +97,9 @@ func (l *lane) freeAt(nowNs int64) (freeNs, usualNs int64) {
 	return freeNs + int64(len(l.jobs))*usualNs/int64(len(l.tracks)), usualNs
 }
 
-// run infers job after job until ctx ends, then frees the model. A job once taken is always answered: the
+// serve infers job after job until ctx ends, then frees the model. A job once taken is always answered: the
 // next one's answer waits for it.
-func (t *track) run(ctx context.Context, jobs <-chan *slot) error {
+func (t *track) serve(ctx context.Context, jobs <-chan *slot) error {
 	defer func() { _ = t.engine.Close() }()
 	for {
 		select {
@@ -114,12 +115,12 @@ func (t *track) run(ctx context.Context, jobs <-chan *slot) error {
 
 func (t *track) infer(job *slot) error {
 	began := monotime.Now()
-	t.busyNs.Store(began)
-	result, err := t.engine.Infer(job.canvas, job.deadlineNs)
+	t.jobNs.Store(began)
+	found, err := t.inspect(job)
 	t.usualNs.Store(smooth(t.usualNs.Load(), monotime.Now()-began))
-	t.busyNs.Store(0)
+	t.jobNs.Store(0)
 	s, f, turn := job.station, job.frame, job.turn
-	t.fill(job, result, err)
+	t.fill(job, found, err)
 	s.inspected.Add(1)
 	s.keep(job.job, f) // before the answer: its settlement may follow at once
 	job.frame = nil
@@ -130,9 +131,26 @@ func (t *track) infer(job *slot) error {
 	return closed(err)
 }
 
+// inspect runs the engine on what the slot holds: once, or tile by tile.
+func (t *track) inspect(job *slot) (inspection, error) {
+	if job.sheet != nil {
+		return job.sheet.inspect(job.frame, &tiledJob{track: t, job: job})
+	}
+	r, err := t.run(job.canvas, job.deadlineNs)
+	return inspection{Result: r}, err
+}
+
+// run is one run of the engine, under the eyes of the watchdog.
+func (t *track) run(c *tensor.Canvas, deadlineNs int64) (infer.Result, error) {
+	t.busyNs.Store(monotime.Now())
+	defer t.busyNs.Store(0)
+	return t.engine.Infer(c, deadlineNs)
+}
+
 // fill writes the answer, reusing its memory.
-func (t *track) fill(job *slot, r infer.Result, err error) {
+func (t *track) fill(job *slot, r inspection, err error) {
 	a, f := t.answer, job.frame
+	t.found = grown(t.found, len(r.Detections))
 	t.truth = grown(t.truth, len(f.Truth))
 	for i, known := range f.Truth {
 		set(t.truth[i], known.Class, 1, known.Box)
@@ -143,6 +161,7 @@ func (t *track) fill(job *slot, r infer.Result, err error) {
 	a.Station, a.Job, a.Frame, a.ExposedNs = job.station.index, job.job, f.Seq, f.ExposedNs
 	a.PreprocessNs, a.InferenceNs, a.DecodeNs = job.preprocessNs+r.FillNs, r.InferenceNs, r.DecodeNs
 	a.Width, a.Height, a.Source, a.Simulated = int32(f.Width), int32(f.Height), said(f.Source), f.Simulated
+	a.Tiles, a.Dropped = uint32(r.tiles), uint32(r.dropped)
 	a.Detections, a.Truth = t.found[:len(r.Detections)], t.truth[:len(f.Truth)]
 	a.Fault, a.FaultText = modelFault(err)
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/monotime"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
-	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
 )
 
@@ -78,7 +77,7 @@ func (o *opener) station(ctx context.Context, s *station) error {
 	if err != nil {
 		return err
 	}
-	plan, err := s.plan(l.plan)
+	plan, err := s.plan(l)
 	if err != nil {
 		return err
 	}
@@ -91,7 +90,7 @@ func (o *opener) station(ctx context.Context, s *station) error {
 	count := slots(len(l.tracks))
 	s.lane, s.free = l, make(chan *slot, count)
 	for range count {
-		s.free <- &slot{station: s, canvas: tensor.NewCanvas(plan)}
+		s.free <- newSlot(s, plan)
 	}
 	s.camera, err = startCamera(ctx, s)
 	if err != nil {
@@ -135,7 +134,7 @@ func (o *opener) lane(ctx context.Context, s *station) (*lane, error) {
 
 func (o *opener) start(ctx context.Context, l *lane) {
 	for _, t := range l.tracks {
-		o.group.Go(func() error { return t.run(ctx, l.jobs) })
+		o.group.Go(func() error { return t.serve(ctx, l.jobs) })
 	}
 }
 
@@ -170,7 +169,7 @@ func (s *station) close() {
 	for {
 		select {
 		case slot := <-s.free:
-			slot.canvas.Close()
+			slot.close()
 		default:
 			return
 		}

@@ -23,9 +23,9 @@ func TestALaneIsFreeWhenItsFirstTrackIsAndTheQueueIsDone(t *testing.T) {
 	a.usualNs.Store(usual)
 	b.usualNs.Store(usual)
 	require.Equal(t, now, free())
-	a.busyNs.Store(now - usual/3)
+	a.jobNs.Store(now - usual/3)
 	require.Equal(t, now, free(), "one is idle")
-	b.busyNs.Store(now - usual/2)
+	b.jobNs.Store(now - usual/2)
 	require.Equal(t, now+usual/2, free(), "the one that began first")
 	l.jobs <- &slot{}
 	l.jobs <- &slot{}

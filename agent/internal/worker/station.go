@@ -22,14 +22,42 @@ type order struct {
 	deadlineNs, triggerNs int64
 }
 
-// slot carries one frame from the camera to the lane and comes back.
+// slot carries one frame from the camera to the lane and comes back. It has a canvas with the frame, or, if
+// frames are seen in tiles, a sheet.
 type slot struct {
 	order
 	station      *station
 	frame        *frame.Frame
 	canvas       *tensor.Canvas
+	sheet        *sheet
 	preprocessNs int64
 	turn         uint64
+}
+
+func newSlot(s *station, plan *tensor.Plan) *slot {
+	if overlap := int(s.config.GetTileOverlap()); overlap > 0 {
+		return &slot{station: s, sheet: newSheet(plan, s.lane.manifest, overlap)}
+	}
+	return &slot{station: s, canvas: tensor.NewCanvas(plan)}
+}
+
+// fit makes the frame ready for the lane.
+func (s *slot) fit(f *frame.Frame) error {
+	if s.sheet != nil {
+		return s.sheet.lay(f)
+	}
+	if err := s.canvas.Fit(f); err != nil {
+		return err
+	}
+	return s.station.golden.match(s.canvas)
+}
+
+func (s *slot) close() {
+	if s.sheet != nil {
+		s.sheet.close()
+		return
+	}
+	s.canvas.Close()
 }
 
 // station is one camera and its place in a lane. Its capture loop is one goroutine.
@@ -134,10 +162,7 @@ func (s *station) prepare(ctx context.Context, slot *slot, o order, f *frame.Fra
 	err := s.golden.brought(f) // no line brings a template with each part: it is not part of the inspection
 	start := monotime.Now()
 	if err == nil {
-		err = slot.canvas.Fit(f)
-	}
-	if err == nil {
-		err = s.golden.match(slot.canvas)
+		err = slot.fit(f)
 	}
 	if err != nil {
 		s.free <- slot // never blocks: there are as many places as slots

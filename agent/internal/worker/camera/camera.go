@@ -59,7 +59,10 @@ type Options struct {
 	Frames      int // frames that the caller may hold at one time, default 8
 	// StaleAfter identical pictures in a row a live camera is stale, default 3; negative: never.
 	StaleAfter int
-	Log        *slog.Logger
+	// Gray lets a JPEG in colour become gray as it is decoded, which keeps a large sheet in a third of the
+	// memory. Nobody may look for colours then.
+	Gray bool
+	Log  *slog.Logger
 	// OnState is told of each change, one at a time, on a goroutine of the camera. It must neither block nor
 	// call the camera's methods.
 	OnState func(State)

@@ -15,7 +15,15 @@ func decode(f *frame.Frame, data []byte, l limits) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrBadFrame, err)
 	}
+	if jpeg, ok := img.(*image.YCbCr); ok && l.gray {
+		img = luma(jpeg)
+	}
 	return store(f, img)
+}
+
+// luma is the gray picture in a JPEG, without a copy. Its weights are those of ITU-R BT.601, as everywhere.
+func luma(img *image.YCbCr) *image.Gray {
+	return &image.Gray{Pix: img.Y, Stride: img.YStride, Rect: img.Rect}
 }
 
 func (l limits) decode(data []byte) (image.Image, error) {

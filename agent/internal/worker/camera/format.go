@@ -17,7 +17,8 @@ const (
 	maxSide       = 16384
 	maxPixels     = maxSide * maxSide
 	maxMegapixels = maxPixels / 1e6
-	maxFileBytes  = 64 << 20
+	// maxFileBytes has room for a scan of the largest size that hardly compresses.
+	maxFileBytes = 512 << 20
 	// maxDecoded bounds what a decoder allocates: 268 Mpx in colour.
 	maxDecoded = 3 * maxPixels
 )
@@ -27,6 +28,7 @@ type limits struct {
 	side   int
 	pixels int64
 	bytes  int64 // of the file
+	gray   bool  // of a JPEG in colour only the luma is kept
 }
 
 func defaultLimits() limits { return limits{side: maxSide, pixels: maxPixels, bytes: maxFileBytes} }

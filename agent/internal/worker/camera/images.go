@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 
 	"github.com/sightline-edge/sightline/agent/internal/frame"
@@ -144,8 +145,16 @@ func (i *images) Read(f *frame.Frame) error {
 			return fmt.Errorf("template: %w", err)
 		}
 	}
-	return i.decode(f, name)
+	err := i.decode(f, name)
+	if f.Width*f.Height >= largePicture || len(i.buf) >= largePicture {
+		i.buf = nil
+		debug.FreeOSMemory() // or the garbage of this picture would still be there when the next one comes
+	}
+	return err
 }
+
+// largePicture, in pixels or in bytes of its file: a collection takes little beside its decoding.
+const largePicture = 1 << 26
 
 func (i *images) decode(f *frame.Frame, name string) error {
 	f.Source = filepath.Base(name)

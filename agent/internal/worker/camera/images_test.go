@@ -114,7 +114,7 @@ func TestFileOfMoreThanTheLimitIsNotRead(t *testing.T) {
 	taken := allocated(func() {
 		_, errs := play(t, "file:"+dir+"/huge.jpg", 1)
 		require.Len(t, errs, 1)
-		require.ErrorContains(t, errs[0], "at most 67108864 are read")
+		require.ErrorContains(t, errs[0], "at most 536870912 are read")
 	})
 	require.Less(t, taken, uint64(1<<20))
 }

@@ -10,6 +10,7 @@ import (
 // openSource opens what the URI names. It runs on the capture's goroutine and may block for as long as a
 // driver does.
 func openSource(s spec, o Options) (source, error) {
+	s.limits.gray = o.Gray
 	switch s.kind {
 	case kindV4L2:
 		return openDevice(s)

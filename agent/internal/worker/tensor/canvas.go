@@ -24,6 +24,7 @@ type Canvas struct {
 	sampled  []byte // what take took, or binarize made
 	template []byte // the template's plane, width × height of the geometry
 	paired   bool   // template is of this frame
+	held     uint8  // the threshold of a whole sheet; 0: each frame has its own
 }
 
 // NewCanvas makes an empty canvas. Close frees it.
@@ -33,7 +34,7 @@ func NewCanvas(plan *Plan) *Canvas {
 
 // Fit scales the frame, and makes gray of colour where the model takes gray.
 func (c *Canvas) Fit(f *frame.Frame) error {
-	if err := check(f); err != nil {
+	if err := c.plan.admit(f); err != nil {
 		return err
 	}
 	c.geometry, c.channels = c.plan.geometry(f), f.Channels
@@ -63,6 +64,9 @@ func (c *Canvas) binarize() {
 	from, stride := c.pix, c.stride
 	c.sampled = grow(c.sampled, width*height)
 	threshold := c.plan.threshold
+	if threshold == 0 {
+		threshold = c.held
+	}
 	if threshold == 0 {
 		threshold = otsu(from, width, height, stride)
 	}
@@ -101,6 +105,9 @@ func (c *Canvas) take(ratio int, toGray bool) {
 	take(c.sampled, c.pix, at, s, given, toGray)
 	c.pix, c.stride = c.sampled, width*c.channels
 }
+
+// Hold takes the threshold of a sheet for its parts, from Plan.Sheet.
+func (c *Canvas) Hold(threshold uint8) { c.held = threshold }
 
 // Geometry is that of the frame last fitted.
 func (c *Canvas) Geometry() Geometry { return c.geometry }

@@ -26,6 +26,14 @@ func letterbox(frameWidth, frameHeight, width, height int) Geometry {
 	}
 }
 
+// centred leaves a frame as large as it is; an odd border is the smaller one left and top.
+func centred(frameWidth, frameHeight, width, height int) Geometry {
+	return Geometry{
+		FrameWidth: frameWidth, FrameHeight: frameHeight, Width: frameWidth, Height: frameHeight,
+		Left: (width - frameWidth) / 2, Top: (height - frameHeight) / 2,
+	}
+}
+
 func stretch(frameWidth, frameHeight, width, height int) Geometry {
 	return Geometry{FrameWidth: frameWidth, FrameHeight: frameHeight, Width: width, Height: height}
 }

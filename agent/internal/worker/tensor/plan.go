@@ -26,7 +26,8 @@ type Plan struct {
 	binary                  bool         // gray becomes 0 or 255
 	threshold               uint8        // the least gray that becomes 255; 0: Otsu's of each frame
 	template                bool         // the last channel is not the frame's
-	native                  bool         // nothing is scaled
+	native                  bool         // nothing is scaled, and the input is as large as the frame
+	unscaled                bool         // nothing is scaled: what is smaller than the input has a border
 	scale, offset           [bgr]float32 // a value of a plane is pixel × scale + offset
 }
 
@@ -66,6 +67,9 @@ func (p *Plan) Binarized(way bundle.Preprocess) *Plan {
 // Template says that the last channel is the golden template's.
 func (p *Plan) Template() bool { return p.template }
 
+// Gray says that the model takes no colour.
+func (p *Plan) Gray() bool { return p.planes() == gray }
+
 // planes is the number of channels that the frame fills.
 func (p *Plan) planes() int {
 	if p.template {
@@ -101,10 +105,22 @@ func (p *Plan) geometry(f *frame.Frame) Geometry {
 	if p.native {
 		return stretch(f.Width, f.Height, f.Width, f.Height)
 	}
+	if p.unscaled {
+		return centred(f.Width, f.Height, p.width, p.height)
+	}
 	if p.stretched {
 		return stretch(f.Width, f.Height, p.width, p.height)
 	}
 	return letterbox(f.Width, f.Height, p.width, p.height)
+}
+
+// admit says whether a frame can be fitted.
+func (p *Plan) admit(f *frame.Frame) error {
+	if p.unscaled && (f.Width > p.width || f.Height > p.height) {
+		return fmt.Errorf("%w: %d×%d pixels do not fit into %d×%d", ErrFrame, f.Width, f.Height,
+			p.width, p.height)
+	}
+	return check(f)
 }
 
 func check(f *frame.Frame) error {

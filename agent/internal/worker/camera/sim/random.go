@@ -37,9 +37,15 @@ func (r *random) chance(percent int) bool { return r.in(0, 99) < percent }
 // unit returns a number in [0, 1).
 func (r *random) unit() float64 { return float64(r.next()>>11) / (1 << 53) }
 
-// poisson is Knuth's product method; the mean is bounded by Options, so it ends after a few hundred draws.
+// poisson is Knuth's product method, in steps whose limit is a number above zero. The mean is bounded by
+// Options, and so are the draws.
 func (r *random) poisson(mean float64) int {
-	limit, n := math.Exp(-mean), 0
+	const step = 256
+	n := 0
+	for ; mean > step; mean -= step {
+		n += r.poisson(step)
+	}
+	limit := math.Exp(-mean)
 	for p := r.unit(); p > limit; p *= r.unit() {
 		n++
 	}

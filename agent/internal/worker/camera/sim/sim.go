@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	minSide, maxSide = 64, 8192
-	maxDefects       = 64
+	minSide, maxSide = 64, 16384
+	maxDefects       = 4096 // a sheet of the largest size has room for them
 	// truthMargin is what the data set's labels leave on each side of the pixels that differ.
 	truthMargin = 10
 	maxShift    = 5 // pixels between a board and its template; border must hold it
@@ -32,7 +32,7 @@ const (
 
 // Options of the simulated line. A larger frame shows a larger board at the same scale.
 type Options struct {
-	Width, Height int     // pixels, 64 to 8192
+	Width, Height int     // pixels, 64 to 16384
 	Seed          uint64  // of the whole line
 	Defects       float64 // mean number on a defective board: 1 + Poisson(Defects - 1); 0 for none at all
 	Clean         float64 // share of boards without any, 0 to 1

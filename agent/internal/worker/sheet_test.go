@@ -1,0 +1,290 @@
+package worker
+
+import (
+	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/png"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sightline-edge/sightline/agent/internal/frame"
+	"github.com/sightline-edge/sightline/agent/internal/monotime"
+	"github.com/sightline-edge/sightline/agent/internal/wire"
+	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
+	"github.com/sightline-edge/sightline/agent/internal/worker/infer/onnxtest"
+	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
+	"github.com/sightline-edge/sightline/models/bundle"
+)
+
+const overlap = 32
+
+// darkBlocks is a model that finds dark rectangles, whole or cut off by its tile.
+func darkBlocks(s infer.Spec, _ <-chan struct{}) error {
+	out := s.Outputs[0].Values
+	clear(out)
+	dark := func(x, y int) bool {
+		return x >= 0 && y >= 0 && x < onnxtest.Side && y < onnxtest.Side &&
+			s.Input.Floats[y*onnxtest.Side+x] < 0.25
+	}
+	cell := 0
+	for y := range onnxtest.Side {
+		for x := range onnxtest.Side {
+			if !dark(x, y) || dark(x-1, y) || dark(x, y-1) {
+				continue
+			}
+			w, h := 1, 1
+			for dark(x+w, y) {
+				w++
+			}
+			for dark(x, y+h) {
+				h++
+			}
+			for row, v := range []float32{
+				float32(x) + float32(w)/2, float32(y) + float32(h)/2, float32(w), float32(h), 0.9,
+			} {
+				out[row*onnxtest.Cells+cell] = v
+			}
+			cell++
+		}
+	}
+	return nil
+}
+
+// drawn writes a light sheet with dark blocks.
+func drawn(t *testing.T, width, height int, blocks ...image.Rectangle) string {
+	t.Helper()
+	img := image.NewGray(image.Rect(0, 0, width, height))
+	draw.Draw(img, img.Rect, image.NewUniform(color.Gray{200}), image.Point{}, draw.Src)
+	for _, b := range blocks {
+		draw.Draw(img, b, image.NewUniform(color.Gray{20}), image.Point{}, draw.Src)
+	}
+	dir := t.TempDir()
+	f, err := os.Create(filepath.Join(dir, "sheet.png"))
+	require.NoError(t, err)
+	require.NoError(t, png.Encode(f, img))
+	require.NoError(t, f.Close())
+	return dir
+}
+
+func sheetStation(t *testing.T, dir string) *wire.StationConfig {
+	t.Helper()
+	station := simStation(t)
+	station.Camera, station.TileOverlap = "dir:"+dir, overlap
+	return station
+}
+
+// The overlap is 32 px, so that blocks of up to 30 px are whole in one tile, wherever they lie.
+func TestEachBlockOfASheetIsFoundOnceWhereItIs(t *testing.T) {
+	const width, height = 333, 207
+	want := map[[4]float32]bool{}
+	var blocks []image.Rectangle
+	for y := 2; y+20 < height; y += 37 {
+		for x := 3; x+28 < width; x += 41 {
+			b := image.Rect(x, y, x+12+(x+y)%16, y+8+(x*y)%12)
+			blocks = append(blocks, b)
+			want[[4]float32{float32(b.Min.X), float32(b.Min.Y), float32(b.Max.X), float32(b.Max.Y)}] = true
+		}
+	}
+	for name, edit := range map[string]func(*wire.StationConfig){
+		"gray":            func(*wire.StationConfig) {},
+		"black and white": func(c *wire.StationConfig) { c.Binarize = "otsu" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			station := sheetStation(t, drawn(t, width, height, blocks...))
+			edit(station)
+			s := start(t, scripted(darkBlocks), station)
+			s.ready()
+			s.inspect(1, 0)
+			s.exposed()
+			first := expect(s, wire.KindProgress, &wire.Progress{})
+			require.EqualValues(t, 1, first.GetJob())
+			require.Zero(t, first.GetDone())
+			got := s.answered()
+			require.Equal(t, wire.Fault_FAULT_NONE, got.GetFault(), got.GetFaultText())
+			require.EqualValues(t, first.GetTotal(), got.GetTiles())
+			require.EqualValues(t, 10*6, got.GetTiles()) // ⌈(333 − 64) / 32⌉ + 1, ⌈(207 − 64) / 32⌉ + 1
+			require.Zero(t, got.GetDropped())
+			found := map[[4]float32]bool{}
+			for _, d := range got.GetDetections() {
+				found[[4]float32{d.GetX1(), d.GetY1(), d.GetX2(), d.GetY2()}] = true
+			}
+			require.Equal(t, want, found)
+			require.Len(t, got.GetDetections(), len(want), "none of them twice")
+		})
+	}
+}
+
+// A sheet that is smaller than a tile is not enlarged.
+func TestASmallSheetKeepsItsPixels(t *testing.T) {
+	s := start(t, scripted(darkBlocks), sheetStation(t, drawn(t, 40, 30, image.Rect(5, 6, 17, 15))))
+	s.ready()
+	s.inspect(1, 0)
+	s.exposed()
+	got := s.answered()
+	require.EqualValues(t, 1, got.GetTiles())
+	require.Len(t, got.GetDetections(), 1)
+	d := got.GetDetections()[0]
+	require.Equal(t, [4]float32{5, 6, 17, 15}, [4]float32{d.GetX1(), d.GetY1(), d.GetX2(), d.GetY2()})
+}
+
+// eye is a tiler that looks at each tile.
+type eye struct {
+	look  func(*tensor.Canvas) (infer.Result, error)
+	dones []int
+}
+
+func (e *eye) infer(c *tensor.Canvas) (infer.Result, error) { return e.look(c) }
+
+func (e *eye) progress(done, _ int) { e.dones = append(e.dones, done) }
+
+// laidOut is a sheet of noise, and how a model of 64×64 pixels sees it.
+func laidOut(t *testing.T, width, height int) (*sheet, *frame.Frame, *tensor.Plan) {
+	t.Helper()
+	b, err := bundle.Load(onnxtest.Bundle(t))
+	require.NoError(t, err)
+	plan := tensor.NewPlan(b.Manifest.Input, b.Manifest.Preprocess).Unscaled()
+	s := newSheet(plan, &b.Manifest, overlap)
+	t.Cleanup(s.close)
+	f := &frame.Frame{}
+	require.NoError(t, f.Shape(width, height, 1))
+	t.Cleanup(f.Release)
+	for i := range f.Pix {
+		f.Pix[i] = byte(i * i >> 5)
+	}
+	require.NoError(t, s.lay(f))
+	return s, f, plan
+}
+
+func TestTheModelSeesEachTileOnceInOrderAsItIs(t *testing.T) {
+	s, f, plan := laidOut(t, 300, 170)
+	in, seen := tensor.NewInput(plan), 0
+	e := &eye{look: func(c *tensor.Canvas) (infer.Result, error) {
+		c.Fill(in)
+		r := s.tiles.Tile(seen)
+		for y := range r.Height {
+			for x := range r.Width {
+				want := float32(f.Pix[(r.Y+y)*f.Stride+r.X+x]) / 255
+				if got := in.Floats[y*onnxtest.Side+x]; max(got-want, want-got) > 1e-6 {
+					return infer.Result{}, fmt.Errorf("tile %d at %d, %d: %g, not %g", seen, x, y, got, want)
+				}
+			}
+		}
+		seen++
+		return infer.Result{InferenceNs: 3}, nil
+	}}
+	for range 2 { // the second sheet of one size takes what is there
+		seen = 0
+		got, err := s.inspect(f, e)
+		require.NoError(t, err)
+		require.Equal(t, s.tiles.Len(), seen)
+		require.Equal(t, s.tiles.Len(), got.tiles)
+		require.EqualValues(t, 3*seen, got.InferenceNs)
+	}
+	require.Equal(t, s.tiles.Len(), e.dones[s.tiles.Len()])
+}
+
+func TestASheetEndsAtTheFirstErrorAndBeginsAnew(t *testing.T) {
+	s, f, _ := laidOut(t, 300, 170)
+	seen := 0
+	e := &eye{look: func(*tensor.Canvas) (infer.Result, error) {
+		if seen++; seen == 4 {
+			return infer.Result{}, infer.ErrCancelled
+		}
+		return infer.Result{}, nil
+	}}
+	_, err := s.inspect(f, e)
+	require.ErrorIs(t, err, infer.ErrCancelled)
+	require.ErrorContains(t, err, "tile 4 of")
+	require.Equal(t, 4, seen)
+	_, err = s.inspect(f, e)
+	require.NoError(t, err)
+}
+
+// runs is an engine that counts.
+type runs struct {
+	n    int
+	each func(n int)
+}
+
+func (r *runs) Infer(*tensor.Canvas, int64) (infer.Result, error) {
+	r.n++
+	r.each(r.n)
+	return infer.Result{}, nil
+}
+
+func (*runs) Close() error { return nil }
+
+// tiledTrack is a track with a sheet for it. Nobody listens to its progress.
+func tiledTrack(t *testing.T, each func(track *track, n int)) (*track, *slot) {
+	t.Helper()
+	s, f, _ := laidOut(t, 300, 170)
+	ours, theirs := pair(t)
+	t.Cleanup(func() {
+		require.NoError(t, ours.Close())
+		require.NoError(t, theirs.Close())
+	})
+	tr := &track{}
+	tr.engine = &runs{each: func(n int) { each(tr, n) }}
+	return tr, &slot{station: &station{conn: wire.NewConn(ours)}, frame: f, sheet: s}
+}
+
+func TestADeadlineIsNoticedBetweenTiles(t *testing.T) {
+	var job *slot
+	tr, job := tiledTrack(t, func(_ *track, n int) {
+		if n == 3 {
+			job.deadlineNs = monotime.Now() - 1
+		}
+	})
+	_, err := tr.inspect(job)
+	require.ErrorIs(t, err, infer.ErrCancelled)
+	fault, _ := modelFault(err)
+	require.Equal(t, wire.Fault_FAULT_CANCELLED, fault)
+}
+
+// A sheet may take longer than any run; a tile may not.
+func TestTheWatchdogLooksAtEachTile(t *testing.T) {
+	tr, job := tiledTrack(t, func(tr *track, n int) {
+		l := &lane{tracks: []*track{tr}}
+		require.NotZero(t, tr.busyNs.Load())
+		require.False(t, l.hangs(monotime.Now()), "tile %d", n)
+		tr.busyNs.Store(monotime.Now() - (longestRun + time.Second).Nanoseconds())
+		require.True(t, l.hangs(monotime.Now()))
+	})
+	found, err := tr.inspect(job)
+	require.NoError(t, err)
+	require.Greater(t, found.tiles, 10)
+	require.Zero(t, tr.busyNs.Load())
+}
+
+func TestTilesThatCannotBeAreRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		edit func(*wire.StationConfig)
+		says string
+	}{
+		"too much overlap": {
+			func(c *wire.StationConfig) { c.TileOverlap = onnxtest.Side/2 + 1 }, "at most 32, half of the model's",
+		},
+		"without a model": {
+			func(c *wire.StationConfig) { c.Method, c.BundleDir = methodCompare, "" }, "leave tiles out",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			station := sheetStation(t, t.TempDir())
+			c.edit(station)
+			s := start(t, scripted(darkBlocks), station)
+			for {
+				m := expect(s, wire.KindStationState, &wire.StationState{})
+				if m.GetPhase() == wire.Phase_PHASE_REFUSED {
+					require.Contains(t, m.GetReason(), c.says)
+					return
+				}
+			}
+		})
+	}
+}
