@@ -111,6 +111,6 @@ func Comparison() Manifest {
 	return Manifest{
 		Name: "compare", Task: TaskDetection,
 		Decoder: Decoder{MaxDetections: 100},
-		Classes: []Class{{Name: "difference", Threshold: 0.5}},
+		Classes: []Class{{Name: "difference", Threshold: 0.2}},
 	}
 }
