@@ -78,6 +78,10 @@ func loadGolden(t *wire.Template, plan *tensor.Plan) (*golden, error) {
 			"restart the agent", t.GetPath(), got, t.GetDigest())
 	}
 	g.prepared, err = g.take(f)
+	if err == nil && g.matcher.Blank() {
+		err = fmt.Errorf("golden template %s: in black and white it is all of one shade: "+
+			"capture it anew, or set another binarize", t.GetPath())
+	}
 	return g, err
 }
 

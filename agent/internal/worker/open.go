@@ -51,7 +51,7 @@ func (w *worker) open(ctx context.Context, group *errgroup.Group, rt Runtime, no
 			cameras++
 		}
 		err := errors.New(noRuntime)
-		if rt != nil {
+		if rt != nil || s.config.GetMethod() == methodCompare { // which needs none
 			err = o.station(ctx, s)
 		}
 		if errors.Is(err, errDone) || ctx.Err() != nil {

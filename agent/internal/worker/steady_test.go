@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -55,7 +56,6 @@ func (b *bareSupervisor) until(kind wire.Kind) ([]byte, error) {
 
 // Camera, scaling, inference, decoding, socket: all of one part, from Inspect to Settle, beside heartbeats.
 func TestTheSteadyStateAllocatesNothing(t *testing.T) {
-	const parts = 500
 	for name, camera := range map[string]string{
 		"unscaled": "sim:?seed=1&width=64&height=64&prerender=4",
 		"scaled":   "sim:?seed=1&width=320&height=200&prerender=4",
@@ -65,33 +65,54 @@ func TestTheSteadyStateAllocatesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			station := simStation(t)
 			station.Camera = camera
-			b := bareStart(t, station)
-			inspect := &wire.Inspect{DeadlineNs: 1 << 62}
-			settle := &wire.Settle{Verdict: "PASS"}
-			part := func() {
-				inspect.Job++
-				settle.Job = inspect.Job
-				require.NoError(t, b.send(wire.KindInspect, inspect))
-				_, err := b.until(wire.KindInspected)
-				require.NoError(t, err)
-				require.NoError(t, b.send(wire.KindSettle, settle))
-			}
-			for range 50 {
-				part()
-			}
-			allocations := alloctest.Least(parts, part)
-			t.Logf("%.4f Go allocations a part in the worker's loop (%s: %d in %d parts)",
-				float64(allocations)/parts, name, allocations, parts)
-			require.Zero(t, allocations)
-			in := &wire.Inspected{}
-			require.NoError(t, b.send(wire.KindInspect, inspect))
-			payload, err := b.until(wire.KindInspected)
-			require.NoError(t, err)
-			require.NoError(t, proto.Unmarshal(payload, in))
-			require.Equal(t, wire.Fault_FAULT_NONE, in.GetFault(), in.GetFaultText())
-			require.Len(t, in.GetDetections(), 2)
+			require.Len(t, steady(t, station, 500).GetDetections(), 2)
 		})
 	}
+}
+
+// The same beside a golden template: one of the station, for a model and for a comparison.
+func TestTheSteadyStateBesideATemplateAllocatesNothing(t *testing.T) {
+	camera := strings.Replace(clean, "clean=1", "clean=0", 1) + "&prerender=4"
+	t.Run("pair", func(t *testing.T) {
+		station := pairStation(t)
+		station.Camera = camera
+		require.Len(t, steady(t, station, 200).GetDetections(), 2)
+	})
+	t.Run("compare", func(t *testing.T) {
+		station := compareStation(t)
+		station.Camera = camera
+		require.NotEmpty(t, steady(t, station, 200).GetDetections())
+	})
+}
+
+// steady counts the allocations of parts in the worker, which must be none, and returns the last answer.
+func steady(t *testing.T, station *wire.StationConfig, parts int) *wire.Inspected {
+	t.Helper()
+	b := bareStart(t, station)
+	inspect := &wire.Inspect{DeadlineNs: 1 << 62}
+	settle := &wire.Settle{Verdict: "PASS"}
+	part := func() {
+		inspect.Job++
+		settle.Job = inspect.Job
+		require.NoError(t, b.send(wire.KindInspect, inspect))
+		_, err := b.until(wire.KindInspected)
+		require.NoError(t, err)
+		require.NoError(t, b.send(wire.KindSettle, settle))
+	}
+	for range 50 {
+		part()
+	}
+	allocations := alloctest.Least(parts, part)
+	t.Logf("%.4f Go allocations a part in the worker's loop (%s: %d in %d parts)",
+		float64(allocations)/float64(parts), t.Name(), allocations, parts)
+	require.Zero(t, allocations)
+	in := &wire.Inspected{}
+	require.NoError(t, b.send(wire.KindInspect, inspect))
+	payload, err := b.until(wire.KindInspected)
+	require.NoError(t, err)
+	require.NoError(t, proto.Unmarshal(payload, in))
+	require.Equal(t, wire.Fault_FAULT_NONE, in.GetFault(), in.GetFaultText())
+	return in
 }
 
 // twoDetections is the output of a model that finds two defects.

@@ -174,7 +174,8 @@ func TestStrangersAreLeftOutAndToldWhy(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 3, got.Averaged)
 	require.False(t, got.Boards[1].Fits)
-	require.Regexp(t, `^it does not fit: \d+\.\d % of the pixels differ from the first board's$`, got.Boards[1].Why)
+	require.Regexp(t, `^it does not fit: \d+\.\d % of the pixels differ from the first board's$`,
+		got.Boards[1].Why)
 	require.Positive(t, got.Boards[1].Residual)
 	require.False(t, got.Boards[2].Fits)
 	require.Equal(t, "400×320 pixels instead of 320×320", got.Boards[2].Why)

@@ -18,6 +18,7 @@ var ErrUnaligned = errors.New("the golden template does not fit")
 type Golden struct {
 	geometry tensor.Geometry
 	golden   *align.Golden
+	blank    bool
 }
 
 // New prepares a template for frames of its own size.
@@ -32,7 +33,16 @@ func New(plan *tensor.Plan, template *frame.Frame) (*Golden, error) {
 	if err != nil {
 		return nil, fmt.Errorf("golden template: %w", err)
 	}
-	return &Golden{g, golden}, nil
+	return &Golden{g, golden, blank(canvas.Plane())}, nil
+}
+
+func blank(plane []byte) bool {
+	for _, v := range plane {
+		if v != plane[0] {
+			return false
+		}
+	}
+	return true
 }
 
 // Matcher moves a template onto frames. Not safe for concurrent use.
@@ -43,6 +53,10 @@ type Matcher struct {
 
 // Matcher makes one.
 func (g *Golden) Matcher() *Matcher { return &Matcher{g, align.New(g.golden)} }
+
+// Blank says that the template is all black, or all white: it fits any blank frame, so that a lens under its
+// cap would look like a good board.
+func (m *Matcher) Blank() bool { return m.golden.blank }
 
 // Match writes the moved template beside the frame that the canvas holds. The error is ErrUnaligned when it
 // does not fit; the canvas has the best attempt then.

@@ -211,3 +211,17 @@ func TestMatchAllocatesNothing(t *testing.T) {
 		require.Zero(t, alloctest.Least(20, part), name)
 	}
 }
+
+func TestABlankTemplateIsKnown(t *testing.T) {
+	f := board(t, product(3), 0)
+	for binarize, shade := range map[string]byte{bundle.Otsu: 200, "128": 127, "1": 255} {
+		g, err := pairing.New(native(binarize), f)
+		require.NoError(t, err)
+		require.False(t, g.Matcher().Blank())
+		copy(f.Pix, bytes.Repeat([]byte{shade}, len(f.Pix)))
+		g, err = pairing.New(native(binarize), f)
+		require.NoError(t, err)
+		require.True(t, g.Matcher().Blank())
+		f = board(t, product(3), 0)
+	}
+}
