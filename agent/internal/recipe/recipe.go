@@ -5,6 +5,7 @@ package recipe
 import (
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/sightline-edge/sightline/agent/internal/config"
@@ -97,7 +98,15 @@ func brought(camera string) bool {
 	scheme, rest, _ := strings.Cut(camera, ":")
 	_, options, _ := strings.Cut(rest, "?")
 	values, err := url.ParseQuery(options)
-	return err == nil && (scheme == "dir" || scheme == "sim") && values.Get("template") != ""
+	wanted := values.Get("template")
+	switch {
+	case err != nil:
+		return false
+	case scheme == "sim":
+		yes, err := strconv.ParseBool(wanted)
+		return err == nil && yes
+	}
+	return scheme == "dir" && wanted != ""
 }
 
 // Tell writes into a worker's configuration what it needs to know.
