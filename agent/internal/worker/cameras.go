@@ -29,7 +29,7 @@ func startCamera(ctx context.Context, s *station) (camera, error) {
 		OpenTimeout: time.Duration(s.config.GetOpenTimeoutNs()),
 		ReadTimeout: time.Duration(s.config.GetReadTimeoutNs()),
 		Frames:      cap(s.free) + besideSlots(s),
-		Gray:        s.config.GetTileOverlap() > 0 && s.lane.plan.Gray(),
+		Gray:        s.config.GetTileOverlap() > 0 && s.lane.plan.Monochrome(),
 		Log:         s.log,
 		OnState:     s.cameraState,
 	})

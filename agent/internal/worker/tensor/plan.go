@@ -67,8 +67,8 @@ func (p *Plan) Binarized(way bundle.Preprocess) *Plan {
 // Template says that the last channel is the golden template's.
 func (p *Plan) Template() bool { return p.template }
 
-// Gray says that the model takes no colour.
-func (p *Plan) Gray() bool { return p.planes() == gray }
+// Monochrome says that the model takes no colour.
+func (p *Plan) Monochrome() bool { return p.planes() == gray }
 
 // planes is the number of channels that the frame fills.
 func (p *Plan) planes() int {
