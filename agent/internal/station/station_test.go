@@ -20,6 +20,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/config"
 	"github.com/sightline-edge/sightline/agent/internal/plc"
 	"github.com/sightline-edge/sightline/agent/internal/station"
+	"github.com/sightline-edge/sightline/agent/internal/verdict"
 	"github.com/sightline-edge/sightline/agent/internal/vision"
 	"github.com/sightline-edge/sightline/agent/internal/vision/fakeworker"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
@@ -101,7 +102,7 @@ func TestAnswersThatCannotBeBelievedAreUnknown(t *testing.T) {
 			p.Answer(m, &wire.Detection{Score: 0.9, X2: float32(math.Inf(1)), Y2: 1})
 		}, "bad_output"},
 		"absurd count": {func(p *fakeworker.Peer, m *wire.Inspect) {
-			p.Answer(m, make([]*wire.Detection, 1001)...)
+			p.Answer(m, make([]*wire.Detection, verdict.MaxDetections+1)...)
 		}, "bad_output"},
 		"unknown class": {func(p *fakeworker.Peer, m *wire.Inspect) {
 			p.Answer(m, &wire.Detection{Class: 7, Score: 0.1, X2: 1, Y2: 1})
