@@ -43,6 +43,7 @@ type checker struct {
 	seen     map[string]bool // bundles already checked: digest and policy, or the folder of a faulty one
 	camera   string          // of the worker that tries a bundle; empty: no run is timed
 	runs     map[string]run  // timed, by digest and policy
+	look     looking         // at one image instead
 }
 
 func checkCommand(l *logging) *cobra.Command {
@@ -54,15 +55,19 @@ func checkCommand(l *logging) *cobra.Command {
 		Long: "Checks a configuration with every bundle and rule in it, or one bundle: keys, values,\n" +
 			"files, and, in a worker of its own with bounded memory, that the model loads, has the\n" +
 			"shapes that the manifest says, and brings out what its golden samples expect on this\n" +
-			"machine's execution provider.",
-		Example: "  sightline-agent check sightline.yaml\n  sightline-agent check models/pcb-defects",
-		Args:    cobra.ExactArgs(1),
+			"machine's execution provider.\n\n" +
+			"With --frame it inspects one image as the station would, and shows what is made of it on the\n" +
+			"way: grays and threshold, black and white, the golden template moved onto it, what differs.",
+		Example: "  sightline-agent check sightline.yaml\n  sightline-agent check models/pcb-defects\n" +
+			"  sightline-agent check sightline.yaml --station line3/aoi-1 --frame board.png",
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			k.command = c
 			return k.run(args[0])
 		},
 	}
 	t.flags(c)
+	k.look.flags(c)
 	c.Flags().BoolVar(&k.load, "load", true, "load each bundle in a worker and run its golden samples")
 	c.Flags().Uint64Var(&k.memory, memoryLimit, 8<<30,
 		"bytes of address space for that worker, 0: none; default: worker.memory_limit, else 8 GiB")
@@ -72,6 +77,9 @@ func checkCommand(l *logging) *cobra.Command {
 func (k *checker) run(path string) error {
 	if err := k.check(); err != nil {
 		return err
+	}
+	if k.look.image != "" {
+		return k.frame(path)
 	}
 	info, err := os.Stat(path)
 	if err != nil {

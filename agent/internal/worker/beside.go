@@ -27,9 +27,9 @@ func (b *beside) look(pic *picture) (g *evidence.Golden, fits bool, err error) {
 	b.turn(pic.station)
 	matcher := b.matcher
 	if template := pic.frame.Template; template != nil {
-		prepared, err := pairing.New(plans.plan, template)
-		if err != nil {
-			return nil, true, err
+		prepared, bad := pairing.New(plans.plan, template)
+		if bad != nil {
+			return nil, true, bad
 		}
 		matcher = prepared.Matcher()
 	}

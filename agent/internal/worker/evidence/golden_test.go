@@ -48,7 +48,8 @@ func board(t *testing.T) (*frame.Frame, *evidence.Golden) {
 func TestWhatDiffersFromTheTemplateIsTinted(t *testing.T) {
 	f, g := board(t)
 	require.InDelta(t, 200./160/120, g.Differing(), 1e-9, "an edge one pixel off is no difference")
-	raw, err := evidence.NewPen().Annotate(f, g, evidence.Caption{Verdict: "FAIL", Text: "line1"}, nil, quality)
+	caption := evidence.Caption{Verdict: "FAIL", Text: "line1"}
+	raw, err := evidence.NewPen().Annotate(f, g, caption, nil, quality)
 	picture := decode(t, raw, err)
 	banner := picture.Bounds().Dy() - f.Height
 	mixed := func(c color.RGBA, v int) color.RGBA {
@@ -91,7 +92,7 @@ func TestATemplateThatDoesNotFitIsShownBesideTheFrame(t *testing.T) {
 	near(t, picture, 2, 2, color.RGBA{90, 98, 110, 255})
 
 	sheet := plain(t, 3000, 100, 3, 200, 40, 20)
-	plane := bytes.Repeat([]byte{0}, 3000*100)
+	plane := make([]byte, 3000*100)
 	require.NoError(t, g.Take(plane, plane, 3000, 100))
 	raw, err = evidence.NewPen().Misfit(sheet, g, evidence.Caption{}, quality)
 	require.Equal(t, 3*800+16, decode(t, raw, err).Bounds().Dx(), "a large one is reduced")

@@ -63,7 +63,9 @@ func NewPen() *Pen {
 
 // Annotate returns a JPEG of the frame below its caption, the marks framed and labelled. Beside a golden
 // template, which may be nil, it is tinted where the two differ.
-func (p *Pen) Annotate(f *frame.Frame, g *Golden, caption Caption, marks []Mark, quality int) ([]byte, error) {
+func (p *Pen) Annotate(f *frame.Frame, g *Golden, caption Caption, marks []Mark, quality int) (
+	[]byte, error,
+) {
 	if err := check(f); err != nil {
 		return nil, err
 	}

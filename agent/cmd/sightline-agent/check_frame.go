@@ -1,0 +1,316 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sightline-edge/sightline/agent/event"
+	"github.com/sightline-edge/sightline/agent/internal/config"
+	"github.com/sightline-edge/sightline/agent/internal/inspector"
+	"github.com/sightline-edge/sightline/agent/internal/recipe"
+	"github.com/sightline-edge/sightline/agent/internal/station"
+	"github.com/sightline-edge/sightline/agent/internal/verdict"
+	"github.com/sightline-edge/sightline/agent/internal/vision"
+	"github.com/sightline-edge/sightline/agent/internal/wire"
+	"github.com/sightline-edge/sightline/models/bundle"
+	"github.com/sightline-edge/sightline/models/strictyaml"
+)
+
+// looking is one image under the recipe of a station, and what the worker made of it on the way.
+type looking struct {
+	image, station, template, binarize, folder string
+}
+
+func (l *looking) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&l.image, "frame", "", "inspect this image instead, and show what is made of it on the way")
+	f.StringVar(&l.station, "station", "", "with --frame: line/station; default: the only one")
+	f.StringVar(&l.template, "template", "",
+		"with --frame: recipe, recipe@version or a picture; default: the station's golden template")
+	f.StringVar(&l.binarize, "binarize", "",
+		"with --frame: otsu, or the least gray that becomes white; default: as the station does")
+	f.StringVar(&l.folder, "previews", "",
+		"with --frame: a new folder for the pictures; default: preview-IMAGE below the current one")
+}
+
+// looked is what check --frame says.
+type looked struct {
+	Image    string         `json:"image"`
+	Recipe   string         `json:"recipe"`
+	Provider string         `json:"provider"`
+	Template string         `json:"template,omitempty"` // recipe@version, or a path
+	Verdict  event.Verdict  `json:"verdict"`
+	Reason   string         `json:"reason,omitempty"`
+	Detail   string         `json:"detail,omitempty"`
+	Defects  []event.Defect `json:"defects"`
+	Ms       float64        `json:"ms"` // from a frame in memory to its detections
+	Binarize string         `json:"binarize,omitempty"`
+	Preview  previewed      `json:"preview"`
+	Folder   string         `json:"folder"` // of the pictures
+}
+
+// previewed is the worker's part of it; the threshold is the least gray that became white.
+type previewed struct {
+	Width     int      `json:"width"`
+	Height    int      `json:"height"`
+	Colour    bool     `json:"colour,omitempty"`
+	Grays     []int    `json:"grays,omitempty"`
+	Binary    bool     `json:"binary"`
+	Threshold int      `json:"threshold,omitempty"`
+	Black     float64  `json:"black"`
+	Alignment *aligned `json:"alignment,omitempty"`
+	Pictures  []string `json:"pictures"`
+}
+
+type aligned struct {
+	Fits      bool    `json:"fits"`
+	Why       string  `json:"why,omitempty"`
+	ShiftX    float64 `json:"shift_x"`
+	ShiftY    float64 `json:"shift_y"`
+	Residual  float64 `json:"residual"`
+	Mismatch  float64 `json:"mismatch"`
+	Unseen    float64 `json:"unseen"`
+	Spread    float64 `json:"spread"`
+	Differing float64 `json:"differing"`
+}
+
+// frame inspects one image with the recipe of a station of a configuration, or with a bundle.
+func (k *checker) frame(path string) error {
+	image, err := plainFile(k.look.image)
+	if err != nil {
+		return err
+	}
+	cfg, at, err := k.recipes(path)
+	if err != nil {
+		return err
+	}
+	s := &cfg.Stations[at]
+	s.Camera = "file:?" + url.Values{"path": {image}}.Encode()
+	r, err := recipe.Load(&cfg.Config, at)
+	if err != nil {
+		return k.lacks(cfg.Locate(at, err), err)
+	}
+	if r.Manifest.Input.Channels == 3 && s.Binarize != "" {
+		return fmt.Errorf("the model of bundle %s takes colours, which are not made black and white: "+
+			"leave binarize out", r.Manifest.Name)
+	}
+	rules, err := verdict.Compile(s.Verdict, r.Manifest.Classes)
+	if err != nil {
+		return cfg.Locate(at, err)
+	}
+	seen := &looked{Image: image, Recipe: r.ID, Binarize: s.Binarize}
+	if seen.Binarize == "" {
+		seen.Binarize = r.Manifest.Preprocess.Binarize
+	}
+	if s.Method == config.MethodCompare && seen.Binarize == "" {
+		seen.Binarize = bundle.Otsu
+	}
+	if r.Template != nil {
+		seen.Template = r.Template.Name()
+	}
+	if err = k.inspect(s, r, rules, seen); err != nil {
+		return err
+	}
+	if err = k.preview(s, r, rules, bundle.Find(s.Bundle, cfg.BundleDir), seen); err != nil {
+		return err
+	}
+	return k.print(k.command.OutOrStdout(), seen, seen.table)
+}
+
+// lacks says what to do about a template that is not there, which here may be any picture.
+func (k *checker) lacks(located, err error) error {
+	faults, ok := errors.AsType[strictyaml.Faults](err)
+	if ok && faults[0].Path == "template" && k.look.template == "" {
+		return fmt.Errorf("the frame is compared with a golden template, and there is none: name a picture "+
+			"with --template, or capture one with sightline-agent template capture: %s", faults[0].Problem)
+	}
+	return located
+}
+
+func plainFile(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", fmt.Errorf("no such image: name one with --frame that this user can read: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return "", fmt.Errorf("--frame %s is no file: name one image", path)
+	}
+	return filepath.Abs(path)
+}
+
+// recipes reads the configuration, or makes one of a bundle, and changes in it what flags say.
+func (k *checker) recipes(path string) (*config.Loaded, int, error) {
+	cfg, at, err := k.stations(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	s := &cfg.Stations[at]
+	if k.look.binarize != "" {
+		s.Binarize = k.look.binarize
+		if _, _, err = (bundle.Preprocess{Binarize: s.Binarize}).Binary(); err != nil {
+			return nil, 0, err
+		}
+	}
+	if t := k.look.template; t != "" {
+		s.Template = t
+		if _, err := os.Stat(t); err == nil && !strings.ContainsRune(t, '/') {
+			s.Template = "./" + t // a picture, no recipe
+		}
+	}
+	return cfg, at, nil
+}
+
+func (k *checker) stations(path string) (cfg *config.Loaded, at int, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, 0, fmt.Errorf("name a configuration, such as sightline.yaml, or a bundle's folder: %w",
+			err)
+	}
+	if info.IsDir() {
+		path, err = filepath.Abs(path)
+		cfg = &config.Loaded{Config: config.Config{Stations: []config.Station{{Name: "check", Bundle: path}}}}
+		return cfg, 0, err
+	}
+	if cfg, err = config.Load(path); err != nil {
+		return nil, 0, err
+	}
+	if at, err = pick(cfg, k.look.station); err != nil {
+		return nil, 0, err
+	}
+	k.adopt(cfg)
+	return cfg, at, nil
+}
+
+// inspect lets a worker inspect the image as it would a part.
+func (k *checker) inspect(s *config.Station, r *recipe.Recipe, rules *verdict.Rules, seen *looked) error {
+	log, err := k.quiet(k.command)
+	if err != nil {
+		return err
+	}
+	launch, err := k.launch(log)
+	if err != nil {
+		return err
+	}
+	asked := &wire.StationConfig{
+		Name: s.Name, Camera: s.Camera,
+		OpenTimeoutNs: replayRead.Nanoseconds(), ReadTimeoutNs: replayRead.Nanoseconds(),
+	}
+	r.Tell(asked)
+	ctx, cancel := context.WithTimeout(k.command.Context(), loadLimit)
+	defer cancel()
+	i := inspector.Open(ctx, inspector.Options{Launch: launch, Log: log, Configure: &wire.Configure{
+		Stations:         []*wire.StationConfig{asked},
+		InferenceThreads: uint32(k.threads), OnnxruntimeLibrary: k.library,
+	}})
+	defer i.Close()
+	state, err := i.Ready(ctx)
+	if err != nil {
+		return err
+	}
+	if err = i.Ask(); err != nil {
+		return err
+	}
+	answer, err := i.Answer(ctx)
+	if err != nil {
+		return err
+	}
+	out := verdict.Unknown(station.FaultReason(answer.GetFault()), answer.GetFaultText())
+	if answer.GetFault() == wire.Fault_FAULT_NONE {
+		out = rules.Judge(answer.GetDetections())
+	}
+	seen.Provider = state.GetProvider()
+	seen.Verdict, seen.Reason, seen.Detail, seen.Defects = out.Verdict, out.Reason, out.Detail, out.Defects
+	took := answer.GetPreprocessNs() + answer.GetInferenceNs() + answer.GetDecodeNs()
+	seen.Ms = inspector.Milliseconds(took)
+	return nil
+}
+
+// preview lets the worker's program draw what it made of the image on the way.
+func (k *checker) preview(
+	s *config.Station, r *recipe.Recipe, rules *verdict.Rules, model string, seen *looked,
+) error {
+	path, err := vision.Find(k.worker)
+	if err != nil {
+		return err
+	}
+	if seen.Folder, err = k.look.newFolder(); err != nil {
+		return err
+	}
+	order := map[string]any{
+		"frame": seen.Image, "binarize": s.Binarize, "folder": seen.Folder, "verdict": seen.Verdict,
+		"title": s.Name + "   " + filepath.Base(seen.Image),
+	}
+	if s.Method != config.MethodCompare {
+		order["bundle"] = model
+	}
+	if r.Template != nil {
+		order["template"] = r.Template.Path
+	}
+	defects := make([]map[string]any, 0, len(seen.Defects))
+	for _, d := range seen.Defects {
+		defects = append(defects, map[string]any{
+			"class": slices.Index(rules.Classes(), d.Class), "name": d.Class, "score": d.Score, "box": d.Box,
+		})
+	}
+	order["defects"] = defects
+	in, err := json.Marshal(order)
+	if err != nil {
+		return fmt.Errorf("encode what to preview: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(k.command.Context(), loadLimit)
+	defer cancel()
+	//nolint:gosec // the path is the operator's own configuration
+	command := exec.CommandContext(ctx, path, "preview")
+	var said bytes.Buffer
+	command.Stdin, command.Stderr = bytes.NewReader(in), &said
+	out, err := command.Output()
+	if err != nil {
+		_ = os.Remove(seen.Folder) // fails when there is a picture in it
+		return fmt.Errorf("preview: %s: %w", strings.TrimSpace(said.String()), err)
+	}
+	if err = json.Unmarshal(out, &seen.Preview); err != nil {
+		return fmt.Errorf("the worker's answer is not understood; is it of the agent's version? %w", err)
+	}
+	return nil
+}
+
+const maxFolders = 1000
+
+// newFolder makes one that was not there before.
+func (l *looking) newFolder() (string, error) {
+	if l.folder != "" {
+		if err := os.Mkdir(l.folder, 0o755); err != nil { //nolint:gosec // to be looked at
+			return "", fmt.Errorf("--previews names a folder that is to be made: %w", err)
+		}
+		return filepath.Abs(l.folder)
+	}
+	base := filepath.Base(l.image)
+	name := "preview-" + strings.TrimSuffix(base, filepath.Ext(base))
+	for n := 1; n <= maxFolders; n++ {
+		folder := name
+		if n > 1 {
+			folder = fmt.Sprintf("%s-%d", name, n)
+		}
+		err := os.Mkdir(folder, 0o755) //nolint:gosec // to be looked at
+		if errors.Is(err, os.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return "", fmt.Errorf("make a folder for the previews, or name one with --previews: %w", err)
+		}
+		return filepath.Abs(folder)
+	}
+	return "", fmt.Errorf("%d folders %s-N are there: remove some, or name one with --previews", maxFolders,
+		name)
+}

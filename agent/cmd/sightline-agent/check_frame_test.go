@@ -1,0 +1,103 @@
+package main
+
+import (
+	"bytes"
+	"image"
+	"image/png"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"text/tabwriter"
+
+	"github.com/stretchr/testify/require"
+)
+
+// pictureFile is an image of one gray.
+func pictureFile(t *testing.T) string {
+	t.Helper()
+	var raw bytes.Buffer
+	require.NoError(t, png.Encode(&raw, image.NewGray(image.Rect(0, 0, 64, 64))))
+	path := filepath.Join(t.TempDir(), "board.png")
+	require.NoError(t, os.WriteFile(path, raw.Bytes(), 0o600))
+	return path
+}
+
+func TestCheckOfAFrameSaysWhatIsMissing(t *testing.T) {
+	path, _ := comparingStation(t)
+	picture := pictureFile(t)
+	for says, args := range map[string][]string{
+		"no such image: name one with --frame": {path, "--frame", "nowhere.png"},
+		"is no file: name one image":           {path, "--frame", t.TempDir()},
+		"name a picture with --template":       {path, "--frame", picture},
+		"no station \"line9/none\": choose":    {path, "--frame", picture, "--station", "line9/none"},
+		"\"300\" is no threshold":              {path, "--frame", picture, "--binarize", "300"},
+		"name a configuration":                 {"nowhere.yaml", "--frame", picture},
+	} {
+		_, err := command(t, append([]string{"check"}, args...)...)
+		require.ErrorContains(t, err, says)
+	}
+}
+
+// comparingStation is a configuration without a bundle, and the folder of its state.
+func comparingStation(t *testing.T) (path, state string) {
+	t.Helper()
+	state = t.TempDir()
+	return file(t, "place: acme/dongguan/smt\nstate_dir: "+state+`
+stations:
+  - name: line3/aoi-1
+    camera: "sim:"
+    method: compare
+    recipe: panel-7
+`), state
+}
+
+func TestPreviewsNeverGoWhereSomethingIs(t *testing.T) {
+	t.Chdir(t.TempDir())
+	l := looking{image: "/data/board.7.png"}
+	first, err := l.newFolder()
+	require.NoError(t, err)
+	second, err := l.newFolder()
+	require.NoError(t, err)
+	require.Equal(t, "preview-board.7", filepath.Base(first))
+	require.Equal(t, "preview-board.7-2", filepath.Base(second))
+	l.folder = "preview-board.7"
+	_, err = l.newFolder()
+	require.ErrorContains(t, err, "--previews names a folder that is to be made")
+}
+
+func TestTheHistogramShowsTheThreshold(t *testing.T) {
+	p := previewed{Grays: make([]int, 256), Binary: true, Threshold: 100}
+	p.Grays[3], p.Grays[250] = 100, 300
+	lines := p.histogram()
+	require.Len(t, lines, 18)
+	require.Contains(t, lines[2], "25.0 %")
+	require.Equal(t, barWidth, strings.Count(lines[17], "#"))
+	for i, line := range lines {
+		require.Equal(t, i == 2+100/16, strings.Contains(line, "white from 100 up"), line)
+	}
+	require.Empty(t, (&previewed{}).histogram())
+}
+
+func TestWhatIsSeenIsSaid(t *testing.T) {
+	binary := previewed{Binary: true, Threshold: 99, Black: 0.25}
+	fits := previewed{
+		Alignment: &aligned{Fits: true, ShiftX: 1.5, ShiftY: -2, Residual: 0.015, Mismatch: 0.03},
+	}
+	unfit := previewed{Alignment: &aligned{Why: "is it the right board?"}}
+	for says, l := range map[string]*looked{
+		"no: the model takes colours":           {Preview: previewed{Colour: true}},
+		"no: the model takes gray":              {},
+		"otsu: white from gray 99 up, 25.0 %":   {Binarize: "otsu", Preview: binary},
+		"panel-7@2 fits, moved by 1.5, -2.0 px": {Template: "panel-7@2", Preview: fits},
+		"residual 1.50 %, mismatch 0.030":       {Preview: fits},
+		"is it the right board?":                {Preview: unfit},
+		"UNKNOWN  no_frame  it is gone":         {Verdict: "UNKNOWN", Reason: "no_frame", Detail: "it is gone"},
+	} {
+		var out bytes.Buffer
+		w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
+		l.table(w)
+		require.NoError(t, w.Flush())
+		require.Contains(t, out.String(), says)
+	}
+}
