@@ -100,7 +100,8 @@ func TestFaultsOfPairsAreNamedWithTheirLine(t *testing.T) {
 			[]string{"t.png", "u.png"}, `line 9: golden.samples[0].template: file "golden/u.png" is missing`,
 		},
 		"template outside": {
-			[]string{"golden/t.png", "../t.png"}, `line 9: golden.samples[0].template: file "../t.png" is missing`,
+			[]string{"golden/t.png", "../t.png"},
+			`line 9: golden.samples[0].template: file "../t.png" is missing`,
 		},
 		"template for a model without": {
 			[]string{"channels: 2, template: true", "channels: 1"},
@@ -123,8 +124,8 @@ func TestVariantsOfAProviderAreFilesOfTheBundle(t *testing.T) {
 	order := "providers:\n  order:\n    - {name: cuda}\n    - {name: cpu, model: int8.onnx}\n"
 	dir := folder(t, manifest+order)
 	_, err := bundle.Load(dir)
-	require.ErrorContains(t, err, `line 14: providers.order[1].model: file "int8.onnx" is missing or outside `+
-		"the bundle (name an ONNX file of the bundle)")
+	require.ErrorContains(t, err, `line 14: providers.order[1].model: file "int8.onnx" is missing or `+
+		"outside the bundle (name an ONNX file of the bundle)")
 	require.NotContains(t, err.Error(), "order[0]")
 	write(t, dir, map[string]string{"int8.onnx": "smaller"})
 	b, err := bundle.Load(dir)

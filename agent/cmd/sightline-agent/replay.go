@@ -73,6 +73,10 @@ func (t *tool) replay(c *cobra.Command, path, name, images, glob string) error {
 		return err
 	}
 	s := &cfg.Stations[at]
+	// The station's own camera may bring templates, the images do not: the recipe's is taken then.
+	if s.Camera, err = inspector.Folder(images, glob); err != nil {
+		return err
+	}
 	r, err := recipe.Load(&cfg.Config, at)
 	if err != nil {
 		return cfg.Locate(at, err)
@@ -80,10 +84,6 @@ func (t *tool) replay(c *cobra.Command, path, name, images, glob string) error {
 	rules, err := verdict.Compile(s.Verdict, r.Manifest.Classes)
 	if err != nil {
 		return cfg.Locate(at, err)
-	}
-	camera, err := inspector.Folder(images, glob)
-	if err != nil {
-		return err
 	}
 	if t.worker == "" {
 		t.worker = cfg.Worker.Path
@@ -93,7 +93,7 @@ func (t *tool) replay(c *cobra.Command, path, name, images, glob string) error {
 		return err
 	}
 	asked := &wire.StationConfig{
-		Name: s.Name, Camera: camera,
+		Name: s.Name, Camera: s.Camera,
 		OpenTimeoutNs: replayRead.Nanoseconds(), ReadTimeoutNs: replayRead.Nanoseconds(),
 	}
 	r.Tell(asked)

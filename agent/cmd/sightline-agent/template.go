@@ -24,6 +24,9 @@ import (
 
 const defaultBoards = 5
 
+// errLeft says that nobody presses Enter any more.
+var errLeft = errors.New("standard input ended")
+
 func templateCommand(l *logging) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "template",
@@ -184,7 +187,8 @@ func (t *taking) capture(c *cobra.Command, binarize, picture string) ([]captured
 		"picture": picture,
 	})
 	_ = in.Close() // the worker may have ended
-	if ended := command.Wait(); ended != nil {
+	ended := command.Wait()
+	if ended != nil && !errors.Is(err, errLeft) { // the worker knows the cause
 		return nil, fmt.Errorf("capture: see the worker's words above: %w", ended)
 	}
 	return boards, err
@@ -202,7 +206,8 @@ func (t *taking) converse(
 		if t.ask {
 			_, _ = fmt.Fprintf(said, "put board %d of %d in place and press Enter ", n+1, t.boards)
 			if _, err := keys.ReadString('\n'); err != nil {
-				return nil, fmt.Errorf("wait for Enter: %w", err)
+				return nil, fmt.Errorf("%w after %d of %d boards: no template is made: %w", errLeft, n,
+					t.boards, err)
 			}
 			if err := in.Encode(true); err != nil {
 				return nil, fmt.Errorf("tell the worker to go on: %w", err)

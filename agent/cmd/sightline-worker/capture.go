@@ -61,9 +61,12 @@ func runCapture(stdin io.Reader, stdout, stderr io.Writer) error {
 	options.Ready = func(int) error {
 		var next any
 		if answer == nil && o.Ask {
-			return in.Decode(&next)
+			answer = in.Decode(&next)
 		}
-		return answer
+		if answer != nil {
+			return fmt.Errorf("wait for the next board to be in place: %w", answer)
+		}
+		return nil
 	}
 	t, err := capture.Run(ctx, options)
 	if err != nil {

@@ -50,11 +50,13 @@ func TestFaultsOfAMethodAreToldOnTheirLine(t *testing.T) {
 		"unknown": {"    method: comparing\n", "line 5: stations[0].method: "},
 		"model for a comparison": {
 			"    recipe: r\n    method: compare\n    bundle: b\n",
-			"line 7: stations[0].bundle: method compare uses no model (leave bundle out, or use method: pair)",
+			"line 7: stations[0].bundle: method compare uses no model (leave bundle out, " +
+				"or use method: pair)",
 		},
 		"no recipe": {
 			"    method: compare\n",
-			"line 3: stations[0].recipe: no recipe is named (say what is inspected: templates belong to recipes)",
+			"line 3: stations[0].recipe: no recipe is named (say what is inspected: " +
+				"templates belong to recipes)",
 		},
 		"no model": {
 			"    method: pair\n",
@@ -62,11 +64,13 @@ func TestFaultsOfAMethodAreToldOnTheirLine(t *testing.T) {
 		},
 		"settings of another method": {
 			"    bundle: b\n    compare: {min_area: 5}\n",
-			"line 6: stations[0].compare: settings of method compare (leave them out, or use method: compare)",
+			"line 6: stations[0].compare: settings of method compare (leave them out, " +
+				"or use method: compare)",
 		},
 		"template of a detection": {
 			"    bundle: b\n    method: detect\n    template: t\n",
-			"line 7: stations[0].template: method detect uses no template (leave it out, or use method: pair)",
+			"line 7: stations[0].template: method detect uses no template (leave it out, " +
+				"or use method: pair)",
 		},
 		"binarize": {
 			"    bundle: b\n    binarize: 300\n",

@@ -48,11 +48,11 @@ stations:
 	return cfg
 }
 
-func saved(t *testing.T, dir, recipe string, versions int) (newest *template.Template) {
+func saved(t *testing.T, dir, name string, versions int) (newest *template.Template) {
 	t.Helper()
 	for v := range versions {
 		var err error
-		newest, err = template.Save(dir, recipe, fmt.Appendf(nil, "%s %d", recipe, v), template.Info{})
+		newest, err = template.Save(dir, name, fmt.Appendf(nil, "%s %d", name, v), template.Info{})
 		require.NoError(t, err)
 	}
 	return newest

@@ -20,6 +20,8 @@ type opener struct {
 	lanes    map[laneKey]*lane
 	group    *errgroup.Group
 	parallel int // runs of one bundle
+
+	noRuntime string // why there is none to load models with
 }
 
 func newOpener(w *worker, group *errgroup.Group, rt Runtime) *opener {
@@ -45,15 +47,13 @@ type laneKey struct{ digest, policy string }
 // is done.
 func (w *worker) open(ctx context.Context, group *errgroup.Group, rt Runtime, noRuntime string) error {
 	o := newOpener(w, group, rt)
+	o.noRuntime = noRuntime
 	cameras := 0
 	for _, s := range w.stations {
 		if s.config.GetCamera() != "" {
 			cameras++
 		}
-		err := errors.New(noRuntime)
-		if rt != nil || s.config.GetMethod() == methodCompare { // which needs none
-			err = o.station(ctx, s)
-		}
+		err := o.station(ctx, s)
 		if errors.Is(err, errDone) || ctx.Err() != nil {
 			return err
 		}
@@ -111,6 +111,9 @@ func (o *opener) lane(ctx context.Context, s *station) (*lane, error) {
 		l := o.comparison(s)
 		o.start(ctx, l)
 		return l, nil
+	}
+	if o.loader.Runtime == nil {
+		return nil, errors.New(o.noRuntime)
 	}
 	defer o.worker.loading.Store(nil)
 	o.begin(s)

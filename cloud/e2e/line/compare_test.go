@@ -36,8 +36,9 @@ stations:
 // captureTemplate makes the golden template of the station's recipe of good boards, and returns its digest.
 func captureTemplate(t *testing.T, path, camera string) string {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), filepath.Join(programs, "sightline-agent"), "template",
-		"capture", path, "--camera", camera, "-o", "json")
+	program := filepath.Join(programs, "sightline-agent")
+	command := exec.CommandContext(t.Context(), program, "template", "capture", path,
+		"--camera", camera, "-o", "json")
 	command.Stderr = t.Output()
 	out, err := command.Output()
 	require.NoError(t, err)
@@ -73,8 +74,8 @@ func TestBoardsComparedWithTheirTemplateGetTheVerdictThatIsTrue(t *testing.T) {
 				if len(in.Truth) > 0 {
 					want = event.Fail
 				}
-				require.Equal(t, want, in.Verdict, "%s: %s %s: %v was drawn, %v is found", in.PartID, in.Reason,
-					in.Detail, in.Truth, in.Defects)
+				require.Equal(t, want, in.Verdict, "%s: %s %s: %v was drawn, %v is found", in.PartID,
+					in.Reason, in.Detail, in.Truth, in.Defects)
 				require.Equal(t, digest, in.Model.Template)
 				require.Equal(t, "compare", in.Model.Name)
 				require.Empty(t, in.Model.Digest)
