@@ -28,6 +28,7 @@ const (
 	triggerFile    = "trigger.schema.json"
 	bundleFile     = "bundle.schema.json"
 	reference      = "../../models/pcb-defects/"
+	pairs          = "../../models/pcb-defects-pair/"
 )
 
 // object is a schema of a JSON object as far as it is compared with a Go type.
@@ -98,12 +99,16 @@ func written(value any) bool {
 func TestEncodedEventsAreValid(t *testing.T) {
 	result := inspection()
 	require.NoError(t, validate(t, inspectionFile, "", encoded(t, event.TypeInspection, "PCB-1", result)))
+	result.Model.Template = "sha256:" + strings.Repeat("c", 64)
+	require.NoError(t, validate(t, inspectionFile, "", encoded(t, event.TypeInspection, "PCB-1", result)))
 	historical, err := event.MarkHistorical(encoded(t, event.TypeInspection, "PCB-1", result))
 	require.NoError(t, err)
 	require.NoError(t, validate(t, inspectionFile, "", historical))
 
 	unknown := inspection()
 	unknown.Verdict, unknown.Accept, unknown.Reason = event.Unknown, false, "deadline"
+	require.NoError(t, validate(t, inspectionFile, "", encoded(t, event.TypeInspection, "PCB-1", unknown)))
+	unknown.Reason = "template_unaligned"
 	unknown.Model, unknown.Frame, unknown.Defects = event.Model{}, event.Frame{}, []event.Defect{}
 	require.NoError(t, validate(t, inspectionFile, "", encoded(t, event.TypeInspection, "PCB-1", unknown)))
 
@@ -173,11 +178,13 @@ func TestHandshakeMessagesAreValid(t *testing.T) {
 func TestManifestsAreValidExactlyWhenTheyLoad(t *testing.T) {
 	const least = "name: a\nversion: 1.0.0\ninput: {width: 64, height: 64}\ndecoder: {family: yolov8}\n" +
 		"classes: [{name: open, threshold: 0.5}]\n"
+	gray := strings.Replace(least, "height: 64", "height: 64, channels: 1", 1)
 	for _, c := range []struct {
 		name, manifest string
 		valid          bool
 	}{
 		{"the reference bundle", text(t, reference+"bundle.yaml"), true},
+		{"the reference bundle of pairs", text(t, pairs+"bundle.yaml"), true},
 		{"the least", least, true},
 		{"every key", least + everyKey, true},
 		{"an unknown key", least + "author: me\n", false},
@@ -189,6 +196,14 @@ func TestManifestsAreValidExactlyWhenTheyLoad(t *testing.T) {
 		{"an input too wide", strings.Replace(least, "width: 64", "width: 9999", 1), false},
 		{"a version of one number", strings.Replace(least, "1.0.0", `"1"`, 1), false},
 		{"another decoder", strings.Replace(least, "yolov8", "yolov5", 1), false},
+		{"gray in black and white", gray + "preprocess: {binarize: 128}\n", true},
+		{"a threshold in quotes", gray + "preprocess: {binarize: '7'}\n", true},
+		{"a threshold by Otsu", gray + "preprocess: {binarize: otsu}\n", true},
+		{"a threshold of nothing", gray + "preprocess: {binarize: 0}\n", false},
+		{"a threshold over all grays", gray + "preprocess: {binarize: 256}\n", false},
+		{"a threshold by nobody", gray + "preprocess: {binarize: niblack}\n", false},
+		{"two channels without a template", strings.Replace(gray, "channels: 1", "channels: 2", 1), false},
+		{"a template in gray", strings.Replace(gray, "channels: 1", "channels: 2, template: true", 1), false},
 		{"division by zero", least + "preprocess: {std: [1, 0, 1]}\n", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -204,13 +219,15 @@ func TestManifestsAreValidExactlyWhenTheyLoad(t *testing.T) {
 	}
 }
 
-func TestExpectedDetectionsOfTheReferenceBundleAreValid(t *testing.T) {
-	reference, err := bundle.Load(reference)
-	require.NoError(t, err)
-	require.NotEmpty(t, reference.Manifest.Golden.Samples)
-	for _, sample := range reference.Manifest.Golden.Samples {
-		expected := []byte(text(t, reference.Dir+"/"+sample.Expect))
-		require.NoError(t, validate(t, bundleFile, "expected", expected))
+func TestExpectedDetectionsOfTheReferenceBundlesAreValid(t *testing.T) {
+	for _, dir := range []string{reference, pairs} {
+		b, err := bundle.Load(dir)
+		require.NoError(t, err)
+		require.NotEmpty(t, b.Manifest.Golden.Samples)
+		for _, sample := range b.Manifest.Golden.Samples {
+			expected := []byte(text(t, b.Dir+"/"+sample.Expect))
+			require.NoError(t, validate(t, bundleFile, "expected", expected))
+		}
 	}
 }
 
@@ -241,7 +258,7 @@ const everyKey = `serial: 3
 task: detection
 model: model.onnx
 preprocess: {resize: stretch, color: bgr, scale: 1, mean: [1, 2, 3], std: [1, 1, 2], pad: 0}
-providers: {order: [{name: cuda, options: {device_id: "0"}}, {name: cpu}], policy: require}
+providers: {order: [{name: cuda, options: {device_id: "0"}}, {name: cpu, model: small.onnx}], policy: require}
 golden: {box_tolerance: 1, score_tolerance: 0.1, samples: [{image: golden/a.png, expect: golden/a.json}]}
 `
 
@@ -250,11 +267,13 @@ func load(t *testing.T, manifest string) error {
 	t.Helper()
 	dir := t.TempDir()
 	require.NoError(t, os.Mkdir(dir+"/golden", 0o750))
-	for _, name := range []string{"model.onnx", "golden/a.png", "golden/a.json"} {
+	for _, name := range []string{
+		"model.onnx", "small.onnx", "model-int8.onnx", "golden/a.png", "golden/a.json",
+	} {
 		require.NoError(t, os.WriteFile(dir+"/"+name, []byte("[]"), 0o600))
 	}
 	for i := range 4 {
-		for _, extension := range []string{".png", ".json"} {
+		for _, extension := range []string{".png", ".json", "-template.png"} {
 			name := dir + "/golden/board-" + string(rune('1'+i)) + extension
 			require.NoError(t, os.WriteFile(name, []byte("[]"), 0o600))
 		}
