@@ -85,7 +85,7 @@ func (t *tool) print(out io.Writer, value any, table func(*tabwriter.Writer)) er
 // bar returns a progress function that draws on a terminal and says nothing elsewhere.
 func bar(c *cobra.Command, what string) func(done, total int) {
 	file, ok := c.ErrOrStderr().(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) {
+	if !ok || !terminal(c) {
 		return func(int, int) {}
 	}
 	var drawn *progressbar.ProgressBar
@@ -102,6 +102,12 @@ func bar(c *cobra.Command, what string) func(done, total int) {
 		}
 		_ = drawn.Set(done) // a bar that cannot be drawn is no reason to stop
 	}
+}
+
+// terminal says whether a person watches the command's standard error.
+func terminal(c *cobra.Command) bool {
+	file, ok := c.ErrOrStderr().(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
 }
 
 var errFound = errors.New("see above")

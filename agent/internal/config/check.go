@@ -45,11 +45,14 @@ const (
 	// A wandering edge of 16 pixels hides any defect, and a difference of 2^20 is a board of its own.
 	maxTolerance = 16
 	maxArea      = 1 << 20
-	// In a smaller overlap no defect worth to be found is whole; half of no model's input is larger.
-	minOverlap, maxOverlap = 32, 8192
+	// maxOverlap is more than half of any model's input.
+	maxOverlap = 8192
 	// minMemory is what the worker needs before it has loaded a model.
 	minMemory = 1 << 30
 )
+
+// MinOverlap of tiles in pixels: in less, hardly any defect is whole.
+const MinOverlap = 32
 
 func (c *Config) check(doc *strictyaml.Document) {
 	if _, err := topic.ParseStation(c.Place + "/line/station"); err != nil {
@@ -188,7 +191,7 @@ func checkTiles(doc *strictyaml.Document, at string, s *Station) {
 		doc.Add(at, "method pair sees each frame as a whole, beside its template",
 			"leave tiles out, or use method: detect")
 	default:
-		doc.Within(at+".overlap", float64(s.Tiles.Overlap), minOverlap, maxOverlap)
+		doc.Within(at+".overlap", float64(s.Tiles.Overlap), MinOverlap, maxOverlap)
 	}
 }
 

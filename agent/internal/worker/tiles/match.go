@@ -9,6 +9,9 @@ const (
 	crossing = 0.02
 	// rounds in which parts find partners: the second is for those whose first choice had a better one.
 	rounds = 2
+	// pieces, the round after these: a piece that found no partner of its class may be one of a defect of
+	// another. Half an open looks like a spur.
+	pieces = rounds
 	// pieceCovered is the share of a piece that lies in the box that it is a piece of.
 	pieceCovered = 0.7
 )
@@ -45,11 +48,11 @@ func (m *Merger) matchTiles(a, b int) {
 	shared := overlap{box: clip(ta.box(), tb.box()), across: [2]bool{ta.X != tb.X, ta.Y != tb.Y}}
 	m.left = m.reaching(a, shared.box, m.left[:0])
 	m.right = m.reaching(b, shared.box, m.right[:0])
-	for range rounds {
+	for round := range rounds + 1 {
 		if len(m.left) == 0 || len(m.right) == 0 {
 			return
 		}
-		m.choose(&shared)
+		m.choose(&shared, round == pieces)
 		for i := range m.left {
 			if l := &m.left[i]; l.partner >= 0 && m.right[l.partner].partner == int32(i) {
 				m.join(l.part, m.right[l.partner].part)
@@ -82,15 +85,16 @@ func unmatched(all []candidate) []candidate {
 	return all[:n]
 }
 
-// choose finds for each candidate the one in the other tile that it agrees with best, of equals the worthier.
-func (m *Merger) choose(shared *overlap) {
+// choose finds for each candidate the one in the other tile that it agrees with best, of equals the worthier:
+// of one class, or, for pieces, a piece and a whole one of two.
+func (m *Merger) choose(shared *overlap, pieces bool) {
 	for i := range m.left {
 		l := &m.left[i]
 		a := &m.parts[l.part]
 		for j := range m.right {
 			r := &m.right[j]
 			b := &m.parts[r.part]
-			if a.class != b.class {
+			if a.class != b.class && !(pieces && m.piece(a) != m.piece(b)) {
 				continue
 			}
 			agreement := m.agreement(a, b, shared)
@@ -102,6 +106,11 @@ func (m *Merger) choose(shared *overlap) {
 			}
 		}
 	}
+}
+
+// piece says whether a part ends at a seam.
+func (m *Merger) piece(p *part) bool {
+	return ends(p.box, m.plan.Tile(p.tile).box(), m.plan.seams(p.tile)) != sides{}
 }
 
 // agreement is the IoU of what two parts say about the overlap, 0 if it is too little for one defect.

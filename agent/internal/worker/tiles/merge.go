@@ -23,9 +23,10 @@ var ErrTile = errors.New("not a tile's detections")
 // Merger collects the detections of a sheet's tiles and makes one of those that show the same defect. The
 // result does not depend on the order in which tiles arrive. Not safe for concurrent use.
 //
-// Two tiles show the same defect when they agree on what both of them see: the boxes, each clipped to the
+// Two tiles show the same defect, of one class, when they agree on what both of them see: the boxes, each clipped to the
 // overlap of the two tiles, match. That holds for two whole boxes, a whole one and a piece, and two pieces
-// alike, and leaves neighbouring defects apart, because each finds its own partner.
+// alike, and leaves neighbouring defects apart, because each finds its own partner. A piece that finds none may
+// belong to a whole one of another class, which then has the last word: half a defect is hard to name.
 type Merger struct {
 	plan  *Plan
 	limit int
@@ -148,19 +149,34 @@ func (m *Merger) arrange() {
 	}
 }
 
-// defect makes one detection of a set: the box of its whole view, or, if the defect is longer than the
-// overlap and no tile shows it whole, the union of its pieces.
+// defect makes one detection of a set: box and class of its whole view, or, if the defect is longer than the
+// overlap and no tile shows it whole, the union of its pieces and the class of the most certain one.
 func (m *Merger) defect(root int32) detect.Detection {
-	found := detect.Detection{Class: m.parts[root].class, Score: m.parts[root].score}
-	for at := m.groups.next[root]; at != root; at = m.groups.next[at] {
-		found.Score = max(found.Score, m.parts[at].score)
+	chosen, all := m.whole(root)
+	found := detect.Detection{Box: all}
+	if chosen >= 0 {
+		found.Box = m.parts[chosen].box
+	} else {
+		chosen = m.surest(root)
 	}
-	whole, all := m.whole(root)
-	found.Box = all
-	if whole >= 0 {
-		found.Box = m.parts[whole].box
+	found.Class, found.Score = m.parts[chosen].class, m.parts[chosen].score
+	for at := m.groups.next[chosen]; at != chosen; at = m.groups.next[at] {
+		if m.parts[at].class == found.Class {
+			found.Score = max(found.Score, m.parts[at].score)
+		}
 	}
 	return found
+}
+
+// surest is the part of a set with the best score.
+func (m *Merger) surest(root int32) int32 {
+	chosen := root
+	for at := m.groups.next[root]; at != root; at = m.groups.next[at] {
+		if worth(&m.parts[at], &m.parts[chosen]) < 0 {
+			chosen = at
+		}
+	}
+	return chosen
 }
 
 // whole finds the part that shows all of a set's defect, -1 if none does, and the union of the set. Of

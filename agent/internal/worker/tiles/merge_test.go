@@ -59,6 +59,22 @@ func TestMerge(t *testing.T) {
 			found{0: one(.9, box{70, 10, 96, 30}), 1: one(.5, box{80, 10, 96, 30})},
 			one(.9, box{70, 10, 96, 30}),
 		},
+		"a piece that its tile takes for another class": {
+			found{
+				0: {{Class: 1, Score: .9, Box: box{70, 10, 96, 30}}},
+				1: {{Class: 2, Score: .95, Box: box{80, 10, 96, 30}}},
+			},
+			[]detect.Detection{{Class: 1, Score: .9, Box: box{70, 10, 96, 30}}},
+		},
+		"a piece whose partner of its class is there, beside one of another": {
+			found{
+				0: {{Class: 1, Score: .9, Box: box{70, 10, 96, 30}}, {Class: 2, Score: .7, Box: box{70, 12, 96, 32}}},
+				1: {{Class: 2, Score: .6, Box: box{80, 12, 96, 32}}},
+			},
+			[]detect.Detection{
+				{Class: 1, Score: .9, Box: box{70, 10, 96, 30}}, {Class: 2, Score: .7, Box: box{70, 12, 96, 32}},
+			},
+		},
 		"the piece has the better score": {
 			found{0: one(.5, box{70, 10, 96, 30}), 1: one(.9, box{81, 11, 95, 30})},
 			one(.9, box{70, 10, 96, 30}),
@@ -220,11 +236,11 @@ func TestMerge(t *testing.T) {
 		},
 		"classes stay apart": {
 			found{
-				0: one(.9, box{82, 10, 96, 30}),
-				1: {{Class: 1, Score: .8, Box: box{82, 10, 96, 30}}},
+				0: one(.9, box{83, 10, 96, 30}),
+				1: {{Class: 1, Score: .8, Box: box{83, 10, 96, 30}}},
 			},
 			[]detect.Detection{
-				{Score: .9, Box: box{82, 10, 96, 30}}, {Class: 1, Score: .8, Box: box{82, 10, 96, 30}},
+				{Score: .9, Box: box{83, 10, 96, 30}}, {Class: 1, Score: .8, Box: box{83, 10, 96, 30}},
 			},
 		},
 		"at the sheet's edge nothing is cut": {
