@@ -30,10 +30,11 @@ const (
 )
 
 const (
-	minSide    = 32
-	maxSide    = 4096
-	maxClasses = 1000
-	grayPad    = 114 // the border that YOLO models are trained with
+	minSide     = 32
+	maxSide     = 4096
+	maxChannels = 3
+	maxClasses  = 1000
+	grayPad     = 114 // the border that YOLO models are trained with
 )
 
 // ErrBinarize is wrapped by the errors of Preprocess.Binary.
@@ -79,10 +80,10 @@ func (m *Manifest) complete() {
 		m.Preprocess.Pad = &pad
 	}
 	if m.Preprocess.Mean == nil {
-		m.Preprocess.Mean = slices.Repeat([]float64{0}, max(m.Input.Channels, 0))
+		m.Preprocess.Mean = slices.Repeat([]float64{0}, m.bounded())
 	}
 	if m.Preprocess.Std == nil {
-		m.Preprocess.Std = slices.Repeat([]float64{1}, max(m.Input.Channels, 0))
+		m.Preprocess.Std = slices.Repeat([]float64{1}, m.bounded())
 	}
 	if m.Providers.Order == nil {
 		m.Providers.Order = []Provider{{Name: "tensorrt"}, {Name: "cuda"}, {Name: "cpu"}}
@@ -95,6 +96,9 @@ func (m *Manifest) complete() {
 		setDefault(&m.Decoder.Distances, "distances")
 	}
 }
+
+// bounded is the number of channels, before anybody checked it.
+func (m *Manifest) bounded() int { return min(max(m.Input.Channels, 0), maxChannels) }
 
 // planes is the number of channels that the frame fills.
 func (m *Manifest) planes() int {
@@ -153,7 +157,7 @@ func (m *Manifest) checkPreprocess(doc *strictyaml.Document) {
 		path   string
 		values []float64
 	}{{"preprocess.mean", p.Mean}, {"preprocess.std", p.Std}} {
-		if len(list.values) != m.Input.Channels {
+		if len(list.values) != m.Input.Channels && !doc.Faulty("input.channels") {
 			doc.Add(list.path, fmt.Sprintf("%d values for %d channels", len(list.values), m.Input.Channels),
 				"one for each channel")
 		}

@@ -120,6 +120,15 @@ func TestFaultsOfPairsAreNamedWithTheirLine(t *testing.T) {
 	require.ErrorContains(t, err, "line 5: preprocess.binarize: the model takes colour")
 }
 
+func TestAnAbsurdNumberOfChannelsIsAFaultAndNoMemory(t *testing.T) {
+	for _, n := range []string{"9000000000000000000", "4000000000000", "-7"} {
+		_, err := pairs(t, "channels: 2, template: true", "channels: "+n, "template: golden/t.png, ", "",
+			"preprocess: {binarize: otsu}\n", "")
+		require.ErrorContains(t, err, "line 4: input.channels: "+n+" channels")
+		require.NotContains(t, err.Error(), "preprocess.mean", "what follows from it is not told")
+	}
+}
+
 func TestVariantsOfAProviderAreFilesOfTheBundle(t *testing.T) {
 	order := "providers:\n  order:\n    - {name: cuda}\n    - {name: cpu, model: int8.onnx}\n"
 	dir := folder(t, manifest+order)
@@ -157,7 +166,7 @@ func FuzzManifest(f *testing.F) {
 	f.Add(manifest)
 	f.Add(paired)
 	f.Add(strings.Replace(paired, "otsu", "0128", 1))
-	f.Add(strings.Replace(paired, "channels: 2", "channels: -1", 1))
+	f.Add(strings.Replace(paired, "channels: 2", "channels: 4000000000000", 1))
 	f.Fuzz(func(t *testing.T, text string) {
 		dir := t.TempDir()
 		require.NoError(t, os.WriteFile(filepath.Join(dir, bundle.ManifestFile), []byte(text), 0o600))

@@ -98,29 +98,8 @@ func capturesVersions(t *testing.T, worker string) {
 	out, _, err := said(t, "", "template", "list", path)
 	require.NoError(t, err)
 	require.Contains(t, out, "no golden templates in "+templates)
-	for version := 1; version <= 2; version++ {
-		made, beside, err := said(t, "", "template", "capture", path, "--worker", worker, "--boards", "3",
-			"-o", "json")
-		require.NoError(t, err, beside)
-		var got struct {
-			template.Template
-
-			Boards []captured `json:"boards"`
-		}
-		require.NoError(t, json.Unmarshal([]byte(made), &got))
-		require.Equal(t, "panel-7", got.Recipe)
-		require.Equal(t, version, got.Version)
-		require.Equal(t, 3, got.Info.Boards)
-		require.Zero(t, got.Info.LeftOut)
-		require.Equal(t, [2]int{256, 256}, [2]int{got.Info.Width, got.Info.Height})
-		require.Less(t, got.Info.Residual, 0.05)
-		require.Len(t, got.Boards, 3)
-		found, err := template.Find("panel-7", templates)
-		require.NoError(t, err)
-		require.Equal(t, got.Template, *found)
-		require.Contains(t, beside, "board 1 of 3  0  the others are moved onto it")
-		require.Regexp(t,
-			`board 3 of 3  2  moved by -?\d+\.\d, -?\d+\.\d px, \d\.\d\d % of the pixels differ`, beside)
+	for version := range 2 {
+		capturesVersion(t, worker, path, templates, version+1)
 	}
 	f, err := os.Open(filepath.Join(templates, "panel-7", "2", template.ImageFile))
 	require.NoError(t, err)
@@ -137,6 +116,32 @@ func capturesVersions(t *testing.T, worker string) {
 	var listed []template.Template
 	require.NoError(t, json.Unmarshal([]byte(out), &listed))
 	require.Len(t, listed, 2)
+}
+
+func capturesVersion(t *testing.T, worker, path, templates string, version int) {
+	t.Helper()
+	made, beside, err := said(t, "", "template", "capture", path, "--worker", worker, "--boards", "3",
+		"-o", "json")
+	require.NoError(t, err, beside)
+	var got struct {
+		template.Template
+
+		Boards []captured `json:"boards"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(made), &got))
+	require.Equal(t, "panel-7", got.Recipe)
+	require.Equal(t, version, got.Version)
+	require.Equal(t, 3, got.Info.Boards)
+	require.Zero(t, got.Info.LeftOut)
+	require.Equal(t, [2]int{256, 256}, [2]int{got.Info.Width, got.Info.Height})
+	require.Less(t, got.Info.Residual, 0.05)
+	require.Len(t, got.Boards, 3)
+	found, err := template.Find("panel-7", templates)
+	require.NoError(t, err)
+	require.Equal(t, got.Template, *found)
+	require.Contains(t, beside, "board 1 of 3  0  the others are moved onto it")
+	require.Regexp(t,
+		`board 3 of 3  2  moved by -?\d+\.\d, -?\d+\.\d px, \d\.\d\d % of the pixels differ`, beside)
 }
 
 func TestCheckNamesTheGoldenTemplateOrItsAbsence(t *testing.T) {
