@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"image"
 	"image/png"
 	"os"
@@ -24,7 +25,7 @@ func pictureFile(t *testing.T) string {
 }
 
 func TestCheckOfAFrameSaysWhatIsMissing(t *testing.T) {
-	path, _ := comparingStation(t)
+	path, _ := comparing(t)
 	picture := pictureFile(t)
 	for says, args := range map[string][]string{
 		"no such image: name one with --frame": {path, "--frame", "nowhere.png"},
@@ -39,17 +40,45 @@ func TestCheckOfAFrameSaysWhatIsMissing(t *testing.T) {
 	}
 }
 
-// comparingStation is a configuration without a bundle, and the folder of its state.
-func comparingStation(t *testing.T) (path, state string) {
-	t.Helper()
-	state = t.TempDir()
-	return file(t, "place: acme/dongguan/smt\nstate_dir: "+state+`
-stations:
-  - name: line3/aoi-1
-    camera: "sim:"
-    method: compare
-    recipe: panel-7
-`), state
+func TestOneFrameIsInspectedAndShownByTheRealWorker(t *testing.T) {
+	worker := realWorker(t)
+	path, _ := comparing(t)
+	dir, err := filepath.Abs(pairReference + "/golden")
+	require.NoError(t, err)
+	t.Chdir(t.TempDir())
+	look := func(args ...string) looked {
+		out, beside, err := said(t, "", append([]string{
+			"check", "--worker", worker, "-o", "json", "--frame", dir + "/board-1.png",
+		}, args...)...)
+		require.NoError(t, err, beside)
+		var l looked
+		require.NoError(t, json.Unmarshal([]byte(out), &l))
+		for _, name := range l.Preview.Pictures {
+			require.FileExists(t, filepath.Join(l.Folder, name))
+		}
+		return l
+	}
+	own := []string{path, "--template", dir + "/board-1-template.png"}
+
+	good := look(own...)
+	require.EqualValues(t, "FAIL", good.Verdict)
+	require.NotEmpty(t, good.Defects)
+	require.True(t, good.Preview.Alignment.Fits)
+	require.Equal(t, "otsu", good.Binarize)
+	require.Len(t, good.Preview.Pictures, 5)
+
+	wrong := look(path, "--template", dir+"/board-2-template.png", "--binarize", "99")
+	require.EqualValues(t, "UNKNOWN", wrong.Verdict)
+	require.Equal(t, "template_unaligned", wrong.Reason)
+	require.False(t, wrong.Preview.Alignment.Fits)
+	require.Equal(t, wrong.Detail, wrong.Preview.Alignment.Why, "line and preview say the same")
+	require.Equal(t, 99, wrong.Preview.Threshold)
+	require.NotEqual(t, good.Folder, wrong.Folder)
+
+	plain := look(dir + "/../../pcb-defects")
+	require.EqualValues(t, "FAIL", plain.Verdict)
+	require.False(t, plain.Preview.Binary)
+	require.Nil(t, plain.Preview.Alignment)
 }
 
 func TestPreviewsNeverGoWhereSomethingIs(t *testing.T) {
@@ -92,7 +121,7 @@ func TestWhatIsSeenIsSaid(t *testing.T) {
 		"panel-7@2 fits, moved by 1.5, -2.0 px": {Template: "panel-7@2", Preview: fits},
 		"residual 1.50 %, mismatch 0.030":       {Preview: fits},
 		"is it the right board?":                {Preview: unfit},
-		"UNKNOWN  no_frame  it is gone":         {Verdict: "UNKNOWN", Reason: "no_frame", Detail: "it is gone"},
+		"UNKNOWN  no_frame  it is":              {Verdict: "UNKNOWN", Reason: "no_frame", Detail: "it is"},
 	} {
 		var out bytes.Buffer
 		w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)

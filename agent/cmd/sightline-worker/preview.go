@@ -205,6 +205,7 @@ func (p *preview) align() error {
 
 func (p *preview) annotate() error {
 	pen, caption := evidence.NewPen(), evidence.Caption{Verdict: p.order.Verdict, Text: p.order.Title}
+	defer pen.Close()
 	if p.golden != nil {
 		raw, err := pen.Misfit(&p.frame, p.golden, caption, previewQuality)
 		if err = errors.Join(err, p.save("difference.jpg", raw)); err != nil {

@@ -18,9 +18,10 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/worker/camera/sim"
 )
 
-// simulated writes board n of a product, with the defects of its line, and its template.
-func simulated(t *testing.T, product, n uint64) (board, template string) {
+// simulated writes a board of a product, with the defects of its line, and its template.
+func simulated(t *testing.T, product uint64) (board, template string) {
 	t.Helper()
+	const n = 5
 	o := sim.DefaultOptions()
 	o.Product, o.Clean = product, 0
 	r, err := sim.NewRenderer(o)
@@ -57,7 +58,7 @@ func previewed(t *testing.T, order map[string]any) (*previewAnswer, string) {
 }
 
 func TestPreviewShowsWhatIsMadeOfAFrame(t *testing.T) {
-	board, template := simulated(t, 3, 5)
+	board, template := simulated(t, 3)
 	folder := t.TempDir()
 	order := map[string]any{
 		"frame": board, "template": template, "folder": folder, "verdict": "FAIL",
@@ -103,8 +104,8 @@ func TestPreviewShowsWhatIsMadeOfAFrame(t *testing.T) {
 }
 
 func TestPreviewOfATemplateThatDoesNotFit(t *testing.T) {
-	board, _ := simulated(t, 3, 5)
-	_, other := simulated(t, 4, 5)
+	board, _ := simulated(t, 3)
+	_, other := simulated(t, 4)
 	a, says := previewed(t, map[string]any{
 		"frame": board, "template": other, "folder": t.TempDir(), "binarize": "100",
 	})
@@ -116,7 +117,7 @@ func TestPreviewOfATemplateThatDoesNotFit(t *testing.T) {
 }
 
 func TestPreviewOfABundleThatKeepsGray(t *testing.T) {
-	board, _ := simulated(t, 3, 5)
+	board, _ := simulated(t, 3)
 	order := map[string]any{"frame": board, "bundle": reference(t), "folder": t.TempDir()}
 	a, says := previewed(t, order)
 	require.NotNil(t, a, says)
@@ -127,7 +128,7 @@ func TestPreviewOfABundleThatKeepsGray(t *testing.T) {
 }
 
 func TestPreviewSaysWhatIsWrong(t *testing.T) {
-	board, _ := simulated(t, 3, 5)
+	board, _ := simulated(t, 3)
 	for says, order := range map[string]map[string]any{
 		"no such file":         {"frame": filepath.Join(t.TempDir(), "none.png")},
 		"is no threshold":      {"frame": board, "binarize": "300"},

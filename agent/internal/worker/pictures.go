@@ -56,6 +56,7 @@ func (p *pictures) run(ctx context.Context) error {
 		p.log.WarnContext(ctx, "evidence is drawn at normal priority", "error", err)
 	}
 	tools := drawing{pen: evidence.NewPen()}
+	defer tools.pen.Close()
 	defer tools.beside.close()
 	for {
 		select {

@@ -50,9 +50,10 @@ type Pen struct {
 	size     int
 	stroke   int
 	encoder  encoder
+	small    frame.Frame // a large one, reduced
 }
 
-// NewPen makes a pen. Its font is compiled in.
+// NewPen makes a pen, to be closed. Its font is compiled in.
 func NewPen() *Pen {
 	typeface, err := opentype.Parse(gobold.TTF)
 	if err != nil {
@@ -62,14 +63,18 @@ func NewPen() *Pen {
 }
 
 // Annotate returns a JPEG of the frame below its caption, the marks framed and labelled. Beside a golden
-// template, which may be nil, it is tinted where the two differ.
+// template, which may be nil, it is tinted where the two differ. A frame of more than 16 megapixels is reduced.
 func (p *Pen) Annotate(f *frame.Frame, g *Golden, caption Caption, marks []Mark, quality int) (
 	[]byte, error,
 ) {
 	if err := check(f); err != nil {
 		return nil, err
 	}
-	if err := p.scaleTo(f); err != nil {
+	f, marks, err := p.reduced(f, marks)
+	if err != nil {
+		return nil, err
+	}
+	if err = p.scaleTo(f); err != nil {
 		return nil, err
 	}
 	banner := 2 * p.size
@@ -108,6 +113,12 @@ func (p *Pen) Crop(f *frame.Frame, g *Golden, m Mark, quality int) ([]byte, erro
 			return nil, err
 		}
 		p.beside(f, g, box, 0)
+		return p.encoder.jpeg(p.canvas, quality)
+	}
+	if box.Dx()*box.Dy() > mostPixels {
+		size := panel(box.Size())
+		p.blank(size.X, size.Y)
+		p.scaled(image.Rectangle{Max: size}, box, func(x, y int) uint32 { return pixel(f, x, y) })
 		return p.encoder.jpeg(p.canvas, quality)
 	}
 	p.blank(box.Dx(), box.Dy())

@@ -109,3 +109,19 @@ func TestNothingIsDrawnOutsideAndNothingPanics(t *testing.T) {
 		nil, quality)
 	require.ErrorIs(t, err, evidence.ErrFrame)
 }
+
+func TestSheetsAreReduced(t *testing.T) {
+	f := plain(t, 9000, 6000, 1, 90)
+	pen := evidence.NewPen()
+	t.Cleanup(pen.Close)
+	mark := evidence.Mark{Name: "open", Score: 0.9, Box: [4]float32{3000, 3000, 6000, 4500}}
+	raw, err := pen.Annotate(f, nil, evidence.Caption{Verdict: "FAIL"}, []evidence.Mark{mark}, quality)
+	picture := decode(t, raw, err)
+	require.Equal(t, 4500, picture.Bounds().Dx(), "every second pixel")
+	banner := picture.Bounds().Dy() - 3000
+	near(t, picture, 2250, banner+1800, color.RGBA{90, 90, 90, 255})
+	near(t, picture, 1497, banner+1800, color.RGBA{213, 94, 0, 255})
+	mark.Box = [4]float32{0, 0, 9000, 6000}
+	raw, err = pen.Crop(f, nil, mark, quality)
+	require.Equal(t, 800, decode(t, raw, err).Bounds().Dx())
+}
