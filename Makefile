@@ -168,6 +168,11 @@ bench: setup-bench build ## what Sightline adds to the model's own time, as a ta
 bench-peers: setup-bench build ## the same frames and model through a plain Python pipeline, side by side
 	@$(ENV); scripts/bench-peers $(ARGS)
 
+# It ends with an error when a bar is missed, after the figures have been printed.
+.PHONY: bench-sheet
+bench-sheet: build ## a simulated sheet of 16,384 × 16,384 px in tiles: time, memory, defects on seams; ARGS for benchsheet
+	@$(ENV); CGO_ENABLED=0 go run ./agent/cmd/benchsheet -out build/sheet $(ARGS)
+
 .PHONY: clean
 clean: ## remove what was built; what scripts/setup fetched stays
 	@find bin -maxdepth 1 -type f -delete 2>/dev/null || true

@@ -1,5 +1,5 @@
-// Command benchsheet draws a large simulated sheet, lets sightline-agent inspect it in tiles, and judges time,
-// memory, and what became of the defects on seams.
+// Command benchsheet draws a large simulated sheet, lets sightline-agent inspect it in tiles, and judges
+// time, memory, and what became of the defects on seams.
 package main
 
 import (
@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 
 	"github.com/sightline-edge/sightline/agent/internal/fsutil"
 	"github.com/sightline-edge/sightline/agent/internal/worker/camera/sim"
@@ -72,7 +73,7 @@ func run(args []string, out, progress io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(s.dir, 0o750); err != nil {
+	if err = os.MkdirAll(s.dir, 0o750); err != nil {
 		return fmt.Errorf("make folder: %w", err)
 	}
 	renderer, err := sim.NewRenderer(s.line)
@@ -150,9 +151,10 @@ func (s *settings) save(name string, sheet *image.Gray) (*image.Gray, error) {
 func (s *settings) inspect(progress io.Writer, images ...string) (*report, error) {
 	args := append([]string{
 		"sheet", "--log-level", "error", "--bundle", s.bundle, "--overlap",
-		fmt.Sprint(s.overlap), "-o", "json",
+		strconv.Itoa(s.overlap), "-o", "json",
 	}, images...)
-	command := exec.Command(s.agent, args...) //nolint:gosec,noctx // the caller's own program; it ends by itself
+	//nolint:gosec,noctx // the caller's own program, which ends by itself
+	command := exec.Command(s.agent, args...)
 	command.Stderr = progress
 	raw, err := command.Output()
 	if err != nil {

@@ -97,8 +97,8 @@ func (v *verdict) bars() error {
 	case v.report.Peak > maxPeak:
 		return fmt.Errorf("%w: peak memory", errBar)
 	case v.seam.once < v.seam.seeded:
-		return fmt.Errorf("%w: of %d defects on seams %d are not found once; the model finds all but %d of them "+
-			"in the middle of a tile", errBar, v.seam.seeded, v.seam.seeded-v.seam.once,
+		return fmt.Errorf("%w: of %d defects on seams %d are not found once; the model finds all but %d of "+
+			"them in the middle of a tile", errBar, v.seam.seeded, v.seam.seeded-v.seam.once,
 			len(v.seam.missed)-len(v.seam.centred))
 	}
 	return nil

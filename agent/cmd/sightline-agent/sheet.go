@@ -112,8 +112,8 @@ func (s *sheets) check() error {
 	most := min(in.Width, in.Height) / 2
 	switch {
 	case in.Template:
-		return fmt.Errorf("bundle %s looks at whole boards beside a golden template: take a bundle that looks "+
-			"at the image alone", model.Manifest.Name)
+		return fmt.Errorf("bundle %s looks at whole boards beside a golden template: take a bundle that "+
+			"looks at the image alone", model.Manifest.Name)
 	case s.overlap < config.MinOverlap || s.overlap > most:
 		return fmt.Errorf("--overlap is %d; it must be from %d pixels to half of the model's input, %d",
 			s.overlap, config.MinOverlap, most)
@@ -270,7 +270,8 @@ func sheetTable(w *tabwriter.Writer, p *sheetReport) {
 		}
 		say("%s\t%d × %d px\t%d tiles\t%d defects\n", s.Image, s.Width, s.Height, s.Tiles, len(s.Detections))
 		for _, d := range s.Detections {
-			say("  %s\t%.2f\t%.0f, %.0f – %.0f, %.0f\n", d.Class, d.Score, d.Box[0], d.Box[1], d.Box[2], d.Box[3])
+			b := &d.Box
+			say("  %s\t%.2f\t%.0f, %.0f – %.0f, %.0f\n", d.Class, d.Score, b[0], b[1], b[2], b[3])
 		}
 		if s.Dropped > 0 {
 			say("  and %d findings in tiles that were less certain than the most that are kept\n", s.Dropped)

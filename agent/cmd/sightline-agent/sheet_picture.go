@@ -30,8 +30,12 @@ func drawSheet(to, from string, width int, found []sheetDefect) error {
 	}
 	defer func() { _ = f.Close() }() // it was only read
 	size, _, err := image.DecodeConfig(f)
-	if err != nil || size.Width > maxSheetSide || size.Height > maxSheetSide {
-		return fmt.Errorf("draw %s: %d×%d pixels: %w", from, size.Width, size.Height, err)
+	if err != nil {
+		return fmt.Errorf("draw %s: %w", from, err)
+	}
+	if size.Width > maxSheetSide || size.Height > maxSheetSide {
+		return fmt.Errorf("draw %s: it has %d×%d pixels; at most %d a side are read", from, size.Width,
+			size.Height, maxSheetSide)
 	}
 	if _, err = f.Seek(0, 0); err != nil {
 		return fmt.Errorf("read image: %w", err)
@@ -41,7 +45,8 @@ func drawSheet(to, from string, width int, found []sheetDefect) error {
 		return fmt.Errorf("draw %s: %w", from, err)
 	}
 	var out bytes.Buffer
-	if err := jpeg.Encode(&out, reduced(sheet, width, found), &jpeg.Options{Quality: pictureQuality}); err != nil {
+	picture := reduced(sheet, width, found)
+	if err := jpeg.Encode(&out, picture, &jpeg.Options{Quality: pictureQuality}); err != nil {
 		return fmt.Errorf("encode picture: %w", err)
 	}
 	return fsutil.WriteFile(fsutil.OS{}, to, out.Bytes(), 0o600)
@@ -50,7 +55,8 @@ func drawSheet(to, from string, width int, found []sheetDefect) error {
 func reduced(sheet image.Image, width int, found []sheetDefect) *image.RGBA {
 	size := sheet.Bounds().Size()
 	scale := min(float64(width)/float64(size.X), 1)
-	small := image.NewRGBA(image.Rect(0, 0, max(int(float64(size.X)*scale), 1), max(int(float64(size.Y)*scale), 1)))
+	side := func(pixels int) int { return max(int(float64(pixels)*scale), 1) }
+	small := image.NewRGBA(image.Rect(0, 0, side(size.X), side(size.Y)))
 	draw.ApproxBiLinear.Scale(small, small.Rect, sheet, sheet.Bounds(), draw.Src, nil)
 	for i := range found {
 		b := &found[i].Box

@@ -73,6 +73,29 @@ worker: {memory_limit: 4096}
 	require.NotContains(t, err.Error(), "secret", "secrets never reach a log")
 }
 
+func TestTilesAreForMethodDetectWithAnOverlapOfUse(t *testing.T) {
+	for _, c := range []struct{ written, fault string }{
+		{"tiles: {overlap: 96}", ""},
+		{"tiles: {overlap: 96}, method: detect", ""},
+		{"tiles: {}", ""},
+		{"tiles: {overlap: 31}", "tiles.overlap: 31 is out of range"},
+		{"tiles: {overlap: 9000}", "tiles.overlap: 9000 is out of range"},
+		{"tiles: {overlap: 96}, method: pair", "tiles: method pair sees each frame as a whole"},
+		{"tiles: {overlap: 96}, method: compare, recipe: panels", "tiles: method compare sees each frame"},
+	} {
+		station := `name: line3/aoi-1, camera: "sim:", ` + c.written
+		if !strings.Contains(station, config.MethodCompare) {
+			station += ", bundle: pcb-defects"
+		}
+		_, err := config.Parse([]byte("place: acme/dongguan/smt\nstations:\n  - {" + station + "}\n"))
+		if c.fault == "" {
+			require.NoError(t, err, c.written)
+			continue
+		}
+		require.ErrorContains(t, err, "stations[0]."+c.fault, c.written)
+	}
+}
+
 func TestUnknownKeyNamesItsNeighbour(t *testing.T) {
 	_, err := config.Parse([]byte(strings.Replace(fiveLines, "bundle:", "bundel:", 1)))
 	require.EqualError(t, err, "line 7: stations[0].bundel: unknown key (did you mean bundle?)")

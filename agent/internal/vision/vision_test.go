@@ -272,6 +272,22 @@ func TestRestartsGrowRareAndNeverRarerThanTwoSeconds(t *testing.T) {
 	})
 }
 
+func TestProgressReachesItsStation(t *testing.T) {
+	w, in := start(t, fakeworker.Launch(fakeworker.Script{
+		Inspect: func(p *fakeworker.Peer, m *wire.Inspect) {
+			p.Send(wire.KindProgress, &wire.Progress{Job: m.GetJob(), Done: 3, Total: 900})
+			p.Answer(m)
+		},
+	}), quiet())
+	await[*wire.StationState](t, in, 1)
+	require.Positive(t, w.Pid())
+	require.NoError(t, w.Inspect(&wire.Inspect{Job: 7}))
+	await[*wire.Inspected](t, in, 1)
+	require.Equal(t, 1, count[*wire.Progress](in))
+	w.Close()
+	require.Zero(t, w.Pid())
+}
+
 func TestAWorkerThatTakesNothingCostsNoWaiting(t *testing.T) {
 	held := make(chan struct{})
 	w, in := start(t, fakeworker.Launch(fakeworker.Script{

@@ -193,7 +193,8 @@ func TestASheetEndsAtTheFirstErrorAndBeginsAnew(t *testing.T) {
 	s, f, _ := laidOut(t, 300, 170)
 	seen := 0
 	e := &eye{look: func(*tensor.Canvas) (infer.Result, error) {
-		if seen++; seen == 4 {
+		seen++
+		if seen == 4 {
 			return infer.Result{}, infer.ErrCancelled
 		}
 		return infer.Result{}, nil
@@ -268,7 +269,8 @@ func TestTilesThatCannotBeAreRefused(t *testing.T) {
 		says string
 	}{
 		"too much overlap": {
-			func(c *wire.StationConfig) { c.TileOverlap = onnxtest.Side/2 + 1 }, "at most 32, half of the model's",
+			func(c *wire.StationConfig) { c.TileOverlap = onnxtest.Side/2 + 1 },
+			"at most 32, half of the model's",
 		},
 		"without a model": {
 			func(c *wire.StationConfig) { c.Method, c.BundleDir = methodCompare, "" }, "leave tiles out",

@@ -35,7 +35,7 @@ func TestPartsOfASheetAreNotScaled(t *testing.T) {
 }
 
 // The sheet is black in one corner; the part at hand shows only the other gray, with noise.
-func TestAPartIsParted(t *testing.T) {
+func TestAPartHasTheThresholdOfItsSheet(t *testing.T) {
 	for _, channels := range []int{gray, bgr} {
 		f := noise(t, 640, 320, channels)
 		for i := range f.Pix {
@@ -52,7 +52,7 @@ func TestAPartIsParted(t *testing.T) {
 			Width: 64, Height: 64, Channels: channels, Stride: f.Stride, Pix: f.Pix[300*channels:],
 		}
 		canvas := NewCanvas(plan)
-		defer canvas.Close()
+		t.Cleanup(canvas.Close)
 		canvas.Hold(threshold)
 		require.NoError(t, canvas.Fit(part))
 		for _, v := range canvas.Plane() {

@@ -94,7 +94,7 @@ func (m *Merger) choose(shared *overlap, pieces bool) {
 		for j := range m.right {
 			r := &m.right[j]
 			b := &m.parts[r.part]
-			if a.class != b.class && !(pieces && m.piece(a) != m.piece(b)) {
+			if a.class != b.class && (!pieces || m.piece(a) == m.piece(b)) {
 				continue
 			}
 			agreement := m.agreement(a, b, shared)

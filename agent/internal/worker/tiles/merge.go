@@ -23,10 +23,11 @@ var ErrTile = errors.New("not a tile's detections")
 // Merger collects the detections of a sheet's tiles and makes one of those that show the same defect. The
 // result does not depend on the order in which tiles arrive. Not safe for concurrent use.
 //
-// Two tiles show the same defect, of one class, when they agree on what both of them see: the boxes, each clipped to the
-// overlap of the two tiles, match. That holds for two whole boxes, a whole one and a piece, and two pieces
-// alike, and leaves neighbouring defects apart, because each finds its own partner. A piece that finds none may
-// belong to a whole one of another class, which then has the last word: half a defect is hard to name.
+// Two tiles show the same defect, of one class, when they agree on what both of them see: the boxes, each
+// clipped to the overlap of the two tiles, match. That holds for two whole boxes, a whole one and a piece,
+// and two pieces alike, and leaves neighbouring defects apart, because each finds its own partner. A piece
+// that finds none may belong to a whole one of another class, which has the last word: half a defect is hard
+// to name.
 type Merger struct {
 	plan  *Plan
 	limit int

@@ -68,11 +68,15 @@ func TestMerge(t *testing.T) {
 		},
 		"a piece whose partner of its class is there, beside one of another": {
 			found{
-				0: {{Class: 1, Score: .9, Box: box{70, 10, 96, 30}}, {Class: 2, Score: .7, Box: box{70, 12, 96, 32}}},
+				0: {
+					{Class: 1, Score: .9, Box: box{70, 10, 96, 30}},
+					{Class: 2, Score: .7, Box: box{70, 12, 96, 32}},
+				},
 				1: {{Class: 2, Score: .6, Box: box{80, 12, 96, 32}}},
 			},
 			[]detect.Detection{
-				{Class: 1, Score: .9, Box: box{70, 10, 96, 30}}, {Class: 2, Score: .7, Box: box{70, 12, 96, 32}},
+				{Class: 1, Score: .9, Box: box{70, 10, 96, 30}},
+				{Class: 2, Score: .7, Box: box{70, 12, 96, 32}},
 			},
 		},
 		"the piece has the better score": {
