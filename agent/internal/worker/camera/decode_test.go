@@ -257,3 +257,24 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// A sheet in colour is as gray as its luma, without its planes of colour.
+func TestOfAJPEGInColourOnlyTheLumaIsKeptIfAsked(t *testing.T) {
+	img := image.NewRGBA(image.Rect(0, 0, 37, 21))
+	for y := range 21 {
+		for x := range 37 {
+			img.SetRGBA(x, y, color.RGBA{200, 100, 40, 255})
+		}
+	}
+	var f frame.Frame
+	defer f.Release()
+	l := defaultLimits()
+	l.gray = true
+	require.NoError(t, decode(&f, asJPEG(t, img), l))
+	require.Equal(t, [3]int{37, 21, 1}, [3]int{f.Width, f.Height, f.Channels})
+	for _, v := range f.Pix {
+		require.InDelta(t, 0.299*200+0.587*100+0.114*40, float64(v), 3)
+	}
+	require.NoError(t, decode(&f, asPNG(t, img), l))
+	require.Equal(t, 3, f.Channels, "all else stays what it is")
+}

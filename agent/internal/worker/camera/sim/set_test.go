@@ -49,3 +49,16 @@ func FuzzSet(f *testing.F) {
 		}
 	})
 }
+
+// The mean of 400 draws is off by more than five of its standard deviations about never.
+func TestLargeMeansAreDrawnLikeSmallOnes(t *testing.T) {
+	const draws = 400
+	for _, mean := range []float64{2, 255, 257, 1500, maxDefects} {
+		r := stream(7, 1, purposeDefects)
+		sum := 0
+		for range draws {
+			sum += r.poisson(mean)
+		}
+		require.InDelta(t, mean, float64(sum)/draws, 5*math.Sqrt(mean/draws), mean)
+	}
+}
