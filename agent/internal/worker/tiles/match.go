@@ -9,11 +9,11 @@ const (
 	crossing = 0.02
 	// rounds in which parts find partners: the second is for those whose first choice had a better one.
 	rounds = 2
-	// pieces, the round after these: a piece that found no partner of its class may be one of a defect of
-	// another. Half an open looks like a spur.
-	pieces = rounds
 	// pieceCovered is the share of a piece that lies in the box that it is a piece of.
 	pieceCovered = 0.7
+	// otherName is the least IoU, within the overlap, of a piece and what it is a piece of, where their
+	// classes differ: more than of one class, since two defects of two classes may well lie across each other.
+	otherName = 0.5
 )
 
 // overlap is what two tiles both see, and the axes along which one is ahead of the other.
@@ -48,11 +48,11 @@ func (m *Merger) matchTiles(a, b int) {
 	shared := overlap{box: clip(ta.box(), tb.box()), across: [2]bool{ta.X != tb.X, ta.Y != tb.Y}}
 	m.left = m.reaching(a, shared.box, m.left[:0])
 	m.right = m.reaching(b, shared.box, m.right[:0])
-	for round := range rounds + 1 {
+	for range rounds {
 		if len(m.left) == 0 || len(m.right) == 0 {
 			return
 		}
-		m.choose(&shared, round == pieces)
+		m.choose(&shared)
 		for i := range m.left {
 			if l := &m.left[i]; l.partner >= 0 && m.right[l.partner].partner == int32(i) {
 				m.join(l.part, m.right[l.partner].part)
@@ -85,16 +85,15 @@ func unmatched(all []candidate) []candidate {
 	return all[:n]
 }
 
-// choose finds for each candidate the one in the other tile that it agrees with best, of equals the worthier:
-// of one class, or, for pieces, a piece and a whole one of two.
-func (m *Merger) choose(shared *overlap, pieces bool) {
+// choose finds for each candidate the one in the other tile that it agrees with best, of equals the worthier.
+func (m *Merger) choose(shared *overlap) {
 	for i := range m.left {
 		l := &m.left[i]
 		a := &m.parts[l.part]
 		for j := range m.right {
 			r := &m.right[j]
 			b := &m.parts[r.part]
-			if a.class != b.class && (!pieces || m.piece(a) == m.piece(b)) {
+			if a.class != b.class {
 				continue
 			}
 			agreement := m.agreement(a, b, shared)
@@ -106,11 +105,6 @@ func (m *Merger) choose(shared *overlap, pieces bool) {
 			}
 		}
 	}
-}
-
-// piece says whether a part ends at a seam.
-func (m *Merger) piece(p *part) bool {
-	return ends(p.box, m.plan.Tile(p.tile).box(), m.plan.seams(p.tile)) != sides{}
 }
 
 // agreement is the IoU of what two parts say about the overlap, 0 if it is too little for one defect.
@@ -179,6 +173,44 @@ func (m *Merger) cover(piece int32) int32 {
 		}
 	}
 	return found
+}
+
+// misnamed says whether a part without a partner is a piece that its tile took for another class: half an
+// open looks like a spur. A neighbouring tile shows it whole, going on beyond the seam where the piece ends,
+// and has the last word on what it is.
+func (m *Merger) misnamed(root int32) bool {
+	p := &m.parts[root]
+	area := m.plan.Tile(p.tile).box()
+	at := ends(p.box, area, m.plan.seams(p.tile))
+	if m.groups.size[root] > 1 || at == (sides{}) {
+		return false
+	}
+	m.near = m.plan.neighbours(p.tile, m.near[:0])
+	for _, tile := range m.near {
+		other := m.plan.Tile(tile).box()
+		shared := clip(area, other)
+		for i := m.first[tile]; i < m.first[tile+1]; i++ {
+			q := &m.parts[i]
+			if q.class == p.class || ends(q.box, other, m.plan.seams(tile)) != (sides{}) {
+				continue
+			}
+			same := detect.IoU(clip(p.box, shared), clip(q.box, shared)) >= otherName
+			if same && goesOn(q.box, area, at) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// goesOn says whether a box goes on beyond one of these sides of a tile.
+func goesOn(b, tile box, at sides) bool {
+	for side := range at {
+		if at[side] && gap(b, tile, side) < -slack {
+			return true
+		}
+	}
+	return false
 }
 
 // grown moves both ends of the axes across which a piece was cut outward.

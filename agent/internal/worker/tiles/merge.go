@@ -26,8 +26,8 @@ var ErrTile = errors.New("not a tile's detections")
 // Two tiles show the same defect, of one class, when they agree on what both of them see: the boxes, each
 // clipped to the overlap of the two tiles, match. That holds for two whole boxes, a whole one and a piece,
 // and two pieces alike, and leaves neighbouring defects apart, because each finds its own partner. A piece
-// that finds none may belong to a whole one of another class, which has the last word: half a defect is hard
-// to name.
+// without a partner that agrees with a whole one of another class is not a defect of its own: half a defect
+// is hard to name.
 type Merger struct {
 	plan  *Plan
 	limit int
@@ -113,7 +113,7 @@ func (m *Merger) Result() []detect.Detection {
 	m.absorb()
 	m.result = m.result[:0]
 	for i := range int32(len(m.parts)) {
-		if m.groups.parent[i] == i {
+		if m.groups.parent[i] == i && !m.misnamed(i) {
 			m.result = append(m.result, m.defect(i))
 		}
 	}
@@ -150,34 +150,19 @@ func (m *Merger) arrange() {
 	}
 }
 
-// defect makes one detection of a set: box and class of its whole view, or, if the defect is longer than the
-// overlap and no tile shows it whole, the union of its pieces and the class of the most certain one.
+// defect makes one detection of a set: the box of its whole view, or, if the defect is longer than the
+// overlap and no tile shows it whole, the union of its pieces.
 func (m *Merger) defect(root int32) detect.Detection {
-	chosen, all := m.whole(root)
-	found := detect.Detection{Box: all}
-	if chosen >= 0 {
-		found.Box = m.parts[chosen].box
-	} else {
-		chosen = m.surest(root)
+	found := detect.Detection{Class: m.parts[root].class, Score: m.parts[root].score}
+	for at := m.groups.next[root]; at != root; at = m.groups.next[at] {
+		found.Score = max(found.Score, m.parts[at].score)
 	}
-	found.Class, found.Score = m.parts[chosen].class, m.parts[chosen].score
-	for at := m.groups.next[chosen]; at != chosen; at = m.groups.next[at] {
-		if m.parts[at].class == found.Class {
-			found.Score = max(found.Score, m.parts[at].score)
-		}
+	whole, all := m.whole(root)
+	found.Box = all
+	if whole >= 0 {
+		found.Box = m.parts[whole].box
 	}
 	return found
-}
-
-// surest is the part of a set with the best score.
-func (m *Merger) surest(root int32) int32 {
-	chosen := root
-	for at := m.groups.next[root]; at != root; at = m.groups.next[at] {
-		if worth(&m.parts[at], &m.parts[chosen]) < 0 {
-			chosen = at
-		}
-	}
-	return chosen
 }
 
 // whole finds the part that shows all of a set's defect, -1 if none does, and the union of the set. Of

@@ -66,6 +66,16 @@ func TestMerge(t *testing.T) {
 			},
 			[]detect.Detection{{Class: 1, Score: .9, Box: box{70, 10, 96, 30}}},
 		},
+		"a piece that its tile takes for two classes": {
+			found{
+				0: {{Class: 1, Score: .9, Box: box{70, 10, 96, 30}}},
+				1: {
+					{Class: 2, Score: .95, Box: box{80, 10, 96, 30}},
+					{Class: 1, Score: .1, Box: box{80, 11, 96, 30}},
+				},
+			},
+			[]detect.Detection{{Class: 1, Score: .9, Box: box{70, 10, 96, 30}}},
+		},
 		"a piece whose partner of its class is there, beside one of another": {
 			found{
 				0: {
