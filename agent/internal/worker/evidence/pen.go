@@ -63,7 +63,7 @@ func NewPen() *Pen {
 }
 
 // Annotate returns a JPEG of the frame below its caption, the marks framed and labelled. Beside a golden
-// template, which may be nil, it is tinted where the two differ. A frame of more than 16 megapixels is reduced.
+// template, which may be nil, it is tinted where the two differ. A frame over 16 megapixels is reduced.
 func (p *Pen) Annotate(f *frame.Frame, g *Golden, caption Caption, marks []Mark, quality int) (
 	[]byte, error,
 ) {

@@ -12,7 +12,7 @@ const (
 	// pieceCovered is the share of a piece that lies in the box that it is a piece of.
 	pieceCovered = 0.7
 	// otherName is the least IoU, within the overlap, of a piece and what it is a piece of, where their
-	// classes differ: more than of one class, since two defects of two classes may well lie across each other.
+	// classes differ: more than of one class, since two defects of two classes may well cross each other.
 	otherName = 0.5
 )
 
