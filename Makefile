@@ -69,6 +69,11 @@ test-unit: ## the tests that need no server, no OpenCV and no ONNX Runtime (with
 test-e2e: setup-tests ## only the tests against real servers
 	@$(ENV); go test -race -count=1 -timeout 20m ./cloud/e2e/...
 
+.PHONY: test-boards
+test-boards: setup ## alignment and comparison on all boards of the data set; make test takes a slice
+	@$(ENV); SIGHTLINE_WHOLE=1 go test -count=1 -v -timeout 20m -run 'RealBoards|Simulated|WrongTemplates' \
+	  ./agent/internal/worker/align ./agent/internal/worker/compare
+
 .PHONY: test-training
 test-training: $(VENV)/ready ## the tests of models/training (Python)
 	@$(VENV)/bin/python -m pytest -q models/training/tests

@@ -266,7 +266,7 @@ func TestWrongTemplatesAreToldFromRealBoardsWithDefects(t *testing.T) {
 // every says of how many boards one is tested.
 func every(tb testing.TB) int {
 	tb.Helper()
-	if testing.Short() {
+	if !boardtest.Whole() {
 		return 30
 	}
 	return 3

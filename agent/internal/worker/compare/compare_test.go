@@ -286,7 +286,7 @@ func together(pixels []image.Rectangle) (groups [][]int) {
 
 func TestSimulatedDefectsAreFoundAndCleanBoardsPass(t *testing.T) {
 	boards := uint64(200)
-	if testing.Short() {
+	if !boardtest.Whole() {
 		boards = 40
 	}
 	o := sim.DefaultOptions()

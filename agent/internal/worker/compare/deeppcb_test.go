@@ -94,7 +94,7 @@ func TestDefectsOfRealBoardsAreFoundWithoutAModel(t *testing.T) {
 		every int
 	}{{"train", 4}, {"block", 1}, {"group", 1}} {
 		t.Run(c.part, func(t *testing.T) {
-			if testing.Short() {
+			if !boardtest.Whole() {
 				c.every *= 8
 			}
 			var sum tally

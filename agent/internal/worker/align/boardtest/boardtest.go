@@ -30,6 +30,10 @@ func Dataset(tb testing.TB) string {
 	return dir
 }
 
+// Whole says that tests look at all boards that their figures are of, as `make test-boards` does, and not
+// at a slice of them.
+func Whole() bool { return os.Getenv("SIGHTLINE_WHOLE") != "" }
+
 // IDs of every n-th board, sorted.
 func IDs(tb testing.TB, dir string, n int) []string {
 	tb.Helper()

@@ -31,7 +31,7 @@ func TestEachKeyTakesANumberOnly(t *testing.T) {
 
 func TestWhatANumberMayBeIsCheckedAfterwards(t *testing.T) {
 	for key, text := range map[string]string{
-		"width": "63", "height": "8193", "defects": "NaN", "clean": "1.1",
+		"width": "63", "height": "16385", "defects": "NaN", "clean": "1.1",
 	} {
 		o := DefaultOptions()
 		require.NoError(t, o.Set(key, text), key)

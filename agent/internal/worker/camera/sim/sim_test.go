@@ -229,8 +229,8 @@ func TestRenderingDoesNotAllocateInTheSteadyState(t *testing.T) {
 }
 
 func TestOptionsOutOfBoundsAreAllNamed(t *testing.T) {
-	_, err := NewRenderer(Options{Width: 63, Height: 8193, Defects: math.NaN(), Clean: -1})
-	for _, word := range []string{"width is 63", "height is 8193", "defects is NaN", "clean is -1"} {
+	_, err := NewRenderer(Options{Width: 63, Height: 16385, Defects: math.NaN(), Clean: -1})
+	for _, word := range []string{"width is 63", "height is 16385", "defects is NaN", "clean is -1"} {
 		require.ErrorContains(t, err, word)
 	}
 }
