@@ -2,8 +2,11 @@
 
 Labels in files are inclusive pixel indices x1 y1 x2 y2 class(1..6). In memory a box is its outline,
 half-open: x2 and y2 are one more than in the file. Mirroring is then W - x, and areas are true.
+
+python boards.py --data DIR --part block --out DIR    links a part into a folder, for `sightline-agent eval`
 """
 
+import argparse
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -117,3 +120,30 @@ def split(ids: list[str]) -> dict[str, list[str]]:
         parts["train"] += members[: max(start - GAP, 0)]
         parts["block"] += members[start:]
     return parts
+
+
+def link(root: Path, part: str, out: Path) -> int:
+    """Link images, templates and labels of a part into a new folder of the same layout; how many boards."""
+    ids = split(board_ids(root))[part]
+    for folder in ("images", "labels"):
+        (out / folder).mkdir(parents=True)
+    for name in ids:
+        for file in (f"images/{name}_test.jpg", f"images/{name}_temp.jpg", f"labels/{name}.txt"):
+            if (root / file).exists():
+                (out / file).symlink_to((root / file).resolve())
+    return len(ids)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--data", required=True, help="boards in the deeppcb layout")
+    parser.add_argument("--part", choices=("train", "block", "group"), default="block")
+    parser.add_argument("--out", required=True, help="folder to make")
+    args = parser.parse_args()
+    if Path(args.out).exists():
+        raise SystemExit(f"{args.out} is there already: name a folder to make")
+    print(f"{args.out}: {link(Path(args.data), args.part, Path(args.out))} boards of part {args.part}")
+
+
+if __name__ == "__main__":
+    main()

@@ -17,12 +17,9 @@ import (
 
 	"github.com/sightline-edge/sightline/agent/event"
 	"github.com/sightline-edge/sightline/agent/internal/config"
-	"github.com/sightline-edge/sightline/agent/internal/inspector"
 	"github.com/sightline-edge/sightline/agent/internal/recipe"
-	"github.com/sightline-edge/sightline/agent/internal/station"
 	"github.com/sightline-edge/sightline/agent/internal/verdict"
 	"github.com/sightline-edge/sightline/agent/internal/vision"
-	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/models/bundle"
 	"github.com/sightline-edge/sightline/models/strictyaml"
 )
@@ -198,21 +195,12 @@ func (k *checker) inspect(s *config.Station, r *recipe.Recipe, rules *verdict.Ru
 	if err != nil {
 		return err
 	}
-	launch, err := k.launch(log)
+	ctx, cancel := context.WithTimeout(k.command.Context(), loadLimit)
+	defer cancel()
+	i, err := k.inspector(ctx, log, s, r)
 	if err != nil {
 		return err
 	}
-	asked := &wire.StationConfig{
-		Name: s.Name, Camera: s.Camera,
-		OpenTimeoutNs: replayRead.Nanoseconds(), ReadTimeoutNs: replayRead.Nanoseconds(),
-	}
-	r.Tell(asked)
-	ctx, cancel := context.WithTimeout(k.command.Context(), loadLimit)
-	defer cancel()
-	i := inspector.Open(ctx, inspector.Options{Launch: launch, Log: log, Configure: &wire.Configure{
-		Stations:         []*wire.StationConfig{asked},
-		InferenceThreads: uint32(k.threads), OnnxruntimeLibrary: k.library,
-	}})
 	defer i.Close()
 	state, err := i.Ready(ctx)
 	if err != nil {
@@ -225,14 +213,9 @@ func (k *checker) inspect(s *config.Station, r *recipe.Recipe, rules *verdict.Ru
 	if err != nil {
 		return err
 	}
-	out := verdict.Unknown(station.FaultReason(answer.GetFault()), answer.GetFaultText())
-	if answer.GetFault() == wire.Fault_FAULT_NONE {
-		out = rules.Judge(answer.GetDetections())
-	}
-	seen.Provider = state.GetProvider()
+	out, took := judge(answer, rules)
+	seen.Provider, seen.Ms = state.GetProvider(), took
 	seen.Verdict, seen.Reason, seen.Detail, seen.Defects = out.Verdict, out.Reason, out.Detail, out.Defects
-	took := answer.GetPreprocessNs() + answer.GetInferenceNs() + answer.GetDecodeNs()
-	seen.Ms = inspector.Milliseconds(took)
 	return nil
 }
 

@@ -14,7 +14,6 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/config"
 	"github.com/sightline-edge/sightline/agent/internal/inspector"
 	"github.com/sightline-edge/sightline/agent/internal/recipe"
-	"github.com/sightline-edge/sightline/agent/internal/station"
 	"github.com/sightline-edge/sightline/agent/internal/verdict"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 )
@@ -88,19 +87,10 @@ func (t *tool) replay(c *cobra.Command, path, name, images, glob string) error {
 	if t.worker == "" {
 		t.worker = cfg.Worker.Path
 	}
-	launch, err := t.launch(log)
+	i, err := t.inspector(c.Context(), log, s, r)
 	if err != nil {
 		return err
 	}
-	asked := &wire.StationConfig{
-		Name: s.Name, Camera: s.Camera,
-		OpenTimeoutNs: replayRead.Nanoseconds(), ReadTimeoutNs: replayRead.Nanoseconds(),
-	}
-	r.Tell(asked)
-	i := inspector.Open(c.Context(), inspector.Options{Launch: launch, Log: log, Configure: &wire.Configure{
-		Stations:         []*wire.StationConfig{asked},
-		InferenceThreads: uint32(t.threads), OnnxruntimeLibrary: t.library,
-	}})
 	defer i.Close()
 	if _, err = i.Ready(c.Context()); err != nil {
 		return err
@@ -137,21 +127,10 @@ func replayAll(c *cobra.Command, i *inspector.Inspector, rules *verdict.Rules) (
 		if answer.GetFault() == wire.Fault_FAULT_END {
 			break
 		}
-		out := verdict.Unknown(station.FaultReason(answer.GetFault()), answer.GetFaultText())
-		if answer.GetFault() == wire.Fault_FAULT_NONE {
-			out = rules.Judge(answer.GetDetections())
-		}
+		out, took := judge(answer, rules)
 		all = append(all, replayed{
-			Image: filepath.Base(
-				answer.GetSource(),
-			),
-			Verdict: out.Verdict,
-			Reason:  out.Reason,
-			Detail:  out.Detail,
-			Defects: out.Defects,
-			Ms: inspector.Milliseconds(
-				answer.GetPreprocessNs() + answer.GetInferenceNs() + answer.GetDecodeNs(),
-			),
+			Image: filepath.Base(answer.GetSource()), Verdict: out.Verdict, Reason: out.Reason,
+			Detail: out.Detail, Defects: out.Defects, Ms: took,
 		})
 	}
 	if len(all) == 0 {

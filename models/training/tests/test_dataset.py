@@ -5,7 +5,7 @@ import torch
 from torch.utils.data import DataLoader
 
 import dataset
-from boards import GAP, Board, board_ids, load_board, load_boards, read_labels, split
+from boards import GAP, Board, board_ids, link, load_board, load_boards, read_labels, split
 from dataset import JITTER, MARGIN, Crops, collate, mendable, turn
 
 
@@ -208,3 +208,19 @@ def test_collate_pads_and_says_what_is_real():
     assert images.shape == (2, 2, 32, 32) and images.dtype == torch.uint8
     assert valid.tolist() == [[False], [True]]
     assert truth[1, 0].tolist() == [1, 2, 3, 4] and labels[1, 0] == 5
+
+
+def test_a_part_is_linked_whole_and_nothing_else(tmp_path):
+    root = tmp_path / "all"
+    for folder in ("images", "labels"):
+        (root / folder).mkdir(parents=True)
+    for name in ("5060000", "5060001", "1300000"):
+        (root / "labels" / f"{name}.txt").write_text("1 1 20 20 1\n")
+        for kind in ("test", "temp"):
+            cv2.imwrite(str(root / "images" / f"{name}_{kind}.jpg"), np.zeros((32, 32), np.uint8))
+    assert link(root, "group", tmp_path / "group") == 2
+    assert board_ids(tmp_path / "group") == ["5060000", "5060001"]
+    assert len(list((tmp_path / "group" / "images").iterdir())) == 4
+    assert load_board(tmp_path / "group", "5060001").template is not None
+    with pytest.raises(FileExistsError):
+        link(root, "group", tmp_path / "group")
