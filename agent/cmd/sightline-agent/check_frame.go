@@ -20,6 +20,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/recipe"
 	"github.com/sightline-edge/sightline/agent/internal/verdict"
 	"github.com/sightline-edge/sightline/agent/internal/vision"
+	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/models/bundle"
 	"github.com/sightline-edge/sightline/models/strictyaml"
 )
@@ -53,33 +54,8 @@ type looked struct {
 	Defects  []event.Defect `json:"defects"`
 	Ms       float64        `json:"ms"` // from a frame in memory to its detections
 	Binarize string         `json:"binarize,omitempty"`
-	Preview  previewed      `json:"preview"`
+	Preview  wire.Preview   `json:"preview"`
 	Folder   string         `json:"folder"` // of the pictures
-}
-
-// previewed is the worker's part of it; the threshold is the least gray that became white.
-type previewed struct {
-	Width     int      `json:"width"`
-	Height    int      `json:"height"`
-	Colour    bool     `json:"colour,omitempty"`
-	Grays     []int    `json:"grays,omitempty"`
-	Binary    bool     `json:"binary"`
-	Threshold int      `json:"threshold,omitempty"`
-	Black     float64  `json:"black"`
-	Alignment *aligned `json:"alignment,omitempty"`
-	Pictures  []string `json:"pictures"`
-}
-
-type aligned struct {
-	Fits      bool    `json:"fits"`
-	Why       string  `json:"why,omitempty"`
-	ShiftX    float64 `json:"shift_x"`
-	ShiftY    float64 `json:"shift_y"`
-	Residual  float64 `json:"residual"`
-	Mismatch  float64 `json:"mismatch"`
-	Unseen    float64 `json:"unseen"`
-	Spread    float64 `json:"spread"`
-	Differing float64 `json:"differing"`
 }
 
 // frame inspects one image with the recipe of a station of a configuration, or with a bundle.
@@ -230,23 +206,21 @@ func (k *checker) preview(
 	if seen.Folder, err = k.look.newFolder(); err != nil {
 		return err
 	}
-	order := map[string]any{
-		"frame": seen.Image, "binarize": s.Binarize, "folder": seen.Folder, "verdict": seen.Verdict,
-		"title": s.Name + "   " + filepath.Base(seen.Image),
+	order := wire.PreviewOrder{
+		Frame: seen.Image, Binarize: s.Binarize, Folder: seen.Folder, Verdict: string(seen.Verdict),
+		Title: s.Name + "   " + filepath.Base(seen.Image),
 	}
 	if s.Method != config.MethodCompare {
-		order["bundle"] = model
+		order.Bundle = model
 	}
 	if r.Template != nil {
-		order["template"] = r.Template.Path
+		order.Template = r.Template.Path
 	}
-	defects := make([]map[string]any, 0, len(seen.Defects))
 	for _, d := range seen.Defects {
-		defects = append(defects, map[string]any{
-			"class": slices.Index(rules.Classes(), d.Class), "name": d.Class, "score": d.Score, "box": d.Box,
+		order.Defects = append(order.Defects, wire.PreviewDefect{
+			Class: slices.Index(rules.Classes(), d.Class), Name: d.Class, Score: d.Score, Box: d.Box,
 		})
 	}
-	order["defects"] = defects
 	in, err := json.Marshal(order)
 	if err != nil {
 		return fmt.Errorf("encode what to preview: %w", err)

@@ -12,6 +12,8 @@ import (
 	"text/tabwriter"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/sightline-edge/sightline/agent/internal/wire"
 )
 
 // pictureFile is an image of one gray.
@@ -96,26 +98,26 @@ func TestPreviewsNeverGoWhereSomethingIs(t *testing.T) {
 }
 
 func TestTheHistogramShowsTheThreshold(t *testing.T) {
-	p := previewed{Grays: make([]int, 256), Binary: true, Threshold: 100}
+	p := wire.Preview{Grays: make([]int, 256), Binary: true, Threshold: 100}
 	p.Grays[3], p.Grays[250] = 100, 300
-	lines := p.histogram()
+	lines := histogram(&p)
 	require.Len(t, lines, 18)
 	require.Contains(t, lines[2], "25.0 %")
 	require.Equal(t, barWidth, strings.Count(lines[17], "#"))
 	for i, line := range lines {
 		require.Equal(t, i == 2+100/16, strings.Contains(line, "white from 100 up"), line)
 	}
-	require.Empty(t, (&previewed{}).histogram())
+	require.Empty(t, histogram(&wire.Preview{}))
 }
 
 func TestWhatIsSeenIsSaid(t *testing.T) {
-	binary := previewed{Binary: true, Threshold: 99, Black: 0.25}
-	fits := previewed{
-		Alignment: &aligned{Fits: true, ShiftX: 1.5, ShiftY: -2, Residual: 0.015, Mismatch: 0.03},
+	binary := wire.Preview{Binary: true, Threshold: 99, Black: 0.25}
+	fits := wire.Preview{
+		Alignment: &wire.Alignment{Fits: true, ShiftX: 1.5, ShiftY: -2, Residual: 0.015, Mismatch: 0.03},
 	}
-	unfit := previewed{Alignment: &aligned{Why: "is it the right board?"}}
+	unfit := wire.Preview{Alignment: &wire.Alignment{Why: "is it the right board?"}}
 	for says, l := range map[string]*looked{
-		"no: the model takes colours":           {Preview: previewed{Colour: true}},
+		"no: the model takes colours":           {Preview: wire.Preview{Colour: true}},
 		"no: the model takes gray":              {},
 		"otsu: white from gray 99 up, 25.0 %":   {Binarize: "otsu", Preview: binary},
 		"panel-7@2 fits, moved by 1.5, -2.0 px": {Template: "panel-7@2", Preview: fits},

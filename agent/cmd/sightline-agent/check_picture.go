@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/sightline-edge/sightline/agent/internal/wire"
 )
 
 const (
@@ -38,7 +40,7 @@ func (l *looked) table(w *tabwriter.Writer) {
 	for i, name := range p.Pictures {
 		say(map[bool]string{true: "pictures"}[i == 0], "%s", filepath.Join(l.Folder, name))
 	}
-	for _, line := range p.histogram() {
+	for _, line := range histogram(p) {
 		_, _ = fmt.Fprintln(w, line)
 	}
 }
@@ -60,7 +62,7 @@ func (l *looked) alignment(say func(what, format string, args ...any)) {
 }
 
 // histogram draws the grays, sixteen to a line, and the threshold between them.
-func (p *previewed) histogram() []string {
+func histogram(p *wire.Preview) []string {
 	if len(p.Grays) == 0 {
 		return nil
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/config"
 	"github.com/sightline-edge/sightline/agent/internal/template"
 	"github.com/sightline-edge/sightline/agent/internal/vision"
+	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/models/bundle"
 )
 
@@ -47,16 +48,6 @@ type taking struct {
 	boards                  int
 	wait                    time.Duration
 	ask                     bool
-}
-
-// captured is one board as the worker tells of it.
-type captured struct {
-	Source   string  `json:"source,omitempty"`
-	Fits     bool    `json:"fits"`
-	Why      string  `json:"why,omitempty"`
-	ShiftX   float64 `json:"shift_x"`
-	ShiftY   float64 `json:"shift_y"`
-	Residual float64 `json:"residual"`
 }
 
 func captureCommand(l *logging) *cobra.Command {
@@ -118,7 +109,7 @@ func (t *taking) run(c *cobra.Command, path string) error {
 	}
 	result := struct {
 		*template.Template
-		Boards []captured `json:"boards"`
+		Boards []wire.CapturedBoard `json:"boards"`
 	}{saved, boards}
 	return t.print(c.OutOrStdout(), result, func(w *tabwriter.Writer) {
 		_, _ = fmt.Fprintf(w, "%s\t%d boards, %d left out, mean difference %.2f %%\n%s\t%s\n",
@@ -163,7 +154,7 @@ func (t *taking) resolve(cfg *config.Loaded) (s *config.Station, binarize string
 }
 
 // capture lets the worker, which alone opens cameras, take the boards.
-func (t *taking) capture(c *cobra.Command, binarize, picture string) ([]captured, error) {
+func (t *taking) capture(c *cobra.Command, binarize, picture string) ([]wire.CapturedBoard, error) {
 	path, err := vision.Find(t.worker)
 	if err != nil {
 		return nil, err
@@ -182,9 +173,8 @@ func (t *taking) capture(c *cobra.Command, binarize, picture string) ([]captured
 	if err = command.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", path, err)
 	}
-	boards, err := t.converse(c, json.NewEncoder(in), json.NewDecoder(out), map[string]any{
-		"camera": t.camera, "boards": t.boards, "binarize": binarize, "wait": t.wait, "ask": t.ask,
-		"picture": picture,
+	boards, err := t.converse(c, json.NewEncoder(in), json.NewDecoder(out), &wire.CaptureOrder{
+		Camera: t.camera, Boards: t.boards, Binarize: binarize, Wait: t.wait, Ask: t.ask, Picture: picture,
 	})
 	_ = in.Close() // the worker may have ended
 	ended := command.Wait()
@@ -195,13 +185,13 @@ func (t *taking) capture(c *cobra.Command, binarize, picture string) ([]captured
 }
 
 func (t *taking) converse(
-	c *cobra.Command, in *json.Encoder, out *json.Decoder, order map[string]any,
-) ([]captured, error) {
+	c *cobra.Command, in *json.Encoder, out *json.Decoder, order *wire.CaptureOrder,
+) ([]wire.CapturedBoard, error) {
 	if err := in.Encode(order); err != nil {
 		return nil, fmt.Errorf("tell the worker what to capture: %w", err)
 	}
 	keys, said := bufio.NewReader(c.InOrStdin()), c.ErrOrStderr()
-	var boards []captured
+	var boards []wire.CapturedBoard
 	for n := range t.boards {
 		if t.ask {
 			_, _ = fmt.Fprintf(said, "put board %d of %d in place and press Enter ", n+1, t.boards)
@@ -213,12 +203,12 @@ func (t *taking) converse(
 				return nil, fmt.Errorf("tell the worker to go on: %w", err)
 			}
 		}
-		var b captured
+		var b wire.CapturedBoard
 		if err := out.Decode(&b); err != nil {
 			return boards, worded(err)
 		}
 		boards = append(boards, b)
-		_, _ = fmt.Fprintf(said, "board %d of %d  %s\n", n+1, t.boards, b.line(n))
+		_, _ = fmt.Fprintf(said, "board %d of %d  %s\n", n+1, t.boards, line(&b, n))
 	}
 	return boards, nil
 }
@@ -231,7 +221,7 @@ func worded(err error) error {
 	return fmt.Errorf("the worker's answer is not understood; is it of the agent's version? %w", err)
 }
 
-func (b *captured) line(n int) string {
+func line(b *wire.CapturedBoard, n int) string {
 	switch {
 	case n == 0:
 		return b.Source + "  the others are moved onto it"
@@ -243,7 +233,9 @@ func (b *captured) line(n int) string {
 	}
 }
 
-func (t *taking) save(cfg *config.Loaded, path string, boards []captured) (*template.Template, error) {
+func (t *taking) save(
+	cfg *config.Loaded, path string, boards []wire.CapturedBoard,
+) (*template.Template, error) {
 	picture, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the picture: %w", err)

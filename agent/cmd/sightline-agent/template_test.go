@@ -16,6 +16,7 @@ import (
 
 	"github.com/sightline-edge/sightline/agent/event"
 	"github.com/sightline-edge/sightline/agent/internal/template"
+	"github.com/sightline-edge/sightline/agent/internal/wire"
 )
 
 const pairReference = "../../../models/pcb-defects-pair"
@@ -126,7 +127,7 @@ func capturesVersion(t *testing.T, worker, path, templates string, version int) 
 	var got struct {
 		template.Template
 
-		Boards []captured `json:"boards"`
+		Boards []wire.CapturedBoard `json:"boards"`
 	}
 	require.NoError(t, json.Unmarshal([]byte(made), &got))
 	require.Equal(t, "panel-7", got.Recipe)

@@ -12,25 +12,13 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
+	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/agent/internal/worker/camera"
 	"github.com/sightline-edge/sightline/agent/internal/worker/capture"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
 )
-
-// captureOrder is what `sightline-agent template capture` asks for: the first JSON value of standard input.
-// With Ask a value more is awaited before each board. Answers are JSON values, one for each board; the
-// picture goes to a file.
-type captureOrder struct {
-	Camera   string        `json:"camera"`
-	Boards   int           `json:"boards"`
-	Binarize string        `json:"binarize"`
-	Wait     time.Duration `json:"wait"` // for a frame
-	Ask      bool          `json:"ask"`
-	Picture  string        `json:"picture"` // path of the PNG
-}
 
 func runCapture(stdin io.Reader, stdout, stderr io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
@@ -39,7 +27,7 @@ func runCapture(stdin io.Reader, stdout, stderr io.Writer) error {
 		return err
 	}
 	in, out := json.NewDecoder(stdin), json.NewEncoder(stdout)
-	var o captureOrder
+	var o wire.CaptureOrder
 	if err := in.Decode(&o); err != nil {
 		return fmt.Errorf("read what to capture: %w", err)
 	}
@@ -57,7 +45,7 @@ func runCapture(stdin io.Reader, stdout, stderr io.Writer) error {
 	defer func() { _ = cam.Close() }()
 	options := capture.Options{Camera: cam, Plan: tensor.Native(way), Boards: o.Boards, Wait: o.Wait}
 	var answer error
-	options.Taken = func(_ int, b capture.Board) { answer = out.Encode(b) }
+	options.Taken = func(_ int, b wire.CapturedBoard) { answer = out.Encode(b) }
 	options.Ready = func(int) error {
 		var next any
 		if answer == nil && o.Ask {

@@ -15,19 +15,19 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/sightline-edge/sightline/agent/internal/worker/capture"
+	"github.com/sightline-edge/sightline/agent/internal/wire"
 )
 
 // captures runs an order with what follows it on standard input, and returns the answers.
-func captures(t *testing.T, o captureOrder, more string) ([]capture.Board, error) {
+func captures(t *testing.T, o wire.CaptureOrder, more string) ([]wire.CapturedBoard, error) {
 	t.Helper()
 	order, err := json.Marshal(o)
 	require.NoError(t, err)
 	var out bytes.Buffer
 	err = runCapture(io.MultiReader(bytes.NewReader(order), strings.NewReader(more)), &out, t.Output())
-	var boards []capture.Board
+	var boards []wire.CapturedBoard
 	for in := json.NewDecoder(&out); ; {
-		var b capture.Board
+		var b wire.CapturedBoard
 		if in.Decode(&b) != nil {
 			return boards, err
 		}
@@ -35,9 +35,9 @@ func captures(t *testing.T, o captureOrder, more string) ([]capture.Board, error
 	}
 }
 
-func captureOf(t *testing.T) captureOrder {
+func captureOf(t *testing.T) wire.CaptureOrder {
 	t.Helper()
-	return captureOrder{
+	return wire.CaptureOrder{
 		Camera: "sim:?product=3&clean=1&width=128&height=128", Boards: 2, Binarize: "otsu", Wait: time.Minute,
 		Picture: filepath.Join(t.TempDir(), "template.png"),
 	}
@@ -62,16 +62,18 @@ func TestACaptureAnswersForEachBoardAndWritesThePicture(t *testing.T) {
 
 func TestACaptureThatCannotBeSaysWhy(t *testing.T) {
 	for name, c := range map[string]struct {
-		change func(*captureOrder)
+		change func(*wire.CaptureOrder)
 		more   string
 		says   string
 	}{
-		"binarize":    {func(o *captureOrder) { o.Binarize = "300" }, "", "not a way to binarize"},
-		"camera":      {func(o *captureOrder) { o.Camera = "webcam:0" }, "", "camera"},
-		"boards":      {func(o *captureOrder) { o.Boards = 65 }, "", "take 1 to 64"},
-		"nobody asks": {func(o *captureOrder) { o.Ask = true }, "true", "wait for the next board"},
-		"picture":     {func(o *captureOrder) { o.Picture += "/t.png" }, "", "write the template"},
-		"strangers":   {func(o *captureOrder) { o.Camera = "sim:?clean=1" }, "", "only 1 of 2 boards fit"},
+		"binarize":    {func(o *wire.CaptureOrder) { o.Binarize = "300" }, "", "not a way to binarize"},
+		"camera":      {func(o *wire.CaptureOrder) { o.Camera = "webcam:0" }, "", "camera"},
+		"boards":      {func(o *wire.CaptureOrder) { o.Boards = 65 }, "", "take 1 to 64"},
+		"nobody asks": {func(o *wire.CaptureOrder) { o.Ask = true }, "true", "wait for the next board"},
+		"picture":     {func(o *wire.CaptureOrder) { o.Picture += "/t.png" }, "", "write the template"},
+		"strangers": {
+			func(o *wire.CaptureOrder) { o.Camera = "sim:?clean=1" }, "", "only 1 of 2 boards fit",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := captureOf(t)

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 
 	"github.com/sightline-edge/sightline/agent/internal/frame"
+	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/agent/internal/worker/camera"
 	"github.com/sightline-edge/sightline/agent/internal/worker/evidence"
 	"github.com/sightline-edge/sightline/agent/internal/worker/pairing"
@@ -26,53 +27,10 @@ const (
 	previewQuality = 92
 )
 
-// previewOrder is what `sightline-agent check --frame` asks for, after a worker has inspected the frame: to
-// show what was made of it on the way.
-type previewOrder struct {
-	Frame    string `json:"frame"`    // path of an image
-	Bundle   string `json:"bundle"`   // folder; empty: method compare
-	Binarize string `json:"binarize"` // empty: the bundle's
-	Template string `json:"template"` // path of a picture; empty: none
-	Folder   string `json:"folder"`   // for the pictures; it is there, and empty
-	Title    string `json:"title"`
-	Verdict  string `json:"verdict"`
-	Defects  []struct {
-		Class int        `json:"class"`
-		Name  string     `json:"name"`
-		Score float32    `json:"score"`
-		Box   [4]float32 `json:"box"`
-	} `json:"defects"`
-}
-
-// previewAnswer says what was seen. The threshold is the least gray that became white.
-type previewAnswer struct {
-	Width     int        `json:"width"` // pixels that were looked at
-	Height    int        `json:"height"`
-	Colour    bool       `json:"colour,omitempty"` // the model takes colours: no grays, no black and white
-	Grays     []int      `json:"grays,omitempty"`  // pixels of each gray, 0 to 255
-	Binary    bool       `json:"binary"`
-	Threshold int        `json:"threshold,omitempty"`
-	Black     float64    `json:"black"` // share of the pixels, 0 to 1
-	Alignment *alignment `json:"alignment,omitempty"`
-	Pictures  []string   `json:"pictures"` // names in the folder
-}
-
-type alignment struct {
-	Fits      bool    `json:"fits"`
-	Why       string  `json:"why,omitempty"` // it does not
-	ShiftX    float64 `json:"shift_x"`       // pixels
-	ShiftY    float64 `json:"shift_y"`
-	Residual  float64 `json:"residual"`  // share of the pixels that differ, 0 to 1
-	Mismatch  float64 `json:"mismatch"`  // of what two unrelated pictures would have
-	Unseen    float64 `json:"unseen"`    // share of the pixels beyond the template's border
-	Spread    float64 `json:"spread"`    // pixels by which a part of the board lies off the whole
-	Differing float64 `json:"differing"` // share of the pixels that are tinted: thin edges left out
-}
-
 // preview makes the pictures of one order.
 type preview struct {
-	order  previewOrder
-	answer previewAnswer
+	order  wire.PreviewOrder
+	answer wire.Preview
 	plan   *tensor.Plan
 	frame  frame.Frame
 	canvas *tensor.Canvas
@@ -185,7 +143,7 @@ func (p *preview) align() error {
 	if err != nil && !errors.Is(err, pairing.ErrUnaligned) {
 		return err
 	}
-	a := &alignment{
+	a := &wire.Alignment{
 		Fits: err == nil, ShiftX: fit.ShiftX, ShiftY: fit.ShiftY, Residual: fit.Residual,
 		Mismatch: fit.Mismatch, Unseen: fit.Unseen, Spread: fit.Spread,
 	}

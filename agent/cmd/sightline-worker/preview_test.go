@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/agent/internal/worker/camera/sim"
 )
 
@@ -41,7 +42,7 @@ func simulated(t *testing.T, product uint64) (board, template string) {
 }
 
 // previewed lets a real worker process make previews.
-func previewed(t *testing.T, order map[string]any) (*previewAnswer, string) {
+func previewed(t *testing.T, order map[string]any) (*wire.Preview, string) {
 	t.Helper()
 	in, err := json.Marshal(order)
 	require.NoError(t, err)
@@ -52,7 +53,7 @@ func previewed(t *testing.T, order map[string]any) (*previewAnswer, string) {
 	if command.Run() != nil {
 		return nil, says.String()
 	}
-	answer := &previewAnswer{}
+	answer := &wire.Preview{}
 	require.NoError(t, json.Unmarshal(out.Bytes(), answer))
 	return answer, ""
 }

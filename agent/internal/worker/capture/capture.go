@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sightline-edge/sightline/agent/internal/frame"
+	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/agent/internal/worker/align"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 )
@@ -29,20 +30,10 @@ type Camera interface {
 	Next(ctx context.Context, notBeforeNs, deadlineNs int64) (*frame.Frame, error)
 }
 
-// Board is what became of one of them.
-type Board struct {
-	Source   string  `json:"source,omitempty"`
-	Fits     bool    `json:"fits"`
-	Why      string  `json:"why,omitempty"` // it does not
-	ShiftX   float64 `json:"shift_x"`       // px, from the first board
-	ShiftY   float64 `json:"shift_y"`
-	Residual float64 `json:"residual"` // share of pixels that differ from the first board, 0 to 1
-}
-
 // Template is made of the boards that fit each other.
 type Template struct {
 	Picture  *image.Gray // 0 copper, 255 bare board, in between where boards disagree
-	Boards   []Board
+	Boards   []wire.CapturedBoard
 	Averaged int
 }
 
@@ -53,7 +44,7 @@ type Options struct {
 	Boards int
 	Wait   time.Duration // for one frame
 	Ready  func(n int) error
-	Taken  func(n int, b Board)
+	Taken  func(n int, b wire.CapturedBoard)
 }
 
 // Run takes the boards. More than half of them must fit the first; an error names what to do.
@@ -112,15 +103,15 @@ type sum struct {
 	boards   int
 }
 
-func (s *sum) take(ctx context.Context, o Options) (Board, error) {
+func (s *sum) take(ctx context.Context, o Options) (wire.CapturedBoard, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.Wait)
 	defer cancel()
 	f, err := o.Camera.Next(ctx, 0, 0)
 	if err != nil {
-		return Board{}, err
+		return wire.CapturedBoard{}, err
 	}
 	defer f.Release()
-	b := Board{Source: f.Source}
+	b := wire.CapturedBoard{Source: f.Source}
 	if err = s.canvas.Fit(f); err != nil {
 		return b, err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sightline-edge/sightline/agent/internal/frame"
+	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/agent/internal/worker/camera/sim"
 	"github.com/sightline-edge/sightline/agent/internal/worker/capture"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
@@ -99,9 +100,9 @@ func differing(a, b []byte) int {
 func TestBoardsOfOneProductAreAveraged(t *testing.T) {
 	o := options(products(t, 3, 3, 3, 3, 3))
 	var asked []int
-	var told []capture.Board
+	var told []wire.CapturedBoard
 	o.Ready = func(n int) error { asked = append(asked, n); return nil }
-	o.Taken = func(n int, b capture.Board) {
+	o.Taken = func(n int, b wire.CapturedBoard) {
 		require.Len(t, told, n)
 		told = append(told, b)
 	}
@@ -110,7 +111,7 @@ func TestBoardsOfOneProductAreAveraged(t *testing.T) {
 	require.Equal(t, 5, got.Averaged)
 	require.Equal(t, []int{0, 1, 2, 3, 4}, asked)
 	require.Equal(t, told, got.Boards)
-	require.Equal(t, capture.Board{Source: "0", Fits: true}, got.Boards[0])
+	require.Equal(t, wire.CapturedBoard{Source: "0", Fits: true}, got.Boards[0])
 	moved := false
 	for i, b := range got.Boards[1:] {
 		require.True(t, b.Fits, b.Why)
@@ -255,7 +256,7 @@ func TestWaitingForABoardEnds(t *testing.T) {
 	o = options(products(t, 3))
 	o.Boards = 2
 	ctx, cancel := context.WithCancel(t.Context())
-	o.Taken = func(int, capture.Board) { cancel() }
+	o.Taken = func(int, wire.CapturedBoard) { cancel() }
 	_, err = capture.Run(ctx, o)
 	require.ErrorIs(t, err, context.Canceled)
 }
