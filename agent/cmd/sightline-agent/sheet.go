@@ -29,6 +29,7 @@ const (
 type sheets struct {
 	tool
 	bundle, picture string
+	template        string
 	overlap, width  int
 
 	model  *bundle.Bundle
@@ -77,9 +78,11 @@ func sheetCommand(l *logging) *cobra.Command {
 		Long: "Sees each image at its full resolution, up to 16,384 × 16,384 pixels, in tiles of the size\n" +
 			"of the model's input that overlap. A defect on a seam is one detection. Choose an overlap\n" +
 			"that is larger than the largest defect.\n\n" +
+			"A bundle that looks at a board beside its golden template takes the sheet's from --template.\n\n" +
 			"Prints the detections that reach their class's threshold, the number of tiles, the time of\n" +
 			"the inspection and of the model alone, and the most memory that the worker had.",
 		Example: "  sightline-agent sheet scan.png --bundle models/pcb-defects --picture scan-found.jpg\n" +
+			"  sightline-agent sheet scan.png --bundle models/pcb-defects-pair --template good.png\n" +
 			"  sightline-agent sheet scans/*.jpg --bundle models/pcb-defects --overlap 160 -o json",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -91,6 +94,7 @@ func sheetCommand(l *logging) *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&s.bundle, "bundle", "", "folder of the bundle")
 	f.IntVar(&s.overlap, "overlap", sheetOverlap, "pixels that neighbouring tiles have in common")
+	f.StringVar(&s.template, "template", "", "picture of a good sheet, for a bundle that compares")
 	f.StringVar(&s.picture, "picture", "", "JPEG to draw the image and its detections into, reduced")
 	f.IntVar(&s.width, "picture-width", pictureWidth, "of that picture, in pixels")
 	if err := c.MarkFlagRequired("bundle"); err != nil {
@@ -111,9 +115,11 @@ func (s *sheets) check() error {
 	in := model.Manifest.Input
 	most := min(in.Width, in.Height) / 2
 	switch {
-	case in.Template:
-		return fmt.Errorf("bundle %s looks at whole boards beside a golden template: take a bundle that "+
-			"looks at the image alone", model.Manifest.Name)
+	case in.Template && s.template == "":
+		return fmt.Errorf("bundle %s looks at boards beside their golden template: give the sheet's with "+
+			"--template, or take a bundle that looks at the image alone", model.Manifest.Name)
+	case !in.Template && s.template != "":
+		return fmt.Errorf("bundle %s takes no golden template: leave --template out", model.Manifest.Name)
 	case s.overlap < config.MinOverlap || s.overlap > most:
 		return fmt.Errorf("--overlap is %d; it must be from %d pixels to half of the model's input, %d",
 			s.overlap, config.MinOverlap, most)
@@ -150,10 +156,7 @@ func (s *sheets) run(c *cobra.Command) error {
 	i := inspector.Open(c.Context(), inspector.Options{
 		Launch: launch, Log: log, Progress: progress.show,
 		Configure: &wire.Configure{
-			Stations: []*wire.StationConfig{{
-				Name: "sheet", Camera: camera, BundleDir: s.model.Dir, TileOverlap: int32(s.overlap),
-				OpenTimeoutNs: sheetRead.Nanoseconds(), ReadTimeoutNs: sheetRead.Nanoseconds(),
-			}},
+			Stations:         []*wire.StationConfig{s.station(camera)},
 			InferenceThreads: uint32(s.threads), OnnxruntimeLibrary: s.library,
 		},
 	})
@@ -166,6 +169,17 @@ func (s *sheets) run(c *cobra.Command) error {
 		return err
 	}
 	return s.finish(c, i, state)
+}
+
+func (s *sheets) station(camera string) *wire.StationConfig {
+	c := &wire.StationConfig{
+		Name: "sheet", Camera: camera, BundleDir: s.model.Dir, TileOverlap: int32(s.overlap),
+		OpenTimeoutNs: sheetRead.Nanoseconds(), ReadTimeoutNs: sheetRead.Nanoseconds(),
+	}
+	if s.template != "" {
+		c.Method, c.Template = config.MethodPair, &wire.Template{Path: s.template}
+	}
+	return c
 }
 
 // link puts a link to each image into a folder, so that a folder camera brings these in this order.

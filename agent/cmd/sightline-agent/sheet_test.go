@@ -53,6 +53,8 @@ func TestSheetRefusesWhatCannotBe(t *testing.T) {
 		`output "xml" is neither`:   {"-o", "xml"},
 		"open bundle folder":        {"--bundle", t.TempDir() + "/absent"},
 		"0 threads: at least one":   {"--threads", "0"},
+		"looks at boards beside their golden template: give the sheet's with --template": {"--bundle", pairReference},
+		"takes no golden template: leave --template out":                                 {"--template", one},
 	} {
 		t.Run(says, func(t *testing.T) {
 			_, err := command(t, append([]string{"sheet", one, "--bundle", reference}, args...)...)

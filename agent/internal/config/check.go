@@ -187,9 +187,6 @@ func checkTiles(doc *strictyaml.Document, at string, s *Station) {
 	case s.Tiles == Tiles{}:
 	case s.Method == MethodCompare:
 		doc.Add(at, "method compare sees each frame as a whole", "leave tiles out")
-	case s.Method == MethodPair:
-		doc.Add(at, "method pair sees each frame as a whole, beside its template",
-			"leave tiles out, or use method: detect")
 	default:
 		doc.Within(at+".overlap", float64(s.Tiles.Overlap), MinOverlap, maxOverlap)
 	}

@@ -60,9 +60,6 @@ func New(c *config.Config, station int, model *bundle.Bundle) (*Recipe, error) {
 	case !paired && s.Method == config.MethodPair:
 		return nil, fault("method", fmt.Sprintf("bundle %s takes no golden template", s.Bundle),
 			"use method: detect, or a bundle with input.template")
-	case paired && s.Tiles.Overlap > 0:
-		return nil, fault("tiles", fmt.Sprintf("bundle %s looks at whole frames beside a golden template",
-			s.Bundle), "leave tiles out, or take a bundle that looks at the frame alone")
 	case s.Tiles.Overlap > side(r.Manifest.Input)/2:
 		return nil, fault("tiles.overlap", fmt.Sprintf("tiles are as large as the model's input, %d×%d, and "+
 			"overlap by %d", r.Manifest.Input.Width, r.Manifest.Input.Height, s.Tiles.Overlap),

@@ -18,10 +18,10 @@ type beside struct {
 }
 
 // look returns the template beside the picture's frame, and whether it fits. It is nil where there is none,
-// or none that can be drawn.
+// or none that can be drawn, as that of a sheet.
 func (b *beside) look(pic *picture) (g *evidence.Golden, fits bool, err error) {
 	plans := pic.station.golden
-	if plans == nil || plans.prepared == nil && pic.frame.Template == nil {
+	if plans == nil || plans.tiled || plans.prepared == nil && pic.frame.Template == nil {
 		return nil, true, nil
 	}
 	b.turn(pic.station)

@@ -24,6 +24,10 @@ const (
 // errMethod says that configuration and bundle do not fit each other.
 var errMethod = errors.New("method of inspection")
 
+// errNoTemplate is of a frame that brings no template to a station that has none.
+var errNoTemplate = fmt.Errorf("%w: there is none: capture one with sightline-agent template capture",
+	pairing.ErrUnaligned)
+
 // golden is the template of a station: one for all of its frames, or the one that each frame brings. Nil
 // where none is wanted. One goroutine at a time.
 type golden struct {
@@ -32,6 +36,9 @@ type golden struct {
 	// prepared is the station's template, for whoever needs a matcher more; nil where frames bring theirs.
 	// Like plan it does not change once the station is ready.
 	prepared *pairing.Golden
+
+	tiled bool           // frames are seen in tiles
+	sheet *pairing.Sheet // then there is this instead of matcher and prepared
 }
 
 // plan is the station's preprocessing: the lane's, perhaps with another way to make black and white.
@@ -46,6 +53,9 @@ func (s *station) plan(l *lane) (*tensor.Plan, error) {
 			errMethod)
 	}
 	if overlap := int(s.config.GetTileOverlap()); overlap > 0 {
+		if s.config.GetMethod() == methodCompare {
+			return nil, fmt.Errorf("%w: compare sees frames of any size as a whole: leave tiles out", errMethod)
+		}
 		if err := l.tiled(overlap); err != nil {
 			return nil, err
 		}
@@ -58,11 +68,11 @@ func (s *station) plan(l *lane) (*tensor.Plan, error) {
 }
 
 // loadGolden reads the template of a station whose plan wants one.
-func loadGolden(t *wire.Template, plan *tensor.Plan) (*golden, error) {
+func loadGolden(c *wire.StationConfig, plan *tensor.Plan) (*golden, error) {
 	if !plan.Template() {
 		return nil, nil //nolint:nilnil // no template, and none wanted: golden's methods know
 	}
-	g := &golden{plan: plan}
+	g, t := &golden{plan: plan, tiled: c.GetTileOverlap() > 0}, c.GetTemplate()
 	if t.GetPath() == "" {
 		return g, nil // each frame brings its own, or is refused
 	}
@@ -77,20 +87,31 @@ func loadGolden(t *wire.Template, plan *tensor.Plan) (*golden, error) {
 		return nil, fmt.Errorf("golden template %s: it is %s, not %s: it changed since the agent read it; "+
 			"restart the agent", t.GetPath(), got, t.GetDigest())
 	}
-	g.prepared, err = g.take(f)
-	if err == nil && g.matcher.Blank() {
+	if g.prepared, err = g.take(f); err == nil && g.blank() {
 		err = fmt.Errorf("golden template %s: in black and white it is all of one shade: "+
 			"capture it anew, or set another binarize", t.GetPath())
 	}
 	return g, err
 }
 
-func (g *golden) take(template *frame.Frame) (*pairing.Golden, error) {
-	prepared, err := pairing.New(g.plan, template)
-	if err == nil {
-		g.matcher = prepared.Matcher()
+// take prepares a template; of a frame that is seen as a whole it returns it.
+func (g *golden) take(template *frame.Frame) (whole *pairing.Golden, err error) {
+	if g.tiled {
+		g.sheet, err = pairing.NewSheet(g.plan, template)
+		return nil, err
 	}
-	return prepared, err
+	whole, err = pairing.New(g.plan, template)
+	if err == nil {
+		g.matcher = whole.Matcher()
+	}
+	return whole, err
+}
+
+func (g *golden) blank() bool {
+	if g.tiled {
+		return g.sheet.Blank()
+	}
+	return g.matcher.Blank()
 }
 
 // brought takes the template that a frame brings.
@@ -108,9 +129,21 @@ func (g *golden) match(c *tensor.Canvas) error {
 		return nil
 	}
 	if g.matcher == nil {
-		return fmt.Errorf("%w: there is none: capture one with sightline-agent template capture",
-			pairing.ErrUnaligned)
+		return errNoTemplate
 	}
 	_, err := g.matcher.Match(c)
 	return err
+}
+
+// tiles readies the template for the tiles of a frame; t is what did so for the frame before.
+func (g *golden) tiles(t *pairing.Tiles, f *frame.Frame) (*pairing.Tiles, error) {
+	switch {
+	case g == nil:
+		return nil, nil //nolint:nilnil // no template, and none wanted
+	case g.sheet == nil:
+		return nil, errNoTemplate
+	case t == nil || !t.Of(g.sheet):
+		t = g.sheet.Tiles()
+	}
+	return t, t.Begin(f.Width, f.Height)
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/worker/camera/sim"
 	"github.com/sightline-edge/sightline/agent/internal/worker/capture"
 	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
+	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer/onnxtest"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
@@ -340,4 +342,43 @@ func TestSettingsOfACompareThatCannotBeAreTold(t *testing.T) {
 	got := s.inspected()
 	require.Equal(t, wire.Fault_FAULT_MODEL, got.GetFault())
 	require.Contains(t, got.GetFaultText(), "tolerance 17 px: take 1 to 16")
+}
+
+// large is a line of one product without defects, of boards that are larger than the model's input.
+const large = "sim:?seed=1&product=3&clean=1&width=333&height=207"
+
+func tiledPair(tb testing.TB) *wire.StationConfig {
+	tb.Helper()
+	return &wire.StationConfig{
+		Name: "line1/aoi-1", Camera: large, BundleDir: pairBundle(tb), Method: methodPair,
+		Template: captured(tb, large), TileOverlap: overlap,
+	}
+}
+
+func TestEachTileOfASheetHasItsTemplateBesideIt(t *testing.T) {
+	var near atomic.Int64
+	s := start(t, scripted(func(spec infer.Spec, _ <-chan struct{}) error {
+		clear(spec.Outputs[0].Values)
+		const pixels = onnxtest.Side * onnxtest.Side
+		differ := 0
+		for i, v := range spec.Input.Floats[:pixels] {
+			if v != spec.Input.Floats[pixels+i] {
+				differ++
+			}
+		}
+		if 20*differ < pixels {
+			near.Add(1)
+		}
+		return nil
+	}), tiledPair(t))
+	s.ready()
+	for job := range uint64(3) {
+		near.Store(0)
+		s.inspect(job, 0)
+		s.exposed()
+		got := s.answered()
+		require.Equal(t, wire.Fault_FAULT_NONE, got.GetFault(), got.GetFaultText())
+		require.EqualValues(t, 10*6, got.GetTiles())
+		require.EqualValues(t, got.GetTiles(), near.Load())
+	}
 }

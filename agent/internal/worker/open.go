@@ -81,7 +81,7 @@ func (o *opener) station(ctx context.Context, s *station) error {
 	if err != nil {
 		return err
 	}
-	if s.golden, err = loadGolden(s.config.GetTemplate(), plan); err != nil {
+	if s.golden, err = loadGolden(s.config, plan); err != nil {
 		return err
 	}
 	if err = s.loaded(l); err != nil || s.config.GetCamera() == "" {

@@ -8,6 +8,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
+	"github.com/sightline-edge/sightline/agent/internal/worker/pairing"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tiles"
 	"github.com/sightline-edge/sightline/models/bundle"
@@ -50,6 +51,7 @@ type sheet struct {
 	sheetWidth, sheetHeight int // that tiles and merger are made for
 	tiles                   *tiles.Plan
 	merger                  *tiles.Merger
+	pairs                   *pairing.Tiles // of the frame's template; nil where none is wanted
 	canvases                [ahead]*tensor.Canvas
 	moved                   []detect.Detection
 }
@@ -68,10 +70,6 @@ func newSheet(plan *tensor.Plan, m *bundle.Manifest, overlap int) *sheet {
 
 // tiled says whether the lane's frames can be seen in tiles.
 func (l *lane) tiled(overlap int) error {
-	if l.plan.Template() {
-		return fmt.Errorf("%w: only method: detect sees frames in tiles, without a golden template: "+
-			"leave tiles out", errMethod)
-	}
 	if side := min(l.manifest.Input.Width, l.manifest.Input.Height); overlap > side/2 {
 		return fmt.Errorf("%w: tiles overlap by %d pixels; take at most %d, half of the model's input",
 			errMethod, overlap, side/2)
@@ -79,10 +77,13 @@ func (l *lane) tiled(overlap int) error {
 	return nil
 }
 
-// lay divides the frame into tiles.
-func (s *sheet) lay(f *frame.Frame) error {
+// lay divides the frame into tiles, and readies the golden template for them.
+func (s *sheet) lay(f *frame.Frame, g *golden) error {
 	threshold, err := s.plan.Sheet(f)
 	if err != nil {
+		return err
+	}
+	if s.pairs, err = g.tiles(s.pairs, f); err != nil {
 		return err
 	}
 	for _, c := range s.canvases {
@@ -154,12 +155,20 @@ func (s *sheet) fit(f *frame.Frame, empty <-chan *tensor.Canvas, full chan<- fit
 	for i := range s.tiles.Len() {
 		select {
 		case c := <-empty:
-			tile := view(f, s.tiles.Tile(i))
-			full <- fitted{c, c.Fit(&tile)} // never blocks: there is a place for each canvas
+			full <- fitted{c, s.fitTile(f, s.tiles.Tile(i), c)} // never blocks: there is a place for each canvas
 		case <-stop:
 			return
 		}
 	}
+}
+
+func (s *sheet) fitTile(f *frame.Frame, r tiles.Rect, c *tensor.Canvas) error {
+	tile := view(f, r)
+	if err := c.Fit(&tile); err != nil || s.pairs == nil {
+		return err
+	}
+	_, err := s.pairs.Match(c, r.X, r.Y)
+	return err
 }
 
 // view is a part of a frame, in the frame's own memory.

@@ -157,7 +157,7 @@ func laidOut(t *testing.T, width, height int) (*sheet, *frame.Frame, *tensor.Pla
 	for i := range f.Pix {
 		f.Pix[i] = byte(i * i >> 5)
 	}
-	require.NoError(t, s.lay(f))
+	require.NoError(t, s.lay(f, nil))
 	return s, f, plan
 }
 

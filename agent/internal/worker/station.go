@@ -44,7 +44,7 @@ func newSlot(s *station, plan *tensor.Plan) *slot {
 // fit makes the frame ready for the lane.
 func (s *slot) fit(f *frame.Frame) error {
 	if s.sheet != nil {
-		return s.sheet.lay(f)
+		return s.sheet.lay(f, s.station.golden)
 	}
 	if err := s.canvas.Fit(f); err != nil {
 		return err

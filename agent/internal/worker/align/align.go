@@ -54,7 +54,6 @@ type Aligner struct {
 	half   *plane.Plane
 	quart  *plane.Plane
 	moved  *plane.Plane
-	copper float64 // share of the template
 	grid   grid
 	search search
 	mesh   mesh
@@ -70,7 +69,6 @@ func New(g *Golden) *Aligner {
 		moved:  plane.New(g.width, g.height),
 		grid:   newGrid(g.width, g.height),
 	}
-	a.copper = float64(g.moved[0].Count()) / float64(g.width*g.height)
 	a.search = newSearch(a.quart)
 	a.mesh = newMesh(&a.grid, g.width)
 	return a
@@ -107,6 +105,6 @@ func (a *Aligner) Align(dst, board []byte) Fit {
 func (a *Aligner) differ(unseen int) (residual, mismatch float64) {
 	pixels := float64(a.board.Width * a.board.Height)
 	residual = float64(a.board.Differing(a.moved)) / max(pixels-float64(unseen), 1)
-	p, q := a.copper, float64(a.board.Count())/pixels
+	p, q := a.golden.copper, float64(a.board.Count())/pixels
 	return residual, residual / max(p*(1-q)+q*(1-p), leastChance)
 }

@@ -17,58 +17,115 @@ const (
 // ErrSize is wrapped by errors about a template that has no usable size.
 var ErrSize = errors.New("template cannot be aligned")
 
-// Golden is a template, ready to be aligned. It is immutable: any number of Aligners may share it.
+// Golden is a template, ready to be aligned. Any number of Aligners may share one that does not change.
 type Golden struct {
 	width, height int
-	// moved is the template thresholded after it was moved by (i%phases, i/phases) quarters of a pixel to
-	// the left and up, so that a board's template is put together from whole words.
-	moved         [phases * phases]*plane.Plane
+	base          *plane.Plane
+	// moved is the template as it lies between pixels, (i%phases, i/phases) quarters of one to the right and
+	// down, so that a board's template is put together from whole words.
+	moved         [phases * phases]phase
 	half, quarter *plane.Plane
+	copper        float64 // share of the pixels
 }
 
-// NewGolden reads a gray template [height*width]: above 127 is bare board. Sides of 64 to 16384 pixels, else
-// the error wraps ErrSize. It keeps 2 bytes a pixel, nothing of gray.
-func NewGolden(gray []byte, width, height int) (*Golden, error) {
-	if min(width, height) < minSide || max(width, height) > maxSide {
-		return nil, fmt.Errorf("%w: %d×%d pixels: take one with sides of %d to %d",
-			ErrSize, width, height, minSide, maxSide)
+// phase is a plane, read so many pixels to the right and down.
+type phase struct {
+	plane       *plane.Plane
+	right, down int
+}
+
+// NewGolden reads a template in black and white [height*width]: above 127 is bare board. Sides of 64 to 16384
+// pixels, else the error wraps ErrSize. It keeps one byte a pixel.
+func NewGolden(pixels []byte, width, height int) (*Golden, error) {
+	if err := checkSize(width, height); err != nil {
+		return nil, err
 	}
-	if len(gray) != width*height {
+	if len(pixels) != width*height {
 		return nil, fmt.Errorf("%w: %d bytes for %d×%d pixels: give one byte for each pixel",
-			ErrSize, len(gray), width, height)
+			ErrSize, len(pixels), width, height)
 	}
-	g := &Golden{width: width, height: height}
-	for i := range g.moved {
-		g.moved[i] = move(gray, width, height, i%phases, i/phases)
-	}
-	g.half = plane.New((width+1)/2, (height+1)/2)
-	g.quarter = plane.New((g.half.Width+1)/2, (g.half.Height+1)/2)
-	g.moved[0].Halve(g.half)
-	g.half.Halve(g.quarter)
-	g.half.Extend()
-	g.quarter.Extend()
+	g := newGolden(width, height)
+	g.base.Pack(pixels)
+	g.derive()
 	return g, nil
 }
 
-// move thresholds the template between its pixels, interpolated linearly; beyond its border it repeats its
-// edge.
-func move(gray []byte, width, height, right, down int) *plane.Plane {
-	p := plane.New(width, height)
-	for y := range height {
-		row := p.Row(y)
-		upper := gray[y*width : (y+1)*width]
-		below := min(y+1, height-1)
-		lower := gray[below*width : (below+1)*width]
-		for x := range width {
-			next := min(x+1, width-1)
-			top := int(upper[x])*(phases-right) + int(upper[next])*right
-			bottom := int(lower[x])*(phases-right) + int(lower[next])*right
-			// Half way between copper and bare board is bare board, as 128 is.
-			if 2*(top*(phases-down)+bottom*down) < 255*phases*phases {
-				row[x/plane.Word] |= 1 << (x % plane.Word)
-			}
+// NewCut makes a golden for windows of a larger template, of so many pixels. Cut fills it.
+func NewCut(width, height int) (*Golden, error) {
+	if err := checkSize(width, height); err != nil {
+		return nil, err
+	}
+	return newGolden(width, height), nil
+}
+
+// Cut makes the template of the window of whole whose corner lies at (x, y). The window must lie in whole.
+// No Aligner may be at work with it.
+func (g *Golden) Cut(whole *plane.Plane, x, y int) {
+	whole.Cut(g.base, x, y)
+	g.derive()
+}
+
+func checkSize(width, height int) error {
+	if min(width, height) < minSide || max(width, height) > maxSide {
+		return fmt.Errorf("%w: %d×%d pixels: take one with sides of %d to %d",
+			ErrSize, width, height, minSide, maxSide)
+	}
+	return nil
+}
+
+func newGolden(width, height int) *Golden {
+	g := &Golden{width: width, height: height, base: plane.New(width, height)}
+	for i := range g.moved {
+		right, down := i%phases, i/phases
+		if right != phases/2 && down != phases/2 { // three quarters of a pixel decide alone
+			g.moved[i] = phase{g.base, right / (phases / 2), down / (phases / 2)}
+			continue
+		}
+		g.moved[i] = phase{plane: plane.New(width, height)}
+	}
+	g.half = plane.New((width+1)/2, (height+1)/2)
+	g.quarter = plane.New((g.half.Width+1)/2, (g.half.Height+1)/2)
+	return g
+}
+
+// derive makes everything else from base.
+func (g *Golden) derive() {
+	g.base.Halve(g.half)
+	g.half.Halve(g.quarter)
+	g.base.Extend()
+	g.half.Extend()
+	g.quarter.Extend()
+	g.copper = float64(g.base.Count()) / float64(g.width*g.height)
+	for i, p := range g.moved {
+		if p.plane != g.base {
+			g.interpolate(p.plane, i%phases, i/phases)
 		}
 	}
-	p.Extend()
-	return p
+}
+
+// interpolate thresholds the template between its pixels, interpolated linearly; beyond its border it repeats
+// its edge. Half way between copper and bare board is bare board, as gray of 128 is.
+func (g *Golden) interpolate(dst *plane.Plane, right, down int) {
+	mix := mixes[down*phases+right]
+	for y := range g.height {
+		below := min(y+1, g.height-1)
+		row := dst.Row(y)
+		for i := range row {
+			x := i * plane.Word
+			row[i] = mix(g.base.Bits(x, y), g.base.Bits(x+1, y), g.base.Bits(x, below), g.base.Bits(x+1, below))
+		}
+	}
+	dst.Extend()
+}
+
+// mixes say, for places half way between pixels in at least one direction, where the weighted copper of the
+// four neighbours (a b above c d) is more than half.
+var mixes = [phases * phases]func(a, b, c, d uint64) uint64{
+	2:  func(a, b, _, _ uint64) uint64 { return a & b },
+	6:  func(a, b, c, d uint64) uint64 { return a&b | (a|b)&c&d },
+	8:  func(a, _, c, _ uint64) uint64 { return a & c },
+	9:  func(a, b, c, d uint64) uint64 { return a&c | (a|c)&b&d },
+	10: func(a, b, c, d uint64) uint64 { return a&b&(c|d) | c&d&(a|b) },
+	11: func(a, b, c, d uint64) uint64 { return b&d | (b|d)&a&c },
+	14: func(a, b, c, d uint64) uint64 { return c&d | (c|d)&a&b },
 }

@@ -72,7 +72,7 @@ func (a *Aligner) whole() (dx, dy int) {
 	s.around(p, a.golden.quarter, w, 0, 0, wholeReach)
 	const side = 2*wholeReach + 1
 	least := math.Inf(1)
-	far := homing * a.copper * (1 - a.copper) * float64(p.Width*p.Height)
+	far := homing * a.golden.copper * (1 - a.golden.copper) * float64(p.Width*p.Height)
 	for k, n := range s.counts[:side*side] {
 		x, y := k%side-wholeReach, k/side-wholeReach
 		if cost := float64(n) + far*math.Hypot(float64(x), float64(y)); cost < least {
@@ -87,7 +87,7 @@ func (a *Aligner) seek(t *tile, gx, gy int) {
 	s := &a.search
 	x, y := s.around(a.half, a.golden.half, t.half, gx/2, gy/2, tileReach)
 	gx, gy = bounded(gx+2*(x-tileReach)), bounded(gy+2*(y-tileReach))
-	x, y = s.around(a.board, a.golden.moved[0], t.full, gx, gy, fineReach)
+	x, y = s.around(a.board, a.golden.base, t.full, gx, gy, fineReach)
 	x, y = min(max(x, 2), 2*fineReach-2), min(max(y, 2), 2*fineReach-2)
 	t.dx, t.dy = float64(gx+x-fineReach), float64(gy+y-fineReach)
 	at := func(i, j int) float64 { return float64(s.counts[(y+j)*(2*fineReach+1)+x+i]) / t.pixels }
@@ -103,7 +103,7 @@ func (a *Aligner) seek(t *tile, gx, gy int) {
 func (a *Aligner) settle(t *tile, ex, ey float64) {
 	s := &a.search
 	ox, oy := bounded(int(math.Round(ex))), bounded(int(math.Round(ey)))
-	s.around(a.board, a.golden.moved[0], t.full, ox, oy, fineReach)
+	s.around(a.board, a.golden.base, t.full, ox, oy, fineReach)
 	const side = 2*fineReach + 1
 	cost, best := s.costs[:], -1
 	for k := range cost {

@@ -60,7 +60,8 @@ func (m *mesh) warp(dst, board *plane.Plane, g *Golden, tiles *grid) (unseen int
 				seen, from = 0, min(max(from, 0), dst.Height-1)
 			}
 			word, bit := i*chunk/plane.Word, i*chunk%plane.Word
-			row[word] |= (p.Bits(at, from)&seen | like[word]>>bit&(1<<chunk-1)&^seen) << bit
+			there := p.plane.Bits(at+p.right, min(from+p.down, dst.Height-1))
+			row[word] |= (there&seen | like[word]>>bit&(1<<chunk-1)&^seen) << bit
 			if seen != 1<<chunk-1 {
 				unseen += bits.OnesCount64(^seen & shown(i*chunk, dst.Width))
 			}

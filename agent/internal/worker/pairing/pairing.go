@@ -68,13 +68,18 @@ func (m *Matcher) Match(c *tensor.Canvas) (align.Fit, error) {
 			ErrUnaligned, g.FrameWidth, g.FrameHeight, f.FrameWidth, f.FrameHeight)
 	}
 	fit := m.aligner.Align(c.Template(), c.Plane())
-	if !fit.Aligned() {
-		return fit, fmt.Errorf("%w: %.1f %% of the pixels differ (%.2f of what strangers would, "+
-			"at most %.2f), moved by %.0f, %.0f px: is it the right board, and does it lie as "+
-			"it did at the capture?",
-			ErrUnaligned, percent*fit.Residual, fit.Mismatch, align.MaxMismatch, fit.ShiftX, fit.ShiftY)
+	return fit, unaligned(fit)
+}
+
+// unaligned is the error of a fit that nothing can be said of, or nil.
+func unaligned(fit align.Fit) error {
+	if fit.Aligned() {
+		return nil
 	}
-	return fit, nil
+	return fmt.Errorf("%w: %.1f %% of the pixels differ (%.2f of what strangers would, "+
+		"at most %.2f), moved by %.0f, %.0f px: is it the right board, and does it lie as "+
+		"it did at the capture?",
+		ErrUnaligned, percent*fit.Residual, fit.Mismatch, align.MaxMismatch, fit.ShiftX, fit.ShiftY)
 }
 
 const percent = 100

@@ -57,6 +57,13 @@ func Native(p bundle.Preprocess) *Plan {
 	return plan
 }
 
+// Native is the plan for frames in their own size, whatever that is.
+func (p *Plan) Native() *Plan {
+	other := *p
+	other.native = true
+	return &other
+}
+
 // Binarized is the plan with another way to make black and white.
 func (p *Plan) Binarized(way bundle.Preprocess) *Plan {
 	other := *p
@@ -116,7 +123,7 @@ func (p *Plan) geometry(f *frame.Frame) Geometry {
 
 // admit says whether a frame can be fitted.
 func (p *Plan) admit(f *frame.Frame) error {
-	if p.unscaled && (f.Width > p.width || f.Height > p.height) {
+	if p.unscaled && !p.native && (f.Width > p.width || f.Height > p.height) {
 		return fmt.Errorf("%w: %d×%d pixels do not fit into %d×%d", ErrFrame, f.Width, f.Height,
 			p.width, p.height)
 	}

@@ -45,10 +45,14 @@ func (p *Plane) LastMask() uint64 {
 }
 
 // Pack sets the pixels at or below 127 of a gray image [height*width] and clears the others.
-func (p *Plane) Pack(gray []byte) {
-	for y := range p.Height {
+func (p *Plane) Pack(gray []byte) { p.PackRows(gray, 0) }
+
+// PackRows is Pack for so many rows as gray [rows*width] has, from row y on.
+func (p *Plane) PackRows(gray []byte, y int) {
+	for ; len(gray) > 0; y++ {
 		row := p.Row(y)
-		pixels := gray[y*p.Width : (y+1)*p.Width]
+		pixels := gray[:p.Width]
+		gray = gray[p.Width:]
 		for i := range p.Width / Word {
 			row[i] = dark((*[Word]byte)(pixels[i*Word:]))
 		}
@@ -137,6 +141,17 @@ func (p *Plane) Halve(dst *Plane) {
 			to[i] = word
 		}
 		to[len(to)-1] &= dst.LastMask()
+	}
+}
+
+// Cut makes dst the window of p whose corner lies at (x, y); the window lies within p, which was extended.
+func (p *Plane) Cut(dst *Plane, x, y int) {
+	for r := range dst.Height {
+		row := dst.Row(r)
+		for i := range row {
+			row[i] = p.Bits(x+i*Word, y+r)
+		}
+		row[len(row)-1] &= dst.LastMask()
 	}
 }
 
