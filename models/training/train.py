@@ -20,6 +20,7 @@ from boards import board_ids, load_boards, split
 from dataset import Crops, collate
 from evaluate import look, summary
 from loss import detection_loss
+from muon import Muon
 from network import DESIGNS, Detector
 
 EMA_DECAY = 0.9985
@@ -47,12 +48,14 @@ def follow(average: Detector, model: Detector, step: int) -> None:
             slow.copy_(fast)
 
 
-def optimizer_for(model: Detector, peak: float) -> torch.optim.Optimizer:
-    """AdamW; weight decay on convolutions only."""
-    decayed = [p for p in model.parameters() if p.ndim > 1]
+def optimizers_for(model: Detector, peak: float) -> list[torch.optim.Optimizer]:
+    """Muon for the convolutions, AdamW for norms, biases and the last layers; decay on convolutions only."""
+    last = {id(model.classify[-1].weight), id(model.regress[-1].weight)}
+    inner = [p for p in model.parameters() if p.ndim > 1 and id(p) not in last]
+    heads = [p for p in model.parameters() if id(p) in last]
     others = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=peak)
+    groups = [{"params": heads, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
+    return [Muon(inner, lr=peak, weight_decay=0.01), torch.optim.AdamW(groups, lr=peak)]
 
 
 def save(path: Path, **state) -> None:
@@ -129,7 +132,7 @@ def train(args: argparse.Namespace) -> None:
     model = Detector(design).to(device, memory_format=torch.channels_last)
     average = Detector(design).to(device)
     average.load_state_dict(model.state_dict())
-    optimizer = optimizer_for(model, args.rate)
+    optimizers = optimizers_for(model, args.rate)
     path, start = Path(args.run) / "last.pt", 0
     if args.resume:
         state = torch.load(path, weights_only=True, map_location=device)
@@ -138,7 +141,8 @@ def train(args: argparse.Namespace) -> None:
         start = state["step"]
         model.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
+        for optimizer, past in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(past)
     journal = Journal(Path(args.run) / "log.jsonl", start)
     checks = [] if args.everything else validation(args)
     print(f"training {args.design} on {device}, {short or 'float32'}, from step {start} of {args.steps}")
@@ -146,17 +150,18 @@ def train(args: argparse.Namespace) -> None:
     saved, shown = time.monotonic(), {}
     bar = tqdm(loader(args, start), initial=start, total=args.steps, unit="step", mininterval=5)
     for step, (images, truth, labels, valid) in enumerate(bar, start):
-        for group in optimizer.param_groups:
+        for group in (g for optimizer in optimizers for g in optimizer.param_groups):
             group["lr"] = rate(step, args.steps, args.rate)
         pixels = images.to(device).float().div_(255).contiguous(memory_format=torch.channels_last)
         with precision(device, short):
             outputs = model(pixels)
         outputs = tuple(o.float() for o in outputs)
         loss, parts = detection_loss(outputs, truth.to(device), labels.to(device), valid.to(device))
-        optimizer.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 10.0)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         follow(average, model, step)
         for name, value in parts.items():
             shown[name] = 0.98 * shown.get(name, value) + 0.02 * value
@@ -174,7 +179,7 @@ def train(args: argparse.Namespace) -> None:
                 design=args.design,
                 model=model.state_dict(),
                 average=average.state_dict(),
-                optimizer=optimizer.state_dict(),
+                optimizers=[o.state_dict() for o in optimizers],
             )
 
 
