@@ -14,10 +14,10 @@ import (
 )
 
 const (
-	tile                     = 320
-	sheetWidth, sheetHeight  = 1100, 900
-	columns, rows            = 4, 3
-	stepX, stepY         int = (sheetWidth - tile) / (columns - 1), (sheetHeight - tile) / (rows - 1)
+	tile                        = 320
+	sheetWidth, sheetHeight     = 1100, 900
+	columns, rows               = 4, 3
+	stepX, stepY            int = (sheetWidth - tile) / (columns - 1), (sheetHeight - tile) / (rows - 1)
 )
 
 // scan is a large board without defects.
