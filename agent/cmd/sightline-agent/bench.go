@@ -70,8 +70,8 @@ func (t *tool) bench(c *cobra.Command, o bench.Options, dir, save string, limits
 	}
 	latency, throughput := bar(c, "latency"), bar(c, "throughput")
 	o.ONNXRuntime, o.Threads, o.Log = t.library, t.threads, log
-	if o.Parallel < 1 {
-		o.Parallel = max(o.Threads, 1)
+	if o.Parallel == 0 {
+		o.Parallel = o.Threads
 	}
 	o.Progress = func(step string, done, total int) {
 		if step == "latency" {

@@ -76,8 +76,32 @@ const (
 // ErrLimit says that a figure is outside its limit.
 var ErrLimit = errors.New("a figure is outside its limit")
 
+// ErrOptions says that nothing can be measured as asked.
+var ErrOptions = errors.New("nothing to measure")
+
+// leastParts have a time between them.
+const leastParts = 2
+
+func (o *Options) check() error {
+	switch {
+	case o.Parts < leastParts:
+		return fmt.Errorf("%w: %d parts: throughput is the time between parts, so take 2 or more", ErrOptions,
+			o.Parts)
+	case o.Rounds < 0:
+		return fmt.Errorf("%w: %d rounds of throughput: take 1 or more, or 0 for latency only", ErrOptions,
+			o.Rounds)
+	case o.Threads < 1 || o.Parallel < 1:
+		return fmt.Errorf("%w: %d threads and %d runs side by side: take 1 or more of each", ErrOptions,
+			o.Threads, o.Parallel)
+	}
+	return nil
+}
+
 // Run measures latency, then throughput in alternating rounds.
 func Run(ctx context.Context, o Options) (report *Report, err error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
 	if o.Broker == "" {
 		broker, err := startMosquitto(ctx)
 		if err != nil {
