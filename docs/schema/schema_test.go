@@ -179,6 +179,7 @@ func TestManifestsAreValidExactlyWhenTheyLoad(t *testing.T) {
 	const least = "name: a\nversion: 1.0.0\ninput: {width: 64, height: 64}\ndecoder: {family: yolov8}\n" +
 		"classes: [{name: open, threshold: 0.5}]\n"
 	gray := strings.Replace(least, "height: 64", "height: 64, channels: 1", 1)
+	pixels := strings.Replace(least, "height: 64", "height: 64, type: uint8", 1)
 	for _, c := range []struct {
 		name, manifest string
 		valid          bool
@@ -205,6 +206,19 @@ func TestManifestsAreValidExactlyWhenTheyLoad(t *testing.T) {
 		{"two channels without a template", strings.Replace(gray, "channels: 1", "channels: 2", 1), false},
 		{"a template in gray", strings.Replace(gray, "channels: 1", "channels: 2, template: true", 1), false},
 		{"division by zero", least + "preprocess: {std: [1, 0, 1]}\n", false},
+		{"the least and the most of a normalization", least + "preprocess: " +
+			"{scale: 0.000001, mean: [-1000000, 0, 1000000], std: [-1000000, 0.000001, -0.000001]}\n", true},
+		{"a scale of zero", least + "preprocess: {scale: 0}\n", false},
+		{"a scale too large", least + "preprocess: {scale: 1000001}\n", false},
+		{"a mean too large", least + "preprocess: {mean: [0, -1000001, 0]}\n", false},
+		{"nearly a division by zero", least + "preprocess: {std: [1, -0.0000001, 1]}\n", false},
+		{"bytes", pixels + "preprocess: {pad: 0}\n", true},
+		{"bytes and a scale", pixels + "preprocess: {scale: 1}\n", false},
+		{"bytes and a mean", pixels + "preprocess: {mean: [0, 0, 0]}\n", false},
+		{"bytes and a std", pixels + "preprocess: {std: [1, 1, 1]}\n", false},
+		{"tolerances of zero", least + "golden: {box_tolerance: 0, score_tolerance: 0}\n", true},
+		{"a tolerance of more than any input", least + "golden: {box_tolerance: 4097}\n", false},
+		{"a tolerance of all scores and more", least + "golden: {score_tolerance: 1.5}\n", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var document any
@@ -227,6 +241,8 @@ func TestExpectedDetectionsOfTheReferenceBundlesAreValid(t *testing.T) {
 		for _, sample := range b.Manifest.Golden.Samples {
 			expected := []byte(text(t, b.Dir+"/"+sample.Expect))
 			require.NoError(t, validate(t, bundleFile, "expected", expected))
+			_, err = b.Expected(sample)
+			require.NoError(t, err)
 		}
 	}
 }

@@ -6,7 +6,9 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -25,19 +27,19 @@ golden:
   samples: [{image: golden/a.png, expect: golden/a.json}]
 `
 
-func write(t *testing.T, dir string, files map[string]string) string {
-	t.Helper()
+func write(tb testing.TB, dir string, files map[string]string) string {
+	tb.Helper()
 	for name, content := range files {
 		path := filepath.Join(dir, name)
-		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+		require.NoError(tb, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(tb, os.WriteFile(path, []byte(content), 0o600))
 	}
 	return dir
 }
 
-func folder(t *testing.T, manifest string) string {
-	t.Helper()
-	return write(t, t.TempDir(), map[string]string{
+func folder(tb testing.TB, manifest string) string {
+	tb.Helper()
+	return write(tb, tb.TempDir(), map[string]string{
 		"bundle.yaml": manifest, "model.onnx": "weights", "golden/a.png": "png",
 		"golden/a.json": `[{"class":"open","score":0.9,"box":[1,2,3,4]}]`,
 	})
@@ -52,6 +54,8 @@ func TestManifestIsCompletedWithDefaults(t *testing.T) {
 	require.InDelta(t, 1.0/255, *m.Preprocess.Scale, 1e-12)
 	require.Equal(t, []float64{1}, m.Preprocess.Std)
 	require.Equal(t, "cpu", m.Providers.Order[2].Name)
+	require.InDelta(t, 2, *m.Golden.BoxTolerance, 0)
+	require.InDelta(t, 0.05, *m.Golden.ScoreTolerance, 0)
 	expected, err := b.Expected(m.Golden.Samples[0])
 	require.NoError(t, err)
 	require.Equal(t, [4]float32{1, 2, 3, 4}, expected[0].Box)
@@ -181,6 +185,65 @@ func TestNothingOutsideTheFolderIsTouched(t *testing.T) {
 			_, err := bundle.Load(dir)
 			require.Error(t, err)
 		})
+	}
+}
+
+// To open a pipe for reading waits for a writer.
+func TestAPipeIsRefusedUnopened(t *testing.T) {
+	within := func(read func() error) error {
+		done := make(chan error, 1)
+		go func() { done <- read() }()
+		select {
+		case err := <-done:
+			return err
+		case <-time.After(10 * time.Second):
+			t.Fatal("it waits for the pipe's writer")
+			return nil
+		}
+	}
+	dir := folder(t, manifest)
+	b, err := bundle.Load(dir)
+	require.NoError(t, err)
+	for _, name := range []string{"model.onnx", bundle.ManifestFile} {
+		require.NoError(t, os.Remove(filepath.Join(dir, name)))
+		require.NoError(t, syscall.Mkfifo(filepath.Join(dir, name), 0o600))
+		err = within(func() error {
+			_, refused := b.Read(name, bundle.MaxModelBytes)
+			return refused
+		})
+		require.ErrorContains(t, err, name+" is not a plain file")
+	}
+	err = within(func() error {
+		_, refused := bundle.Load(dir)
+		return refused
+	})
+	require.ErrorIs(t, err, bundle.ErrBundle)
+	require.ErrorContains(t, err, "bundle.yaml is not a plain file")
+}
+
+func TestAToleranceOfZeroIsZero(t *testing.T) {
+	for _, zero := range []string{"0", "0.0", "-0"} {
+		b, err := bundle.Load(folder(t, manifest+"  box_tolerance: "+zero+"\n  score_tolerance: "+zero+"\n"))
+		require.NoError(t, err, zero)
+		require.Zero(t, *b.Manifest.Golden.BoxTolerance, zero)
+		require.Zero(t, *b.Manifest.Golden.ScoreTolerance, zero)
+	}
+}
+
+func TestTolerancesThatEverythingAgreesWithAreRefused(t *testing.T) {
+	for text, says := range map[string]string{
+		"box_tolerance: .nan":   "golden.box_tolerance: NaN is out of range (0 to 4096)",
+		"box_tolerance: .inf":   "golden.box_tolerance: +Inf is out of range (0 to 4096)",
+		"box_tolerance: 1e300":  "golden.box_tolerance: 1e+300 is out of range (0 to 4096)",
+		"box_tolerance: 4097":   "golden.box_tolerance: 4097 is out of range (0 to 4096)",
+		"box_tolerance: -1":     "golden.box_tolerance: -1 is out of range (0 to 4096)",
+		"score_tolerance: .nan": "golden.score_tolerance: NaN is out of range (0 to 1)",
+		"score_tolerance: .inf": "golden.score_tolerance: +Inf is out of range (0 to 1)",
+		"score_tolerance: 1.01": "golden.score_tolerance: 1.01 is out of range (0 to 1)",
+		"score_tolerance: -0.1": "golden.score_tolerance: -0.1 is out of range (0 to 1)",
+	} {
+		_, err := bundle.Load(folder(t, manifest+"  "+text+"\n"))
+		require.ErrorContains(t, err, "line 11: "+says, text)
 	}
 }
 

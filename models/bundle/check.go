@@ -1,11 +1,9 @@
 package bundle
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
-	"strconv"
 
 	"github.com/sightline-edge/sightline/models/strictyaml"
 )
@@ -37,9 +35,6 @@ const (
 	grayPad     = 114 // the border that YOLO models are trained with
 )
 
-// ErrBinarize is wrapped by the errors of Preprocess.Binary.
-var ErrBinarize = errors.New("not a way to binarize")
-
 var (
 	namePattern    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 	versionPattern = regexp.MustCompile(`^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$`)
@@ -48,6 +43,13 @@ var (
 func setDefault[T comparable](v *T, value T) {
 	if *v == *new(T) {
 		*v = value
+	}
+}
+
+// setAbsent is for values of which zero is one.
+func setAbsent[T any](v **T, value T) {
+	if *v == nil {
+		*v = &value
 	}
 }
 
@@ -63,22 +65,16 @@ func (m *Manifest) complete() {
 	setDefault(&m.Decoder.NMSIoU, 0.6)
 	setDefault(&m.Decoder.MaxDetections, 100)
 	setDefault(&m.Providers.Policy, PolicyFallback)
-	setDefault(&m.Golden.BoxTolerance, 2)
-	setDefault(&m.Golden.ScoreTolerance, 0.05)
+	setAbsent(&m.Golden.BoxTolerance, 2)
+	setAbsent(&m.Golden.ScoreTolerance, 0.05)
 	if m.Preprocess.Color == "" {
 		m.Preprocess.Color = ColorRGB
 		if m.planes() == 1 {
 			m.Preprocess.Color = ColorGray
 		}
 	}
-	if m.Preprocess.Scale == nil {
-		scale := 1.0 / 255
-		m.Preprocess.Scale = &scale
-	}
-	if m.Preprocess.Pad == nil {
-		pad := uint8(grayPad)
-		m.Preprocess.Pad = &pad
-	}
+	setAbsent(&m.Preprocess.Scale, 1.0/255)
+	setAbsent(&m.Preprocess.Pad, grayPad)
 	if m.Preprocess.Mean == nil {
 		m.Preprocess.Mean = slices.Repeat([]float64{0}, m.bounded())
 	}
@@ -122,9 +118,8 @@ func (m *Manifest) check(doc *strictyaml.Document) {
 	m.checkDecoder(doc)
 	m.checkClasses(doc)
 	m.checkProviders(doc)
-	if m.Golden.BoxTolerance < 0 || m.Golden.ScoreTolerance < 0 || m.Golden.ScoreTolerance > 1 {
-		doc.Add("golden", "a tolerance is out of range", "box_tolerance in pixels, score_tolerance 0 to 1")
-	}
+	doc.Within("golden.box_tolerance", *m.Golden.BoxTolerance, 0, maxSide)
+	doc.Within("golden.score_tolerance", *m.Golden.ScoreTolerance, 0, 1)
 }
 
 func (m *Manifest) checkInput(doc *strictyaml.Document) {
@@ -139,63 +134,6 @@ func (m *Manifest) checkInput(doc *strictyaml.Document) {
 	}
 	doc.OneOf("input.layout", m.Input.Layout, LayoutNCHW, LayoutNHWC)
 	doc.OneOf("input.type", m.Input.Type, TypeFloat32, TypeUint8)
-}
-
-func (m *Manifest) checkPreprocess(doc *strictyaml.Document) {
-	p := m.Preprocess
-	doc.OneOf("preprocess.resize", p.Resize, Letterbox, Stretch)
-	doc.OneOf("preprocess.color", p.Color, ColorRGB, ColorBGR, ColorGray)
-	if (p.Color == ColorGray) != (m.planes() == 1) {
-		doc.Add(
-			"preprocess.color",
-			fmt.Sprintf("%s does not fit %d input channels", p.Color, m.Input.Channels),
-			"gray for 1 or a template, rgb or bgr for 3",
-		)
-	}
-	m.checkBinarize(doc)
-	for _, list := range []struct {
-		path   string
-		values []float64
-	}{{"preprocess.mean", p.Mean}, {"preprocess.std", p.Std}} {
-		if len(list.values) != m.Input.Channels && !doc.Faulty("input.channels") {
-			doc.Add(list.path, fmt.Sprintf("%d values for %d channels", len(list.values), m.Input.Channels),
-				"one for each channel")
-		}
-	}
-	if slices.Contains(p.Std, 0) {
-		doc.Add("preprocess.std", "0 would divide by zero", "leave it out for 1")
-	}
-	if *p.Scale <= 0 {
-		doc.Add("preprocess.scale", fmt.Sprintf("%g is not above 0", *p.Scale), "leave it out for 1/255")
-	}
-}
-
-func (m *Manifest) checkBinarize(doc *strictyaml.Document) {
-	p := m.Preprocess
-	if _, _, err := p.Binary(); err != nil {
-		doc.Add("preprocess.binarize", err.Error(), "otsu, or the least gray that becomes white, 1 to 255")
-	} else if p.Binarize != "" && p.Color != ColorGray {
-		doc.Add("preprocess.binarize", "the model takes colour", "leave it out, or take gray")
-	}
-	if m.Input.Template && p.Binarize == "" {
-		doc.Add("preprocess.binarize", "missing: a template is compared in black and white",
-			"such as binarize: 128, or otsu")
-	}
-}
-
-// Binary reads Binarize: whether gray becomes 0 or 255, and from which gray up it becomes 255; 0 is Otsu's.
-func (p Preprocess) Binary() (wanted bool, threshold uint8, err error) {
-	switch p.Binarize {
-	case "":
-		return false, 0, nil
-	case Otsu:
-		return true, 0, nil
-	}
-	n, err := strconv.ParseUint(p.Binarize, 10, 8)
-	if err != nil || n == 0 {
-		return false, 0, fmt.Errorf("%w: %q is no threshold", ErrBinarize, p.Binarize)
-	}
-	return true, uint8(n), nil
 }
 
 func (m *Manifest) checkDecoder(doc *strictyaml.Document) {

@@ -1,7 +1,6 @@
 package bundle
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,8 +13,6 @@ import (
 
 // MaxModelBytes bounds a model's file, and that of a sample's picture.
 const MaxModelBytes = 512 << 20
-
-const maxExpectedBytes = 1 << 20
 
 // ErrBundle is wrapped by the errors of Load that no manifest fault explains.
 var ErrBundle = errors.New("not a bundle")
@@ -65,6 +62,7 @@ func parse(raw []byte, root *os.Root) (Manifest, error) {
 	if !doc.Readable() {
 		return m, doc.Err()
 	}
+	m.checkGiven(doc)
 	m.complete()
 	m.check(doc)
 	checkFiles(&m, doc, root)
@@ -96,19 +94,6 @@ func (b *Bundle) Read(name string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	return raw, b.files.check(path.Clean(name), raw)
-}
-
-// Expected reads what a golden sample must bring out.
-func (b *Bundle) Expected(sample GoldenSample) ([]Detection, error) {
-	raw, err := b.Read(sample.Expect, maxExpectedBytes)
-	if err != nil {
-		return nil, fmt.Errorf("read expected detections: %w", err)
-	}
-	var expected []Detection
-	if err := json.Unmarshal(raw, &expected); err != nil {
-		return nil, fmt.Errorf("read expected detections %s: %w", sample.Expect, err)
-	}
-	return expected, nil
 }
 
 func checkFiles(m *Manifest, doc *strictyaml.Document, root *os.Root) {
@@ -157,6 +142,13 @@ func missing(root *os.Root, name string, limit int64) string {
 }
 
 func readBounded(root *os.Root, name string, limit int64) ([]byte, error) {
+	info, err := root.Lstat(name) // to open a pipe would wait for its writer
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", name, err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a plain file: put a plain file in its place", name)
+	}
 	f, err := root.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", name, err)

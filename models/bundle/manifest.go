@@ -35,7 +35,8 @@ type Input struct {
 	Type     string `yaml:"type"`     // float32 (default) or uint8
 }
 
-// Preprocess says how a frame becomes the input: value = (pixel × scale − mean) / std.
+// Preprocess says how a frame becomes the input: value = (pixel × scale − mean) / std. Of a uint8 input it is
+// the pixel: scale, mean and std are left out.
 type Preprocess struct {
 	Resize string    `yaml:"resize"` // letterbox (default) or stretch
 	Color  string    `yaml:"color"`  // rgb (default for 3 channels), bgr, gray (default for 1)
@@ -84,8 +85,8 @@ type Provider struct {
 
 // Golden are samples with the detections that any provider must reproduce within the tolerance.
 type Golden struct {
-	BoxTolerance   float64        `yaml:"box_tolerance"`   // pixels, default 2
-	ScoreTolerance float64        `yaml:"score_tolerance"` // default 0.05
+	BoxTolerance   *float64       `yaml:"box_tolerance"`   // pixels, 0 to 4096, default 2
+	ScoreTolerance *float64       `yaml:"score_tolerance"` // 0 to 1, default 0.05
 	Samples        []GoldenSample `yaml:"samples"`
 }
 

@@ -134,10 +134,13 @@ func (d *Document) Within(path string, value, low, high float64) {
 	}
 }
 
-// number writes whole numbers as people do, and what stands for "no bound" as such.
+// number writes numbers of a usual size as people do, and what stands for "no bound" as such.
 func number(v float64) string {
-	if v >= math.MaxInt64 {
+	switch size := math.Abs(v); {
+	case v == math.MaxInt64:
 		return "any"
+	case size > math.MaxInt64, size > 0 && size < 1e-6:
+		return strconv.FormatFloat(v, 'g', -1, 64)
 	}
 	return strconv.FormatFloat(v, 'f', -1, 64)
 }

@@ -116,7 +116,7 @@ func (s *Session) picture(name string) (*frame.Frame, error) {
 // whose score is within the tolerance of its threshold may be there or not.
 func (s *Session) compare(found []detect.Detection, expected []bundle.Detection) string {
 	m := &s.Bundle.Manifest
-	slack := float32(m.Golden.ScoreTolerance)
+	slack := float32(*m.Golden.ScoreTolerance)
 	used := make([]bool, len(found))
 	for _, want := range expected {
 		best := s.nearest(found, used, want)
@@ -127,10 +127,10 @@ func (s *Session) compare(found []detect.Detection, expected []bundle.Detection)
 			return fmt.Sprintf("%s %.2f at %.0f is not found", want.Class, want.Score, want.Box)
 		}
 		used[best] = true
-		if far(found[best].Box, want.Box) > m.Golden.BoxTolerance {
+		if far(found[best].Box, want.Box) > *m.Golden.BoxTolerance {
 			return fmt.Sprintf("%s at %.1f is found at %.1f", want.Class, want.Box, found[best].Box)
 		}
-		if math.Abs(float64(found[best].Score-want.Score)) > m.Golden.ScoreTolerance {
+		if math.Abs(float64(found[best].Score-want.Score)) > *m.Golden.ScoreTolerance {
 			return fmt.Sprintf("%s at %.0f scores %.3f instead of %.3f",
 				want.Class, want.Box, found[best].Score, want.Score)
 		}

@@ -2,6 +2,7 @@ package infer_test
 
 import (
 	"errors"
+	"fmt"
 	"image"
 	"image/color"
 	"image/png"
@@ -91,8 +92,14 @@ func TestProviderPolicyIsObeyedAndNeverSilent(t *testing.T) {
 // golden writes a bundle whose sample expects what findsOne finds: an open of 0.9 at 22,27 to 42,37.
 func golden(t *testing.T, expect string) string {
 	t.Helper()
-	dir := onnxtest.Bundle(t,
-		`golden: {box_tolerance: 2, score_tolerance: 0.05, samples: [{image: g.png, expect: g.json}]}`)
+	return goldenWithin(t, "2", "0.05", expect)
+}
+
+func goldenWithin(t *testing.T, pixels, score, expect string) string {
+	t.Helper()
+	dir := onnxtest.Bundle(t, fmt.Sprintf(
+		`golden: {box_tolerance: %s, score_tolerance: %s, samples: [{image: g.png, expect: g.json}]}`,
+		pixels, score))
 	picture := image.NewGray(image.Rect(0, 0, onnxtest.Side, onnxtest.Side))
 	picture.SetGray(5, 6, color.Gray{Y: 200})
 	f, err := os.Create(filepath.Join(dir, "g.png"))
@@ -138,6 +145,10 @@ func TestGoldenSamplesDecide(t *testing.T) {
 			says:   "scores 0.900 instead of 0.800",
 		},
 		"broken list": {expect: `{`, says: "read expected detections"},
+		"null":        {expect: `null`, says: "null is no list"},
+		"an empty detection": {
+			expect: `[` + there + `, {}]`, says: "class, score or box is missing",
+		},
 		"NaN": {expect: `[]`, says: "bad model output", script: func(s infer.Spec, _ <-chan struct{}) error {
 			zero := float32(0)
 			s.Outputs[0].Values[0] = zero / zero
@@ -157,6 +168,35 @@ func TestGoldenSamplesDecide(t *testing.T) {
 			require.ErrorContains(t, err, c.says)
 		})
 	}
+}
+
+func TestAToleranceOfZeroAllowsNothing(t *testing.T) {
+	sample := func(score, left string) string {
+		return `[{"class": "open", "score": ` + score + `, "box": [` + left + `, 27, 42, 37]}]`
+	}
+	for name, c := range map[string]struct{ pixels, score, expect, says string }{
+		"equal":              {"0", "0", sample("0.9", "22"), ""},
+		"a hair to the left": {"0", "0.05", sample("0.9", "21.99"), "is found at"},
+		"a hair less":        {"2", "0", sample("0.899", "22"), "scores 0.900 instead of 0.899"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := goldenWithin(t, c.pixels, c.score, c.expect)
+			_, err := load(t, &fake.Runtime{Script: findsExactlyOne}, "", dir)
+			if c.says == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorIs(t, err, infer.ErrGolden)
+			require.ErrorContains(t, err, c.says)
+		})
+	}
+}
+
+// findsExactlyOne finds nothing but the open of findsOne.
+func findsExactlyOne(s infer.Spec, stop <-chan struct{}) error {
+	err := findsOne(s, stop)
+	s.Outputs[0].Values[7*onnxtest.Cells+7] = 0
+	return err
 }
 
 // Results are stamped with the digest: what runs must be what it was made of.
