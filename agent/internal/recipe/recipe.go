@@ -60,6 +60,9 @@ func New(c *config.Config, station int, model *bundle.Bundle) (*Recipe, error) {
 	case !paired && s.Method == config.MethodPair:
 		return nil, fault("method", fmt.Sprintf("bundle %s takes no golden template", s.Bundle),
 			"use method: detect, or a bundle with input.template")
+	case model != nil && s.Binarize != "" && r.Manifest.Preprocess.Color != bundle.ColorGray:
+		return nil, fault("binarize", fmt.Sprintf("the model of bundle %s takes colours, which are not made "+
+			"black and white", s.Bundle), "leave it out, or take a bundle that takes gray")
 	case s.Tiles.Overlap > side(r.Manifest.Input)/2:
 		return nil, fault("tiles.overlap", fmt.Sprintf("tiles are as large as the model's input, %d×%d, and "+
 			"overlap by %d", r.Manifest.Input.Width, r.Manifest.Input.Height, s.Tiles.Overlap),

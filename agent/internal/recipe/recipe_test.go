@@ -17,13 +17,14 @@ import (
 	"github.com/sightline-edge/sightline/models/strictyaml"
 )
 
-// bundles writes two: frames looks at frames, pairs beside a template.
+// bundles writes three: frames looks at gray frames, colours at colour, pairs beside a template.
 func bundles(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, input := range map[string]string{
-		"frames": "{width: 64, height: 64, channels: 1}",
-		"pairs":  "{width: 64, height: 64, channels: 2, template: true}\npreprocess: {binarize: otsu}",
+		"frames":  "{width: 64, height: 64, channels: 1}",
+		"colours": "{width: 64, height: 64, channels: 3}",
+		"pairs":   "{width: 64, height: 64, channels: 2, template: true}\npreprocess: {binarize: otsu}",
 	} {
 		folder := filepath.Join(dir, name)
 		require.NoError(t, os.Mkdir(folder, 0o750))
@@ -75,6 +76,11 @@ func TestWhatDoesNotFitABundleIsToldOnItsLine(t *testing.T) {
 		"template for frames": {
 			"    camera: \"sim:\"\n    template: pairs\n    bundle: frames\n",
 			"line 7: stations[0].template: bundle frames takes no golden template (leave it out)",
+		},
+		"black and white for colours": {
+			"    camera: \"sim:\"\n    binarize: 128\n    bundle: colours\n",
+			"line 7: stations[0].binarize: the model of bundle colours takes colours, which are not made " +
+				"black and white (leave it out, or take a bundle that takes gray)",
 		},
 		"no template": {
 			"    camera: \"sim:\"\n    bundle: pairs\n    recipe: panel-7\n",

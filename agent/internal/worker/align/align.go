@@ -36,7 +36,7 @@ type Fit struct {
 	Residual float64
 	// Mismatch is Residual over what two unrelated images of the same amounts of copper would have: 0 for
 	// equal ones, about 1 for strangers, 1 for a blank board. Where there is next to no copper, over
-	// leastChance.
+	// leastChance; in a window of a sheet, over half of what strangers would have on all of it.
 	Mismatch float64
 	// Spread is the largest distance, in pixels, of a tile from the affine fit.
 	Spread float64
@@ -106,5 +106,5 @@ func (a *Aligner) differ(unseen int) (residual, mismatch float64) {
 	pixels := float64(a.board.Width * a.board.Height)
 	residual = float64(a.board.Differing(a.moved)) / max(pixels-float64(unseen), 1)
 	p, q := a.golden.copper, float64(a.board.Count())/pixels
-	return residual, residual / max(p*(1-q)+q*(1-p), leastChance)
+	return residual, residual / max(p*(1-q)+q*(1-p), a.golden.leastChance)
 }

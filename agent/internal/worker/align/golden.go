@@ -26,6 +26,7 @@ type Golden struct {
 	moved         [phases * phases]phase
 	half, quarter *plane.Plane
 	copper        float64 // share of the pixels
+	leastChance   float64
 }
 
 // phase is a plane, read so many pixels to the right and down.
@@ -44,18 +45,19 @@ func NewGolden(pixels []byte, width, height int) (*Golden, error) {
 		return nil, fmt.Errorf("%w: %d bytes for %d×%d pixels: give one byte for each pixel",
 			ErrSize, len(pixels), width, height)
 	}
-	g := newGolden(width, height)
+	g := newGolden(width, height, leastChance)
 	g.base.Pack(pixels)
 	g.derive()
 	return g, nil
 }
 
-// NewCut makes a golden for windows of a larger template, of so many pixels. Cut fills it.
-func NewCut(width, height int) (*Golden, error) {
+// NewCut makes a golden for windows of a larger template, of so many pixels. Cut fills it. Copper is the
+// share of the larger one: on a sheet windows without any are common, and there a defect is no stranger.
+func NewCut(width, height int, copper float64) (*Golden, error) {
 	if err := checkSize(width, height); err != nil {
 		return nil, err
 	}
-	return newGolden(width, height), nil
+	return newGolden(width, height, max(copper*(1-copper), leastChance)), nil
 }
 
 // Cut makes the template of the window of whole whose corner lies at (x, y). The window must lie in whole.
@@ -73,8 +75,8 @@ func checkSize(width, height int) error {
 	return nil
 }
 
-func newGolden(width, height int) *Golden {
-	g := &Golden{width: width, height: height, base: plane.New(width, height)}
+func newGolden(width, height int, leastChance float64) *Golden {
+	g := &Golden{width: width, height: height, base: plane.New(width, height), leastChance: leastChance}
 	for i := range g.moved {
 		right, down := i%phases, i/phases
 		if right != phases/2 && down != phases/2 { // three quarters of a pixel decide alone

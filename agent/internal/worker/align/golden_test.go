@@ -55,7 +55,7 @@ func TestACutIsTheTemplateOfItsWindow(t *testing.T) {
 	whole := plane.New(width, height)
 	whole.Pack(pixels)
 	whole.Extend()
-	cut, err := NewCut(side, side)
+	cut, err := NewCut(side, side, 0)
 	require.NoError(t, err)
 	for _, at := range [][2]int{{0, 0}, {1, 0}, {63, 9}, {64, 130}, {width - side, height - side}} {
 		window := make([]byte, 0, side*side)
@@ -67,6 +67,6 @@ func TestACutIsTheTemplateOfItsWindow(t *testing.T) {
 		cut.Cut(whole, at[0], at[1]) // what was in it before does not show
 		require.Equal(t, want, cut)
 	}
-	_, err = NewCut(side, 63)
+	_, err = NewCut(side, 63, 0.5)
 	require.ErrorIs(t, err, ErrSize)
 }

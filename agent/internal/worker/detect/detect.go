@@ -77,8 +77,9 @@ func NewDecoder(m *bundle.Manifest, grid Grid) *Decoder {
 	return d
 }
 
-// Decode returns the detections in frame pixels, descending score, valid until the next call. Anything not
-// finite, scores outside of 0 to 1, absurd boxes and absurd numbers of them are errors.
+// Decode returns the detections in frame pixels, descending score, valid until the next call. Scores that are
+// not finite or outside of 0 to 1, and of those that reach the floor boxes that are not finite or absurd, are
+// errors; so are absurd numbers of them.
 func (d *Decoder) Decode(outputs [][]float32, g tensor.Geometry) ([]Detection, error) {
 	d.candidates, d.found = d.candidates[:0], 0
 	if err := d.family.collect(d, outputs); err != nil {

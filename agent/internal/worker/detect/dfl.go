@@ -52,12 +52,15 @@ func (f dfl) box(d *Decoder, c *candidate, outputs [][]float32) [4]float32 {
 	}
 }
 
-// expectation is the mean of 0, 1 … bins-1 weighted by the softmax of the logits, which lie step apart. NaN
-// stays NaN.
+// expectation is the mean of 0, 1 … bins-1 weighted by the softmax of the logits, which lie step apart; NaN
+// if one of them is not finite.
 func expectation(logits []float32, bins, step int) float32 {
-	top := logits[0]
+	top, low := logits[0], logits[0]
 	for k := 1; k < bins; k++ {
-		top = max(top, logits[k*step])
+		top, low = max(top, logits[k*step]), min(low, logits[k*step])
+	}
+	if low < -math.MaxFloat32 {
+		return float32(math.NaN())
 	}
 	sum, mean := 0.0, 0.0
 	for k := range bins {

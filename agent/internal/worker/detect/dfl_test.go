@@ -83,6 +83,10 @@ func TestDFLOutputsThatNoModelGives(t *testing.T) {
 			o[0][17], o[1][17] = 5, inf
 			return o
 		},
+		"distance of no weight": func(o [][]float32) [][]float32 {
+			o[0][17], o[1][17] = 5, -inf
+			return o
+		},
 		"too few scores":    func(o [][]float32) [][]float32 { return [][]float32{o[0][1:], o[1]} },
 		"too few distances": func(o [][]float32) [][]float32 { return [][]float32{o[0], o[1][1:]} },
 		"all cells at once": func(o [][]float32) [][]float32 {

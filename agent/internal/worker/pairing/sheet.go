@@ -22,6 +22,7 @@ const (
 type Sheet struct {
 	width, height int
 	whole         *plane.Plane
+	copper        float64 // share of the pixels
 }
 
 // NewSheet prepares a template for frames of its own size, of which a plan's canvases hold tiles.
@@ -30,10 +31,16 @@ func NewSheet(plan *tensor.Plan, template *frame.Frame) (*Sheet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("golden template: %w", err)
 	}
-	canvas := tensor.NewCanvas(plan.Native())
+	width, height := plan.Largest()
+	if _, err := align.NewCut(min(width, template.Width), min(height, template.Height), 0); err != nil {
+		return nil, fmt.Errorf("tiles of a golden template: %w", err)
+	}
+	canvas := tensor.NewCanvas(plan.Whole())
 	defer canvas.Close()
 	canvas.Hold(threshold)
-	s := &Sheet{template.Width, template.Height, plane.New(template.Width, template.Height)}
+	s := &Sheet{
+		width: template.Width, height: template.Height, whole: plane.New(template.Width, template.Height),
+	}
 	for y := 0; y < s.height; y += strip {
 		rows := *template
 		rows.Height = min(strip, s.height-y)
@@ -44,14 +51,12 @@ func NewSheet(plan *tensor.Plan, template *frame.Frame) (*Sheet, error) {
 		s.whole.PackRows(canvas.Plane(), y)
 	}
 	s.whole.Extend()
+	s.copper = float64(s.whole.Count()) / float64(s.width*s.height)
 	return s, nil
 }
 
 // Blank says that the template is all black, or all white.
-func (s *Sheet) Blank() bool {
-	copper := s.whole.Count()
-	return copper == 0 || copper == s.width*s.height
-}
+func (s *Sheet) Blank() bool { return s.copper == 0 || s.copper == 1 }
 
 // Tiles makes what moves the template onto the tiles of frames.
 func (s *Sheet) Tiles() *Tiles { return &Tiles{sheet: s} }
@@ -113,6 +118,9 @@ func (t *Tiles) Match(c *tensor.Canvas, x, y int) (align.Fit, error) {
 	return fit, nil
 }
 
+// Shift is where the tile matched last lies in the template, less where it lies in the frame, in pixels.
+func (t *Tiles) Shift() (x, y float64) { return t.last.x, t.last.y }
+
 // corner is that of a window of the template.
 type corner struct{ x, y int }
 
@@ -142,7 +150,7 @@ func (t *Tiles) turn(width, height int) error {
 	if t.aligner != nil && t.size == [2]int{width, height} {
 		return nil
 	}
-	golden, err := align.NewCut(width, height)
+	golden, err := align.NewCut(width, height, t.sheet.copper)
 	if err != nil {
 		return err
 	}

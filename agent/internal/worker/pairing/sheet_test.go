@@ -8,6 +8,7 @@ import (
 
 	"github.com/sightline-edge/sightline/agent/internal/alloctest"
 	"github.com/sightline-edge/sightline/agent/internal/frame"
+	"github.com/sightline-edge/sightline/agent/internal/worker/align"
 	"github.com/sightline-edge/sightline/agent/internal/worker/camera/sim"
 	"github.com/sightline-edge/sightline/agent/internal/worker/pairing"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
@@ -114,17 +115,49 @@ func TestATileThatDoesNotFitIsNamed(t *testing.T) {
 			f.Pix[y*f.Width+x] = 0
 		}
 	}
-	wrong := 0
+	shows := func(place, black int) bool { return place < black+tile && black < place+tile }
+	apart := 0
 	each(t, plan, sheet.Tiles(), f, func(_ *tensor.Canvas, x, y int, err error) {
-		if x == stepX && y == stepY {
+		switch {
+		case x == stepX && y == stepY:
 			require.ErrorIs(t, err, pairing.ErrUnaligned)
 			require.ErrorContains(t, err, "the tile at 260, 290: the golden template does not fit")
-		}
-		if err != nil {
-			wrong++
+		case !shows(x, stepX) || !shows(y, stepY):
+			require.NoError(t, err, "the tile at %d, %d is not lost with it", x, y)
+			apart++
 		}
 	})
-	require.Less(t, wrong, columns*rows, "the others are not lost with it")
+	require.Equal(t, rows, apart, "the last column shows nothing of it")
+}
+
+// A panel's rail is bare, and a spot of copper on it is a defect; were it a board, nothing would be known of it.
+func TestASpotInABareTileIsNoStranger(t *testing.T) {
+	template := scan(t)
+	for y := range stepY {
+		for x := range tile + 8 {
+			template.Pix[y*template.Width+x] = 255
+		}
+	}
+	plan := model(tile).Unscaled()
+	sheet, err := pairing.NewSheet(plan, template)
+	require.NoError(t, err)
+	f := warped(t, template, func(int, int) (float64, float64) { return 0, 0 })
+	for y := 100; y < 145; y++ {
+		for x := 100; x < 145; x++ {
+			f.Pix[y*f.Width+x] = 0
+		}
+	}
+	each(t, plan, sheet.Tiles(), f, func(c *tensor.Canvas, x, y int, err error) {
+		require.NoError(t, err)
+		if x == 0 && y == 0 {
+			require.InDelta(t, 45.0*45/tile/tile, share(c.Plane(), c.Template()), 0.005)
+		}
+	})
+}
+
+func TestTilesThatAreTooSmallToAlignAreRefusedWithTheirTemplate(t *testing.T) {
+	_, err := pairing.NewSheet(model(tile).Unscaled(), shaped(t, sheetWidth, 63))
+	require.ErrorIs(t, err, align.ErrSize)
 }
 
 func TestASheetOfAnotherSizeSaysBothSizes(t *testing.T) {

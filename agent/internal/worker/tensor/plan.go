@@ -26,7 +26,7 @@ type Plan struct {
 	binary                  bool         // gray becomes 0 or 255
 	threshold               uint8        // the least gray that becomes 255; 0: Otsu's of each frame
 	template                bool         // the last channel is not the frame's
-	native                  bool         // nothing is scaled, and the input is as large as the frame
+	native                  bool         // nothing is scaled, and the frame may have any size
 	unscaled                bool         // nothing is scaled: what is smaller than the input has a border
 	scale, offset           [bgr]float32 // a value of a plane is pixel × scale + offset
 }
@@ -57,8 +57,12 @@ func Native(p bundle.Preprocess) *Plan {
 	return plan
 }
 
-// Native is the plan for frames in their own size, whatever that is.
-func (p *Plan) Native() *Plan {
+// Largest is the size of the largest frame, or part of one, that fits without scaling.
+func (p *Plan) Largest() (width, height int) { return p.width, p.height }
+
+// Whole is the plan for a frame of any size in its own pixels, for Canvas.Plane alone: there is no input of
+// that size to fill.
+func (p *Plan) Whole() *Plan {
 	other := *p
 	other.native = true
 	return &other
