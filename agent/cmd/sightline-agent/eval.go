@@ -21,8 +21,9 @@ func evalCommand(l *logging) *cobra.Command {
 		Short: "Measure a bundle on labelled images",
 		Long: "Sends every image through a real worker, with the bundle's own thresholds and\n" +
 			"suppression, and prints map_iou33 and f_iou33 (IoU over 0.33, as the DeepPCB paper\n" +
-			"measures), map50 and map50_95 (COCO), and the time of the model's own run (ms_p50,\n" +
-			"ms_p99) and of a whole inspection from a frame in memory.\n\n" +
+			"measures), map50 and map50_95 (COCO), how many images without a label have a detection\n" +
+			"(clean_alarmed of clean), and the time of the model's own run (ms_p50, ms_p99) and of a\n" +
+			"whole inspection from a frame in memory.\n\n" +
 			"A bundle that looks at pairs gets each board's golden template, images/<id>_temp.jpg,\n" +
 			"and so does --method compare, which needs no bundle and tells no classes apart.\n\n" +
 			"Layouts of --data:\n" +
@@ -132,6 +133,10 @@ func evalTable(w *tabwriter.Writer, r *eval.Report) {
 	row("map_iou33\t%.4f\tmean average precision, IoU over 0.33", r.MAPIoU33)
 	row("f_iou33\t%.4f\tat the bundle's thresholds: precision %.4f, recall %.4f",
 		r.FIoU33, r.Precision, r.Recall)
+	if r.Clean > 0 {
+		row("clean_alarmed\t%d\tof %d images without a label: with a detection at the bundle's thresholds",
+			r.CleanAlarmed, r.Clean)
+	}
 	row("map50\t%.4f\tCOCO's, IoU 0.50", r.MAP50)
 	row("map50_95\t%.4f\tCOCO's, mean of IoU 0.50 to 0.95", r.MAP5095)
 	row("model\t%.1f ms\tp50 of its own run; p99 %.1f ms", r.MsP50, r.MsP99)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -44,7 +45,8 @@ func (o *Options) manifest() bundle.Manifest {
 // Report is what a person or a script reads. The first eight keys are stable. precision and recall are what
 // f_iou33 is made of. ms_p50 and ms_p99 are the
 // model's own run, inspection_ms from a frame in memory to its detections; fps is one image after another
-// through all of that.
+// through all of that. An image is clean when nothing at all is labelled on it, not even a region in which
+// nothing counts, and it was inspected.
 type Report struct {
 	Images          int           `json:"images"`
 	MAPIoU33        float64       `json:"map_iou33"`
@@ -61,6 +63,8 @@ type Report struct {
 	Labels          int           `json:"labels"`     // to be found
 	Ignored         int           `json:"ignored"`    // regions in which nothing counts
 	Unlabelled      int           `json:"unlabelled"` // images without a file of labels
+	Clean           int           `json:"clean"`
+	CleanAlarmed    int           `json:"clean_alarmed"` // of these, with a detection at the thresholds
 	Layout          string        `json:"layout"`
 	ClassesBy       string        `json:"classes_by"` // name or number
 	Bundle          string        `json:"bundle"`
@@ -137,7 +141,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &run{options: o}
+	r := &run{options: o, report: Report{Classes: []ClassReport{}, Failed: []Failure{}}}
 	if err := r.inspectAll(ctx, i); err != nil {
 		return nil, err
 	}
@@ -193,7 +197,21 @@ func (r *run) add(n int, answer *wire.Inspected) error {
 		})
 	}
 	r.images = append(r.images, image)
+	if answer.GetFault() == wire.Fault_FAULT_NONE && len(sample.Labels) == 0 {
+		r.report.Clean++
+		if r.alarmed(image.Detected) {
+			r.report.CleanAlarmed++
+		}
+	}
 	return nil
+}
+
+// alarmed says whether a detection reaches the threshold of its class.
+func (r *run) alarmed(detected []Box) bool {
+	classes := r.options.manifest().Classes
+	return slices.ContainsFunc(detected, func(d Box) bool {
+		return d.Class >= 0 && d.Class < len(classes) && float64(d.Score) >= classes[d.Class].Threshold
+	})
 }
 
 // inPixels takes corners that are shares of an image of this size.
@@ -254,11 +272,12 @@ func (r *run) finish(state *wire.StationState) {
 	}
 }
 
-// Quantile is the nearest rank; it sorts its input. 0 for no values.
+// Quantile is the nearest rank, for q from 0 to 1: the least value that so large a share of them does not
+// exceed. It sorts its input. 0 for no values.
 func Quantile(values []float64, q float64) float64 {
 	if len(values) == 0 {
 		return 0
 	}
 	slices.Sort(values)
-	return values[min(len(values)-1, int(q*float64(len(values))))]
+	return values[max(int(math.Ceil(q*float64(len(values))))-1, 0)]
 }

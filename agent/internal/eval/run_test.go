@@ -1,6 +1,7 @@
 package eval_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -117,6 +118,49 @@ func TestImagesThatCannotBeInspectedAreMissesByTheirOwnName(t *testing.T) {
 	require.Equal(t, "name", report.ClassesBy)
 }
 
+func TestListsOfAReportAreNeverNull(t *testing.T) {
+	set, err := eval.Load(yolo(folder(t, map[string]string{
+		"images/a.png": "100 200 0 0.9 25 50 75 150", "labels/a.txt": "0 .5 .5 .5 .5",
+	})))
+	require.NoError(t, err)
+	report, err := evaluate(t, &reader{}, set)
+	require.NoError(t, err)
+	raw, err := json.Marshal(report)
+	require.NoError(t, err)
+	require.Contains(t, string(raw), `"failed":[]`)
+	require.NotContains(t, string(raw), "null")
+}
+
+// Only inspected images without any label are clean, and only scores that reach the class's threshold, which
+// is 0.5 here, are alarms.
+func TestAlarmsOnCleanImagesAreCounted(t *testing.T) {
+	set, err := eval.Load(yolo(folder(t, map[string]string{
+		"images/alarmed.png": "100 100 2 0.5 5 5 20 20", "labels/alarmed.txt": "",
+		"images/bad.png":    "truncated",
+		"images/defect.png": "100 100 0 0.9 25 25 75 75", "labels/defect.txt": "0 .5 .5 .5 .5",
+		"images/quiet.png":   "100 100 1 0.49 5 5 20 20",
+		"images/strange.png": "100 100 99 0.9 5 5 20 20",
+	})))
+	require.NoError(t, err)
+	report, err := evaluate(t, &reader{}, set)
+	require.NoError(t, err)
+	require.Len(t, report.Failed, 1)
+	require.Equal(t, []int{5, 3, 1}, []int{report.Images, report.Clean, report.CleanAlarmed})
+}
+
+func TestAnImageWithARegionInWhichNothingCountsIsNotClean(t *testing.T) {
+	set, err := eval.Load(coco(pictures(t, "images", map[string]string{"any.json": annotated})))
+	require.NoError(t, err)
+	for i := range set.Samples {
+		set.Samples[i].Labels = []eval.Box{{Ignored: true, Corners: [4]float32{0, 0, 9, 9}}}
+		require.NoError(t, os.WriteFile(set.Samples[i].Path, []byte("640 640 0 0.9 0 0 9 9"), 0o600))
+	}
+	report, err := evaluate(t, &reader{}, set)
+	require.NoError(t, err)
+	require.Empty(t, report.Failed)
+	require.Zero(t, report.Clean)
+}
+
 func TestAnAnswerToAnotherImageEndsTheEvaluation(t *testing.T) {
 	set, err := eval.Load(coco(pictures(t, "images", map[string]string{"any.json": annotated})))
 	require.NoError(t, err)
@@ -128,4 +172,13 @@ func TestQuantileIsTheNearestRank(t *testing.T) {
 	require.InDelta(t, 0, eval.Quantile(nil, 0.5), 0)
 	require.InDelta(t, 2, eval.Quantile([]float64{3, 1, 2}, 0.5), 0)
 	require.InDelta(t, 3, eval.Quantile([]float64{3, 1, 2}, 0.99), 0)
+	four := []float64{4, 2, 3, 1}
+	for q, want := range map[float64]float64{0: 1, 0.25: 1, 0.5: 2, 0.51: 3, 0.75: 3, 0.99: 4, 1: 4} {
+		require.InDelta(t, want, eval.Quantile(four, q), 0, "%v", q)
+	}
+	hundred := make([]float64, 100)
+	for i := range hundred {
+		hundred[i] = float64(i + 1)
+	}
+	require.InDelta(t, 99, eval.Quantile(hundred, 0.99), 0)
 }

@@ -17,7 +17,7 @@ const (
 	heldOutGroup = "50600"
 	blockShare   = 0.13
 	gap          = 4
-	same         = 1.0 / 3 // a finding is a defect from this IoU on, as in the paper of the data set
+	same         = 0.33 // a finding of more than this IoU is the defect, as in the paper of the data set
 )
 
 // split is that of models/training/boards.py: `group` is one board group, `block` the last ids of each other
