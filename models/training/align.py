@@ -1,7 +1,10 @@
-"""Fit a golden template to an inspected board: what the agent's worker does before a pair inspection.
+"""Fit a golden template to an inspected board, nearly as the agent's worker does before a pair inspection.
 
 Tiles of the board are searched for in the template; an affine displacement is fitted to what they say,
 each tile weighted by how sharply it says it in each direction, and every tile may then move a little from it.
+
+The worker first searches for the whole board, to 64 px, and accepts up to 24. Here each tile is searched for
+by itself, to REACH px: a board that lies farther off is not found, and `mismatch` says so.
 """
 
 import cv2
@@ -10,6 +13,8 @@ import numpy as np
 TILE = 128  # px, side of a tile
 REACH = 12  # px, search in each direction
 LOCAL = 2  # px, how far a tile may move from the affine fit
+MOST_MISMATCH = 0.2  # the worker's bound, agent/internal/worker/align: above, the template is a stranger
+LEAST_CHANCE = 0.02  # the worker's, too: keeps a defect on a nearly bare board from looking like a stranger
 STIFF = 0.004  # cost, as a share of a tile's pixels, of moving a pixel from the affine fit
 
 
@@ -125,6 +130,15 @@ def fit(test: np.ndarray, template: np.ndarray) -> np.ndarray:
         template, xs + field[..., 0], ys + field[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     return np.where(moved > 127, 255, 0).astype(np.uint8)
+
+
+def mismatch(test: np.ndarray, template: np.ndarray) -> float:
+    """Share of pixels that differ between a board and its moved template, over what chance would have.
+
+    Both are binary, 0 and 255. 0 for equal images, about 1 for strangers of the same amounts of copper.
+    """
+    p, q = float((template == 0).mean()), float((test == 0).mean())
+    return float((test != template).mean()) / max(p * (1 - q) + q * (1 - p), LEAST_CHANCE)
 
 
 def sample(centres: np.ndarray, length: int) -> np.ndarray:

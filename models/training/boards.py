@@ -19,7 +19,9 @@ import align
 
 HELD_OUT_GROUP = "50600"
 BLOCK_SHARE = 0.13  # of each other group, its last ids in one block
-GAP = 4  # ids left out before the block: neighbouring ids overlap
+GAP = 4  # ids left out beside the block: neighbouring ids overlap
+LEAST_GROUP = 30  # ids; smaller groups are split together
+RUN = 100  # ids of those, about, of which one block is cut
 
 
 @dataclass(frozen=True)
@@ -108,18 +110,58 @@ def binary(image: np.ndarray) -> np.ndarray:
 def split(ids: list[str]) -> dict[str, list[str]]:
     """Split ids into `train`, `block` and `group`.
 
-    `group` is one whole board group nobody trains on. `block` is the last BLOCK_SHARE of each other
-    group; GAP ids before it belong to nobody, since neighbouring ids show overlapping parts of a board.
+    The first five characters of an id name its group. `group` is one whole board group nobody trains on.
+    `block` is the last BLOCK_SHARE of each other group; GAP ids before it belong to nobody, since
+    neighbouring ids show overlapping parts of a board. Ids whose groups are smaller than LEAST_GROUP are
+    taken together and cut into runs, each split likewise, with as many ids left out after its block.
     """
     groups: dict[str, list[str]] = {}
     for name in sorted(ids):
         groups.setdefault(name[:5], []).append(name)
     parts: dict[str, list[str]] = {"train": [], "block": [], "group": groups.pop(HELD_OUT_GROUP, [])}
-    for members in groups.values():
+    rest = [name for members in groups.values() if len(members) < LEAST_GROUP for name in members]
+    large = [members for members in groups.values() if len(members) >= LEAST_GROUP]
+    for members in [*large, *runs(rest)]:
         start = len(members) - round(len(members) * BLOCK_SHARE)
         parts["train"] += members[: max(start - GAP, 0)]
         parts["block"] += members[start:]
     return parts
+
+
+def runs(ids: list[str]) -> list[list[str]]:
+    """Contiguous runs of about RUN ids, evenly long, GAP ids between them left out."""
+    count = max(round(len(ids) / RUN), 1)
+    cuts = [round(k * len(ids) / count) for k in range(count + 1)]
+    return [
+        ids[low : high - (GAP if high < len(ids) else 0)]
+        for low, high in zip(cuts[:-1], cuts[1:], strict=True)
+    ]
+
+
+def counts(ids: list[str]) -> str:
+    """How many boards each part has, and how many none, for reading."""
+    parts = split(ids)
+    left = len(ids) - sum(len(part) for part in parts.values())
+    sizes = ", ".join(f"{name} {len(part)}" for name, part in parts.items())
+    return f"{len(ids)} boards: {sizes}, left out {left}"
+
+
+def part_ids(root: Path, part: str) -> list[str]:
+    """Ids of a part of the folder's boards, or of `all`. Refuses a part without boards."""
+    ids = board_ids(root)
+    chosen = ids if part == "all" else split(ids)[part]
+    if not chosen:
+        raise SystemExit(
+            f"{root}: no boards in part {part} ({counts(ids)}); --part all takes every board there"
+        )
+    return chosen
+
+
+def spread(ids: list[str], limit: int | None) -> list[str]:
+    """At most so many ids, at even distances."""
+    if not limit or limit >= len(ids):
+        return ids
+    return [ids[k * len(ids) // limit] for k in range(limit)]
 
 
 def link(root: Path, part: str, out: Path) -> int:

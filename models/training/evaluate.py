@@ -1,12 +1,15 @@
 """Evaluate an exported model on boards in the deeppcb layout.
 
-python evaluate.py --model ../pcb-defects/model.onnx --data DIR --part block
-python evaluate.py --model ../pcb-defects/model.onnx --data SIMDIR --part all --thresholds 0.5,...
-python evaluate.py --model ../pcb-defects/model-int8.onnx --against ../pcb-defects/model.onnx --data DIR
+python evaluate.py --model runs/pair/model.onnx --data DIR --part block
+python evaluate.py --model runs/pair/model.onnx --data SIMDIR --part all --thresholds 0.5,...
+python evaluate.py --bundle ../pcb-defects-pair --data DIR
+python evaluate.py --model runs/pair/model-int8.onnx --against runs/pair/model.onnx --data DIR
 """
 
 import argparse
 import json
+import math
+import sys
 import time
 from pathlib import Path
 
@@ -14,34 +17,36 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from boards import Board, board_ids, load_boards, split
-from export import session
-from metrics import Curve, Detections, Truth, curve, f_score, known_mean, suppress
-from network import BINS, CLASSES, STRIDE, Detector, Export
+from boards import Board, board_ids, load_boards, part_ids, spread
+from bundle import Decoder, read_bundle
+from export import session, training_of
+from metrics import Curve, Detections, Truth, curve, f_score, known_mean, paper_curve, suppress
+from network import CLASSES, STRIDE, Detector, Export
 
-FLOOR = 0.02  # scores below never matter to a curve
-OVERLAP = 0.6  # of suppression; boxes of one class hardly overlap
-IOU33 = 1 / 3  # the data set's paper: IoU > 0.33
 COCO = [0.5 + 0.05 * k for k in range(10)]
 METRICS = ("map_iou33", "f_iou33", "map50", "map50_95")
+DECODER = Decoder()
 POINTS = 0.2  # of each metric, what quantization may cost
 
 
-def decode(outputs: list[np.ndarray], floor: float = FLOOR, overlap: float = OVERLAP) -> Detections:
-    """One image's logits [6,h,w] and [4*BINS,h,w] -> detections after suppression, best first."""
+def decode(outputs: list[np.ndarray], decoder: Decoder = DECODER) -> Detections:
+    """One image's logits [6,h,w] and [4*bins,h,w] -> detections after suppression, best first."""
     logits, distances = (np.asarray(o, np.float64) for o in outputs)
-    label, y, x = np.nonzero(logits >= np.log(floor / (1 - floor)))
+    label, y, x = np.nonzero(logits >= np.log(decoder.floor / (1 - decoder.floor)))
     scores = 1 / (1 + np.exp(-logits[label, y, x]))
-    bins = distances[:, y, x].reshape(4, BINS, -1)
+    count = distances.shape[0] // 4
+    bins = distances[:, y, x].reshape(4, count, -1)
     weight = np.exp(bins - bins.max(1, keepdims=True))
-    steps = np.arange(BINS).reshape(1, -1, 1)
+    steps = np.arange(count).reshape(1, -1, 1)
     left, top, right, bottom = (weight * steps).sum(1) / weight.sum(1)
     x, y = x + 0.5, y + 0.5
     boxes = np.stack((x - left, y - top, x + right, y + bottom), 1) * STRIDE
-    return suppress(Detections(boxes, scores, label), overlap)
+    return suppress(Detections(boxes, scores, label), decoder.overlap, decoder.agnostic, decoder.most)
 
 
-def predict(model, boards: list[Board]) -> tuple[list[tuple[Detections, Truth]], list[float]]:
+def predict(
+    model, boards: list[Board], decoder: Decoder = DECODER
+) -> tuple[list[tuple[Detections, Truth]], list[float]]:
     """Detections beside truth for each board, and the network's own times in ms."""
     pairs, times = [], []
     inputs = model.get_inputs()[0].shape[1]
@@ -50,7 +55,7 @@ def predict(model, boards: list[Board]) -> tuple[list[tuple[Detections, Truth]],
         start = time.perf_counter()
         outputs = model.run(["scores", "distances"], {"images": images})
         times.append((time.perf_counter() - start) * 1e3)
-        pairs.append((decode([o[0] for o in outputs]), Truth(board.boxes, board.labels)))
+        pairs.append((decode([o[0] for o in outputs], decoder), Truth(board.boxes, board.labels)))
     return pairs, times
 
 
@@ -69,7 +74,7 @@ def look(detector: Detector, boards: list[Board]) -> list[tuple[Detections, Trut
 
 def summary(pairs: list, thresholds: list[float] | None) -> dict:
     """All metrics of a part; thresholds default to each class's best F on this very part."""
-    curves: list[Curve] = [curve(pairs, label, IOU33) for label in range(len(CLASSES))]
+    curves: list[Curve] = [paper_curve(pairs, label) for label in range(len(CLASSES))]
     chosen = thresholds or [round(c.best()[1], 3) for c in curves]
     counts = [c.at(t) for c, t in zip(curves, chosen, strict=True)]
     total = tuple(int(v) for v in np.sum(counts, axis=0))
@@ -78,7 +83,7 @@ def summary(pairs: list, thresholds: list[float] | None) -> dict:
     coco = precisions(pairs)
     classes = {
         name: {
-            "ap_iou33": c.average_precision(),
+            "ap_iou33": c.paper_precision(),
             "ap50": float(ap[0]),
             "ap50_95": float(ap.mean()),
             "threshold": t,
@@ -130,9 +135,15 @@ def table(result: dict) -> str:
     return "\n".join(lines)
 
 
-def measure(path: Path, boards: list[Board], thresholds: list[float] | None, threads: int) -> dict:
+def measure(
+    path: Path,
+    boards: list[Board],
+    thresholds: list[float] | None,
+    threads: int,
+    decoder: Decoder = DECODER,
+) -> dict:
     """The summary of an exported model, with its own times."""
-    pairs, times = predict(session(path, threads), boards)
+    pairs, times = predict(session(path, threads), boards, decoder)
     times = {"ms_p50": float(np.median(times)), "ms_p99": float(np.percentile(times, 99))}
     return summary(pairs, thresholds) | times
 
@@ -142,14 +153,16 @@ def gains(result: dict, other: dict) -> dict[str, float]:
     return {name: 100 * (result[name] - other[name]) for name in METRICS}
 
 
-def compare(args: argparse.Namespace, boards: list[Board], thresholds: list[float] | None) -> None:
+def compare(
+    args: argparse.Namespace, boards: list[Board], thresholds: list[float] | None, decoder: Decoder
+) -> None:
     """Print the model beside another, with one set of thresholds; leave with 1 if it is worse by POINTS."""
-    other = measure(Path(args.against), boards, thresholds, args.threads)
+    other = measure(Path(args.against), boards, thresholds, args.threads, decoder)
     chosen = [c["threshold"] for c in other["classes"].values()]
-    result = measure(Path(args.model), boards, chosen, args.threads)
+    result = measure(Path(args.model), boards, chosen, args.threads, decoder)
     points = gains(result, other)
     if args.output == "json":
-        print(json.dumps({"model": result, "against": other, "points": points}, indent=1))
+        print(as_json({"model": result, "against": other, "points": points}))
     else:
         print(f"{args.against}\n{table(other)}\n\n{args.model}\n{table(result)}\n")
         print("difference in points: " + " ".join(f"{name}={v:+.2f}" for name, v in points.items()))
@@ -164,13 +177,39 @@ def compare(args: argparse.Namespace, boards: list[Board], thresholds: list[floa
 def chosen_boards(args: argparse.Namespace) -> list[Board]:
     """The boards of the part that the command line asks for."""
     root = Path(args.data)
-    ids = board_ids(root)
-    ids = ids if args.part == "all" else split(ids)[args.part]
-    if not ids:
-        raise SystemExit(f"{root}: no boards in part {args.part}; --part all takes every board there")
-    if args.limit:
-        ids = ids[:: max(len(ids) // args.limit, 1)][: args.limit]
-    return load_boards(root, ids)
+    return load_boards(root, spread(part_ids(root, args.part), args.limit))
+
+
+def caution(path: Path, part: str) -> str | None:
+    """What to know before reading a model's figures on a part: whether it was trained on these boards."""
+    past = training_of(path)
+    if past is None:
+        return (
+            f"{path} does not say which boards it was trained on: if on part {part}, too, these figures are "
+            "none of boards it has not seen"
+        )
+    if past["everything"] or part in ("train", "all"):
+        return f"{path} was trained on this part ({part}), if these are the boards of its training"
+    return None
+
+
+def warn(paths: list[str], part: str) -> None:
+    """Say so beside the figures, not among them."""
+    for path in paths:
+        text = caution(Path(path), part)
+        if text:
+            print(f"note: {text}", file=sys.stderr)
+
+
+def plain(value):
+    """The same for JSON, where what is not a number is null."""
+    if isinstance(value, dict):
+        return {key: plain(v) for key, v in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def as_json(result: dict) -> str:
+    return json.dumps(plain(result), indent=1, allow_nan=False)
 
 
 def six_thresholds(text: str | None) -> list[float] | None:
@@ -186,32 +225,47 @@ def six_thresholds(text: str | None) -> list[float] | None:
     return values
 
 
+def settings(args: argparse.Namespace) -> tuple[list[float] | None, Decoder]:
+    """Thresholds and decoder of the command line: the bundle's, and --thresholds before these."""
+    thresholds = six_thresholds(args.thresholds)
+    if not args.bundle:
+        return thresholds, DECODER
+    bundle = read_bundle(Path(args.bundle))
+    return thresholds or bundle.thresholds, bundle.decoder
+
+
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What every program that looks at boards through a model asks."""
     parser.add_argument("--data", required=True, help="boards in the deeppcb layout")
     parser.add_argument("--part", choices=("train", "block", "group", "all"), default="block")
     parser.add_argument("--limit", type=int, help="only so many boards, spread evenly")
     parser.add_argument("--thresholds", help="six numbers, comma between; default: best F on this part")
+    parser.add_argument("--bundle", help="take this bundle's thresholds and decoder settings")
     parser.add_argument("--threads", type=int, default=2)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     arguments(parser)
-    parser.add_argument("--model", default="../pcb-defects/model.onnx")
+    parser.add_argument("--model", help="exported model; default: that of --bundle")
     parser.add_argument("--against", help="compare with this model, and fail if the first is worse")
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
     parser.add_argument("--also", help="pool with all boards of this folder, to choose thresholds for both")
     args = parser.parse_args()
-    thresholds = six_thresholds(args.thresholds)
+    thresholds, decoder = settings(args)
+    if args.bundle and not args.model:
+        args.model = str(read_bundle(Path(args.bundle)).model)
+    if not args.model:
+        raise SystemExit("name the model to judge: --model FILE, or --bundle DIR")
+    warn([args.model, *filter(None, [args.against])], args.part)
     boards = chosen_boards(args)
     if args.also:
         boards += load_boards(Path(args.also), board_ids(Path(args.also)))
     if args.against:
-        compare(args, boards, thresholds)
+        compare(args, boards, thresholds, decoder)
         return
-    result = measure(Path(args.model), boards, thresholds, args.threads)
-    print(json.dumps(result, indent=1) if args.output == "json" else table(result))
+    result = measure(Path(args.model), boards, thresholds, args.threads, decoder)
+    print(as_json(result) if args.output == "json" else table(result))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
     python golden.py --bundle ../pcb-defects --data SIMDIR --boards 00003,00017
 
-Reads the thresholds, the score floor and the overlap from bundle.yaml; lists the samples to put there.
+Reads the thresholds and the decoder's settings from bundle.yaml; lists the samples to put there. Refuses a
+bundle that decodes or binarizes otherwise than these programs do.
 """
 
 import argparse
@@ -14,41 +15,49 @@ import numpy as np
 import yaml
 
 from boards import Board, load_board
+from bundle import read_bundle
 from evaluate import decode
 from export import session
 from metrics import Detections
+from network import CLASSES
 
 
-def expected(found: Detections, classes: list[dict]) -> list[dict]:
+def expected(found: Detections, thresholds: list[float]) -> list[dict]:
     """What reaches its class's threshold, best first, as the bundle's schema wants it."""
     return [
         {
-            "class": classes[label]["name"],
+            "class": CLASSES[label],
             "score": round(float(score), 4),
             "box": [round(float(v), 2) for v in box],
         }
         for box, score, label in zip(found.boxes, found.scores, found.labels, strict=True)
-        if score >= classes[label]["threshold"]
+        if score >= thresholds[label]
     ]
 
 
-def nearest_score(found: Detections, classes: list[dict]) -> float:
+def nearest_score(found: Detections, thresholds: list[float]) -> float:
     """Distance of the score that lies nearest to its threshold: small ones make a sample brittle."""
-    limits = np.array([c["threshold"] for c in classes])[found.labels]
+    limits = np.array(thresholds)[found.labels]
     return float(np.abs(found.scores - limits).min(initial=1.0))
 
 
 def write(bundle: Path, stem: str, board: Board, pair: bool, detections: list[dict]) -> dict[str, str]:
     """Write a sample below the bundle, the pictures as they came; returns its entry for bundle.yaml."""
     entry = {"image": f"{stem}.png"}
-    cv2.imwrite(str(bundle / entry["image"]), board.test)
+    picture(bundle / entry["image"], board.test)
     if pair:
         entry["template"] = f"{stem}-template.png"
-        cv2.imwrite(str(bundle / entry["template"]), board.template)
+        picture(bundle / entry["template"], board.template)
     entry["expect"] = f"{stem}.json"
     rows = ",\n".join("  " + json.dumps(row) for row in detections)
     (bundle / entry["expect"]).write_text(f"[\n{rows}\n]\n" if rows else "[]\n")
     return entry
+
+
+def picture(path: Path, pixels: np.ndarray) -> None:
+    """Write an image; OpenCV tells only by its answer that it could not."""
+    if not cv2.imwrite(str(path), pixels):
+        raise SystemExit(f"{path} cannot be written: see that its folder is there, writable and not full")
 
 
 def main() -> None:
@@ -57,23 +66,22 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="boards in the deeppcb layout")
     parser.add_argument("--boards", required=True, help="ids, comma between")
     args = parser.parse_args()
-    bundle = Path(args.bundle)
-    manifest = yaml.safe_load((bundle / "bundle.yaml").read_text())
-    model = session(bundle / "model.onnx")
+    folder = Path(args.bundle)
+    bundle = read_bundle(folder)
+    model = session(bundle.model)
     inputs = model.get_inputs()[0].shape[1]
-    (bundle / "golden").mkdir(exist_ok=True)
+    (folder / "golden").mkdir(exist_ok=True)
     samples = []
     for number, name in enumerate(args.boards.split(","), 1):
         board = load_board(Path(args.data), name)
         outputs = model.run(["scores", "distances"], {"images": board.prepared().planes(inputs)[None]})
-        decoder = manifest["decoder"]
-        found = decode([o[0] for o in outputs], decoder["score_floor"], decoder["nms_iou"])
-        detections = expected(found, manifest["classes"])
+        found = decode([o[0] for o in outputs], bundle.decoder)
+        detections = expected(found, bundle.thresholds)
         stem = f"golden/board-{number}"
-        samples.append(write(bundle, stem, board, inputs == 2, detections))
+        samples.append(write(folder, stem, board, inputs == 2, detections))
         print(
             f"{stem}: {len(detections)} expected, {len(board.labels)} on the board, "
-            f"nearest score {nearest_score(found, manifest['classes']):.3f} from its threshold"
+            f"nearest score {nearest_score(found, bundle.thresholds):.3f} from its threshold"
         )
     print(yaml.safe_dump({"samples": samples}, sort_keys=False))
 

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from assign import assign
-from network import BINS, STRIDE, grid, sides
+from network import STRIDE, grid, sides
 
 WEIGHTS = {"cls": 0.5, "iou": 7.5, "dfl": 1.5}
 
@@ -28,8 +28,8 @@ def complete_iou(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 def distribution(logits: torch.Tensor, distance: torch.Tensor) -> torch.Tensor:
-    """Distribution focal loss (Li et al., 2020): logits [K,4,BINS], distance [K,4] in cells -> [K]."""
-    distance = distance.clamp(0, BINS - 1 - 0.01)
+    """Distribution focal loss (Li et al., 2020): logits [K,4,bins], distance [K,4] in cells -> [K]."""
+    distance = distance.clamp(0, logits.shape[2] - 1 - 0.01)
     low = distance.floor()
     share = distance - low
     logp = logits.log_softmax(2)
@@ -57,7 +57,7 @@ def detection_loss(
     total = targets.sum().clamp(min=1.0)
     parts = {"cls": F.binary_cross_entropy_with_logits(logits, targets, reduction="sum") / total}
     weight = targets.sum(2)[learns]
-    bins = regress.unflatten(1, (4, BINS)).flatten(3).permute(0, 3, 1, 2)
+    bins = regress.unflatten(1, (4, -1)).flatten(3).permute(0, 3, 1, 2)
     origin = centres.expand_as(near)[learns]
     distance = torch.cat((origin - wanted[learns][:, :2], wanted[learns][:, 2:] - origin), 1)
     parts["iou"] = ((1 - complete_iou(boxes[learns], wanted[learns])) * weight).sum() / total

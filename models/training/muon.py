@@ -2,7 +2,8 @@
 
 import torch
 
-# Quintic iteration whose slope at zero is steep: five rounds bring singular values to 0.7 .. 1.2.
+# Quintic iteration whose slope at zero is steep. The matrix is first divided by its norm; of the singular
+# values it then has, five rounds bring those from 0.002 up to 0.68 .. 1.20. Smaller ones stay below.
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 
@@ -22,10 +23,19 @@ class Muon(torch.optim.Optimizer):
     """Steps of convolution weights [O,I,k,k], taken as matrices [O,I*k*k].
 
     The step's root mean square is made that of AdamW (0.2, Liu et al., 2025), so both share a rate.
+    Matrices are multiplied in `short` where the hardware has it, else in their own type.
     """
 
-    def __init__(self, weights, lr: float, momentum: float = 0.95, weight_decay: float = 0.01):
+    def __init__(
+        self,
+        weights,
+        lr: float,
+        momentum: float = 0.95,
+        weight_decay: float = 0.01,
+        short: torch.dtype | None = None,
+    ):
         super().__init__(weights, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        self.short = short
 
     @torch.no_grad()
     def step(self, closure=None):
@@ -40,7 +50,7 @@ class Muon(torch.optim.Optimizer):
             state["momentum"] = torch.zeros_like(weight)
         past = state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
         ahead = weight.grad.lerp(past, group["momentum"])  # Nesterov
-        step = orthogonal(ahead.flatten(1).bfloat16()).float()
+        step = orthogonal(ahead.flatten(1).to(self.short or ahead.dtype)).to(ahead.dtype)
         size = 0.2 * max(step.shape) ** 0.5
         weight.mul_(1 - group["lr"] * group["weight_decay"])
         weight.add_(step.view_as(weight), alpha=-group["lr"] * size)

@@ -1,7 +1,7 @@
 """The board detectors: binary pixels in, one dense grid of boxes out.
 
 Sized for two CPU cores: 3x3 convolutions without groups, an early stride of four, ReLU (fuses with
-the convolution and quantizes well), and one head at stride 8, because every defect is 24-86 px wide.
+the convolution and quantizes well), and one head at stride 8, because most defects are 24-88 px wide.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,6 @@ from torch import nn
 
 CLASSES = ("open", "short", "mousebite", "spur", "copper", "pin-hole")
 STRIDE = 8
-BINS = 12  # distances 0..11 cells: 88 px from a cell's centre to a side, the widest box is 86 px
 
 
 @dataclass(frozen=True)
@@ -23,13 +22,17 @@ class Design:
     kernel: int  # of the stem, at least 4
     widths: tuple[int, ...]
     blocks: tuple[int, ...]
+    # Distances from a cell's centre to a side: 0 to bins-1 cells. 12 reach 88 px, 16 reach 120 px. DeepPCB's
+    # boxes go up to 174 x 153 px; 162 of 6,873 exceed 88 px, and with 12 a cell near one side of these does
+    # not reach the other.
+    bins: int
 
 
 DESIGNS = {
     # What is wrong in one image is a matter of its surroundings: a third stage widens the view.
-    "single": Design(inputs=1, stem=32, kernel=8, widths=(64, 128, 256), blocks=(1, 2, 1)),
+    "single": Design(inputs=1, stem=32, kernel=8, widths=(64, 128, 256), blocks=(1, 2, 1), bins=12),
     # What is wrong in a pair is where the two differ.
-    "pair": Design(inputs=2, stem=32, kernel=4, widths=(64, 128), blocks=(2, 1)),
+    "pair": Design(inputs=2, stem=32, kernel=4, widths=(64, 128), blocks=(2, 1), bins=16),
 }
 
 
@@ -58,7 +61,7 @@ class Residual(nn.Module):
 
 
 class Detector(nn.Module):
-    """[B,inputs,H,W] float32 in 0..1 -> class logits [B,6,H/8,W/8] and side logits [B,4*BINS,H/8,W/8].
+    """[B,inputs,H,W] float32 in 0..1 -> class logits [B,6,H/8,W/8] and side logits [B,4*bins,H/8,W/8].
 
     H and W are multiples of the coarsest stage's stride.
     """
@@ -78,11 +81,11 @@ class Detector(nn.Module):
         )
         fine = design.widths[0]
         self.classify = nn.Sequential(Conv(fine, fine), nn.Conv2d(fine, len(CLASSES), 1))
-        self.regress = nn.Sequential(Conv(fine, fine), nn.Conv2d(fine, 4 * BINS, 1))
+        self.regress = nn.Sequential(Conv(fine, fine), nn.Conv2d(fine, 4 * design.bins, 1))
         # A defect covers about one cell in a hundred: start there, or the first steps only unlearn it.
         nn.init.constant_(self.classify[-1].bias, -4.6)
         # Likewise a side starts near the usual 17 px from a cell, about two cells.
-        near = -0.5 * (torch.arange(BINS, dtype=torch.float32) - 2.1).square()
+        near = -0.5 * (torch.arange(design.bins, dtype=torch.float32) - 2.1).square()
         self.regress[-1].bias.data.copy_(near.repeat(4))
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -122,10 +125,10 @@ def grid(height: int, width: int, device: torch.device | None = None) -> torch.T
 
 
 def sides(logits: torch.Tensor) -> torch.Tensor:
-    """Side logits [B,4*BINS,h,w] -> expected distances [B,4,h*w] in cells: left, top, right, bottom."""
-    batch = logits.shape[0]
-    probability = logits.reshape(batch, 4, BINS, -1).softmax(2)
-    steps = torch.arange(BINS, device=logits.device, dtype=logits.dtype).reshape(1, 1, BINS, 1)
+    """Side logits [B,4*bins,h,w] -> expected distances [B,4,h*w] in cells: left, top, right, bottom."""
+    probability = logits.unflatten(1, (4, -1)).flatten(3).softmax(2)
+    bins = probability.shape[2]
+    steps = torch.arange(bins, device=logits.device, dtype=logits.dtype).reshape(1, 1, bins, 1)
     return (probability * steps).sum(2)
 
 
@@ -133,7 +136,7 @@ class Export(nn.Module):
     """The detector as it is shipped: pixels are uint8 [B,inputs,H,W], 0 to 255.
 
     Outputs are logits: of the classes [B,6,H/8,W/8], and of the distances of a box's left, top, right and
-    bottom side from the cell's centre, in 0, 1, 2 ... cells [B,4*BINS,H/8,W/8]. They are decoded outside of
+    bottom side from the cell's centre, in 0, 1, 2 ... cells [B,4*bins,H/8,W/8]. They are decoded outside of
     the graph, where only the few cells that score are looked at.
     """
 

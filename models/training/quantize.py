@@ -18,7 +18,7 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from boards import board_ids, load_boards, split
+from boards import load_boards, part_ids, spread
 
 BOARDS = 40
 
@@ -54,6 +54,8 @@ def quantize(source: Path, out: Path, pixels: list[np.ndarray]) -> None:
             nodes_to_exclude=decoding(graph) + [n.name for n in graph.node if n.op_type in ("Cast", "Mul")],
         )
     model = onnx.load(str(partial))
+    told = {entry.key: entry.value for entry in onnx.load(str(source)).metadata_props}
+    onnx.helper.set_model_props(model, told)
     feed_bytes(model.graph)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, str(partial))
@@ -112,8 +114,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     root = Path(args.data)
-    ids = split(board_ids(root))["train"]
-    ids = ids[:: max(len(ids) // BOARDS, 1)][:BOARDS]
+    ids = spread(part_ids(root, "train"), BOARDS)
     inputs = onnx.load(args.model).graph.input[0].type.tensor_type.shape.dim[1].dim_value
     quantize(Path(args.model), Path(args.out), [b.planes(inputs) for b in load_boards(root, ids)])
     print(f"{args.out}: {Path(args.out).stat().st_size} bytes")

@@ -5,23 +5,23 @@ python report.py --run runs/pair --data DIR --model ../pcb-defects-pair/model.on
 """
 
 import argparse
-import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
 import numpy as np
-import yaml
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter
 
 from boards import Board
-from evaluate import IOU33, METRICS, arguments, chosen_boards, predict, six_thresholds, summary
-from export import export, load_average, session
-from metrics import Curve, Detections, Truth, curve, iou_matrix
+from evaluate import METRICS, arguments, chosen_boards, predict, settings, summary, warn
+from export import average_of, export, history, session
+from journal import read_log
+from metrics import IOU33, Curve, Detections, Truth, claims, curve, iou_matrix, paper_curve
 from network import CLASSES
 
 matplotlib.use("Agg")
@@ -64,7 +64,7 @@ class Case:
 
 
 def judge(found: Detections, truth: Truth, thresholds: np.ndarray) -> Found:
-    """Sort out a board's detections that reach their thresholds, as the metric at IoU > 1/3 does.
+    """Sort out a board's detections that reach their thresholds, as the metric at IoU > 0.33 does.
 
     What is left over of detections and boxes is then joined regardless of class.
     """
@@ -72,28 +72,16 @@ def judge(found: Detections, truth: Truth, thresholds: np.ndarray) -> Found:
     order = [k for k in order if found.scores[k] >= thresholds[found.labels[k]]]
     overlap = iou_matrix(found.boxes, truth.boxes)
     same = found.labels[:, None] == truth.labels[None]
-    hits = [(k, m, float(overlap[k, m])) for k, m in _join(order, np.where(same, overlap, 0))]
+    mine = claims(np.where(same, overlap, 0)[order], IOU33)
+    hits = [(order[row], m, float(overlap[order[row], m])) for row, m in mine]
     gone = {k for k, _, _ in hits}
     overlap[:, [m for _, m, _ in hits]] = 0
     rest = [k for k in order if k not in gone]
-    confused = _join(rest, overlap)
+    confused = [(rest[row], m) for row, m in claims(overlap[rest], IOU33)]
     gone = {k for k, _ in confused}
     taken = {m for _, m, _ in hits} | {m for _, m in confused}
     missed = [m for m in range(len(truth.labels)) if m not in taken]
     return Found(hits, confused, [k for k in rest if k not in gone], missed)
-
-
-def _join(order: list[int], overlap: np.ndarray) -> list[tuple[int, int]]:
-    """Give each detection in turn the free box that it overlaps most, by more than IOU33."""
-    overlap, joined = overlap.copy(), []
-    for k in order:
-        if overlap.shape[1] == 0:
-            break
-        best = int(overlap[k].argmax())
-        if overlap[k, best] > IOU33:
-            joined.append((k, best))
-            overlap[:, best] = 0
-    return joined
 
 
 def confusion(pairs: list[tuple[Detections, Truth]], judged: list[Found]) -> np.ndarray:
@@ -191,7 +179,7 @@ def draw_checks(axes: Axes, checks: list[dict], names: tuple[str, ...], title: s
     """Validation metrics over steps; the last values stand in the legend."""
     steps = [line["step"] for line in checks]
     for name in names:
-        values = [line["validation"][name] for line in checks]
+        values = [float("nan") if v is None else v for v in (line["validation"][name] for line in checks)]
         label = f"{NAMES[name]}: {values[-1]:.4f}" if values else NAMES[name]
         axes.plot(steps, values, "o-", color=SHADES[name], linewidth=1.5, markersize=3.5, label=label)
     if checks:
@@ -237,15 +225,18 @@ def draw_confusion(counts: np.ndarray, thresholds: np.ndarray, out: Path) -> Non
 
 
 def draw_recalls(pairs: list[tuple[Detections, Truth]], thresholds: np.ndarray, out: Path) -> None:
-    """Precision over recall by class at IoU > 1/3 and 0.5, with the threshold's place."""
+    """Precision over recall by class at IoU > 0.33 and 0.5, with the threshold's place."""
     figure = picture(11, 6.6)
     grid = figure.subplots(2, 3, sharex=True, sharey=True)
     lowest = 0.9
     for label, (name, axes) in enumerate(zip(CLASSES, grid.flat, strict=True)):
-        for least, colour, width, text in ((0.5, ORANGE, 3.4, "0.5"), (IOU33, BLUE, 1.4, "0.33")):
-            c = curve(pairs, label, least)
-            recall, precision = recalls(c)
-            ap = c.average_precision()
+        coco, c = curve(pairs, label, 0.5), paper_curve(pairs, label)
+        kinds = (
+            (coco, coco.average_precision(), 3.4, ORANGE, "0.5"),
+            (c, c.paper_precision(), 1.4, BLUE, "0.33"),
+        )
+        for of, ap, width, colour, text in kinds:
+            recall, precision = recalls(of)
             axes.plot(recall, precision, color=colour, linewidth=width, label=f"IoU > {text}: AP {ap:.4f}")
         hits, alarms, misses = c.at(thresholds[label])
         if hits:
@@ -379,18 +370,6 @@ def outline(axes: Axes, box: np.ndarray, colour: str, style: str) -> None:
     )
 
 
-def bundle_thresholds(folder: Path) -> list[float]:
-    """The thresholds of a bundle's manifest, in the order of CLASSES."""
-    manifest = yaml.safe_load((folder / "bundle.yaml").read_text())
-    by_name = {entry["name"]: float(entry["threshold"]) for entry in manifest["classes"]}
-    missing = [name for name in CLASSES if name not in by_name]
-    if missing:
-        raise SystemExit(
-            f"{folder}/bundle.yaml has no class {missing[0]}: this is no bundle of board defects"
-        )
-    return [by_name[name] for name in CLASSES]
-
-
 def report(run: Path, boards: list[Board], pairs: list, thresholds: list[float] | None) -> list[Path]:
     """Write the pictures into the run's folder; thresholds default to best F. Returns their paths."""
     result = summary(pairs, thresholds)
@@ -403,7 +382,7 @@ def report(run: Path, boards: list[Board], pairs: list, thresholds: list[float] 
     log = run / "log.jsonl"
     if not log.exists():
         return paths[:-1]
-    draw_curves([json.loads(line) for line in log.read_text().splitlines()], paths[-1])
+    draw_curves(read_log(log), paths[-1])
     return paths
 
 
@@ -414,17 +393,18 @@ def main() -> None:
     parser.add_argument(
         "--model", help="exported model; default: the averaged weights of the run's checkpoint"
     )
-    parser.add_argument("--bundle", help="take the thresholds of this bundle")
     args = parser.parse_args()
-    thresholds = bundle_thresholds(Path(args.bundle)) if args.bundle else six_thresholds(args.thresholds)
+    thresholds, decoder = settings(args)
     boards = chosen_boards(args)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(args.model or Path(folder) / "model.onnx")
         if not args.model:
-            export(load_average(Path(args.run) / "last.pt"), path, boards[0].test.shape[0])
+            state = torch.load(Path(args.run) / "last.pt", weights_only=True, map_location="cpu")
+            export(average_of(state), path, boards[0].test.shape[0], history(state))
+        warn([str(path)], args.part)
         model = session(path, args.threads)
         inputs = model.get_inputs()[0].shape[1]
-        pairs, _ = predict(model, boards)
+        pairs, _ = predict(model, boards, decoder)
     if inputs == 1:
         boards = [Board(b.id, b.test, None, b.boxes, b.labels) for b in boards]
     for path in report(Path(args.run), boards, pairs, thresholds):

@@ -6,7 +6,6 @@ python train.py --data DIR --sim SIMDIR --design pair --run runs/pair --resume
 
 import argparse
 import contextlib
-import json
 import math
 import os
 import time
@@ -16,9 +15,11 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from boards import board_ids, load_boards, split
+import align
+from boards import Board, board_ids, counts, load_boards, split
 from dataset import Crops, collate
-from evaluate import look, summary
+from evaluate import look, plain, summary
+from journal import Journal
 from loss import detection_loss
 from muon import Muon
 from network import DESIGNS, Detector
@@ -27,6 +28,8 @@ EMA_DECAY = 0.9985
 WARM_UP = 300  # steps
 SAVE_SECONDS = 90
 LOG_EVERY = 100  # steps
+# Arguments that a resumed run may change. The others would make another run of it.
+CHANGEABLE = ("steps", "everything", "mosaic", "sim_share", "validate", "threads", "workers")
 
 
 def rate(step: int, steps: int, peak: float) -> float:
@@ -48,14 +51,16 @@ def follow(average: Detector, model: Detector, step: int) -> None:
             slow.copy_(fast)
 
 
-def optimizers_for(model: Detector, peak: float) -> list[torch.optim.Optimizer]:
+def optimizers_for(
+    model: Detector, peak: float, short: torch.dtype | None = None
+) -> list[torch.optim.Optimizer]:
     """Muon for the convolutions, AdamW for norms, biases and the last layers; decay on convolutions only."""
     last = {id(model.classify[-1].weight), id(model.regress[-1].weight)}
     inner = [p for p in model.parameters() if p.ndim > 1 and id(p) not in last]
     heads = [p for p in model.parameters() if id(p) in last]
     others = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": heads, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
-    return [Muon(inner, lr=peak, weight_decay=0.01), torch.optim.AdamW(groups, lr=peak)]
+    return [Muon(inner, lr=peak, weight_decay=0.01, short=short), torch.optim.AdamW(groups, lr=peak)]
 
 
 def save(path: Path, **state) -> None:
@@ -69,11 +74,15 @@ def save(path: Path, **state) -> None:
 def loader(args: argparse.Namespace, start: int) -> DataLoader:
     """Batches from step `start` to the end."""
     root = Path(args.data)
-    parts = split(board_ids(root))
-    boards = load_boards(root, board_ids(root) if args.everything else parts["train"])
+    ids = board_ids(root)
+    print(counts(ids) + ("; trained on all" if args.everything else ""))
+    chosen = ids if args.everything else split(ids)["train"]
+    if not chosen:
+        raise SystemExit(f"{root}: no boards to train on ({counts(ids)}): give more, or --everything")
+    boards = usable(load_boards(root, chosen), args)
     extra = []
     if args.sim:
-        extra = load_boards(Path(args.sim), board_ids(Path(args.sim)))
+        extra = usable(load_boards(Path(args.sim), board_ids(Path(args.sim))), args)
     crops = Crops(
         boards,
         args.steps * args.batch,
@@ -94,6 +103,38 @@ def loader(args: argparse.Namespace, start: int) -> DataLoader:
     )
 
 
+def usable(boards: list[Board], args: argparse.Namespace) -> list[Board]:
+    """The boards without those whose template is a stranger's, which are named.
+
+    Refuses boards smaller than a crop, and for a pair boards without a template.
+    """
+    small = [b.id for b in boards if min(b.test.shape) < args.size]
+    if small:
+        raise SystemExit(
+            f"smaller than a crop of {args.size} px: {names(small)}; remove them or lower --size"
+        )
+    if DESIGNS[args.design].inputs == 1:
+        return boards
+    bare = [b.id for b in boards if b.template is None]
+    if bare:
+        raise SystemExit(
+            f"without a template, images/<id>_temp.jpg: {names(bare)}; add it or remove the board"
+        )
+    strange = [b.id for b in boards if align.mismatch(b.test, b.template) > align.MOST_MISMATCH]
+    if strange:
+        print(f"not trained on, since the template does not fit: {names(strange)}")
+    if len(strange) == len(boards):
+        raise SystemExit("no template fits its board: see that each is its own board's, at most 12 px off")
+    gone = set(strange)
+    return [b for b in boards if b.id not in gone]
+
+
+def names(ids: list[str], most: int = 10) -> str:
+    """Ids for reading, not too many."""
+    more = f" and {len(ids) - most} more" if len(ids) > most else ""
+    return ", ".join(ids[:most]) + more
+
+
 def place() -> tuple[torch.device, torch.dtype | None]:
     """Where to train, and the short float to multiply in, if any: a GPU, or a CPU with bf16 in hardware."""
     if torch.cuda.is_available():
@@ -108,19 +149,106 @@ def precision(device: torch.device, short: torch.dtype | None):
     return contextlib.nullcontext() if short is None else torch.autocast(device.type, dtype=short)
 
 
-class Journal:
-    """The run's log.jsonl: losses averaged over LOG_EVERY steps, and validations."""
+class Training:
+    """A detector while it learns: its average, its optimizers, its running losses, and the step."""
 
-    def __init__(self, path: Path, resumed_at: int):
-        self.path = path
-        lines = path.read_text().splitlines() if resumed_at and path.exists() else []
-        kept = [line for line in lines if json.loads(line)["step"] <= resumed_at]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(line + "\n" for line in kept))
+    def __init__(self, args: argparse.Namespace, device: torch.device, short: torch.dtype | None):
+        self.args, self.device, self.short = args, device, short
+        self.path = Path(args.run) / "last.pt"
+        self.model = Detector(DESIGNS[args.design]).to(device, memory_format=torch.channels_last)
+        self.average = Detector(DESIGNS[args.design]).to(device)
+        self.average.load_state_dict(self.model.state_dict())
+        self.optimizers = optimizers_for(self.model, args.rate, short)
+        self.step = 0
+        self.means: dict[str, float] = {}  # exponential, over about the last 50 steps
+        self.everything = args.everything
 
-    def write(self, **record) -> None:
-        with self.path.open("a") as file:
-            file.write(json.dumps(record) + "\n")
+    def save(self) -> None:
+        """Write the checkpoint."""
+        save(
+            self.path,
+            step=self.step,
+            design=self.args.design,
+            arguments=stored(self.args) | {"everything": self.everything},
+            means=self.means,
+            model=self.model.state_dict(),
+            average=self.average.state_dict(),
+            optimizers=[o.state_dict() for o in self.optimizers],
+        )
+
+    def resume(self) -> None:
+        """Go on from the run's checkpoint; refuses one of another design, format or kind of training."""
+        state = torch.load(self.path, weights_only=True, map_location=self.device)
+        if state["design"] != self.args.design:
+            raise SystemExit(
+                f"{self.path} holds a detector of design {state['design']}, not {self.args.design}"
+            )
+        if not {"optimizers", "arguments", "means"} <= state.keys():
+            raise SystemExit(
+                f"{self.path} is of another version of train.py and can be exported, but not resumed: "
+                f"remove {self.args.run} to begin anew"
+            )
+        for line in changes(state["arguments"], stored(self.args), self.path):
+            print(line)
+        self.step, self.means = state["step"], state["means"]
+        # What was once trained on stays so.
+        self.everything = self.args.everything or state["arguments"]["everything"]
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        for optimizer, past in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(past)
+
+    def learn(self, images, truth, labels, valid) -> None:
+        """One step on one batch."""
+        for group in (g for optimizer in self.optimizers for g in optimizer.param_groups):
+            group["lr"] = rate(self.step, self.args.steps, self.args.rate)
+        device = self.device
+        pixels = images.to(device).float().div_(255).contiguous(memory_format=torch.channels_last)
+        with precision(device, self.short):
+            outputs = self.model(pixels)
+        outputs = tuple(o.float() for o in outputs)
+        loss, parts = detection_loss(outputs, truth.to(device), labels.to(device), valid.to(device))
+        self.model.zero_grad(set_to_none=True)
+        loss.backward()
+        slope = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 10.0)
+        self.check(parts | {"gradient": float(slope)})
+        for optimizer in self.optimizers:
+            optimizer.step()
+        follow(self.average, self.model, self.step)
+        for name, value in parts.items():
+            self.means[name] = 0.98 * self.means.get(name, value) + 0.02 * value
+        self.step += 1
+
+    def check(self, values: dict[str, float]) -> None:
+        """Leave where a loss or the gradient is no finite number: no later step would mend the weights."""
+        if all(math.isfinite(value) for value in values.values()):
+            return
+        text = ", ".join(f"{name} {value:g}" for name, value in values.items())
+        kept = f"{self.path} is left as it was" if self.path.exists() else "nothing was saved"
+        raise SystemExit(
+            f"step {self.step + 1} is not finite ({text}); {kept}: look for a faulty board, or begin anew "
+            "with a lower --rate and another --run"
+        )
+
+
+def stored(args: argparse.Namespace) -> dict:
+    """The arguments as a checkpoint keeps them: all but where and whether it is; folders in full."""
+    result = {name: value for name, value in vars(args).items() if name not in ("run", "resume", "design")}
+    return result | {name: os.path.abspath(result[name]) for name in ("data", "sim") if result[name]}
+
+
+def changes(past: dict, now: dict, path: Path) -> list[str]:
+    """What a resumed run changes on purpose, for reading. Refuses any other change."""
+    differing = [name for name in now if past.get(name) != now[name]]
+    fixed = [name for name in differing if name not in CHANGEABLE]
+    if fixed:
+        told = ", ".join(f"{option(name)} {past.get(name)} and not {now[name]}" for name in fixed)
+        raise SystemExit(f"{path} was trained with {told}: give the same, or remove its folder to begin anew")
+    return [f"from here on {option(name)} is {now[name]}, no longer {past.get(name)}" for name in differing]
+
+
+def option(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def train(args: argparse.Namespace) -> None:
@@ -128,65 +256,35 @@ def train(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     device, short = place()
-    design = DESIGNS[args.design]
-    model = Detector(design).to(device, memory_format=torch.channels_last)
-    average = Detector(design).to(device)
-    average.load_state_dict(model.state_dict())
-    optimizers = optimizers_for(model, args.rate)
-    path, start = Path(args.run) / "last.pt", 0
+    run = Training(args, device, short)
     if args.resume:
-        state = torch.load(path, weights_only=True, map_location=device)
-        if state["design"] != args.design:
-            raise SystemExit(f"{path} holds a detector of design {state['design']}, not {args.design}")
-        start = state["step"]
-        model.load_state_dict(state["model"])
-        average.load_state_dict(state["average"])
-        for optimizer, past in zip(optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(past)
-    journal = Journal(Path(args.run) / "log.jsonl", start)
-    checks = [] if args.everything else validation(args)
-    print(f"training {args.design} on {device}, {short or 'float32'}, from step {start} of {args.steps}")
-    model.train()
-    saved, shown = time.monotonic(), {}
-    bar = tqdm(loader(args, start), initial=start, total=args.steps, unit="step", mininterval=5)
-    for step, (images, truth, labels, valid) in enumerate(bar, start):
-        for group in (g for optimizer in optimizers for g in optimizer.param_groups):
-            group["lr"] = rate(step, args.steps, args.rate)
-        pixels = images.to(device).float().div_(255).contiguous(memory_format=torch.channels_last)
-        with precision(device, short):
-            outputs = model(pixels)
-        outputs = tuple(o.float() for o in outputs)
-        loss, parts = detection_loss(outputs, truth.to(device), labels.to(device), valid.to(device))
-        model.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 10.0)
-        for optimizer in optimizers:
-            optimizer.step()
-        follow(average, model, step)
-        for name, value in parts.items():
-            shown[name] = 0.98 * shown.get(name, value) + 0.02 * value
-        bar.set_postfix({name: f"{value:.3f}" for name, value in shown.items()}, refresh=False)
-        done = step + 1
-        if done % LOG_EVERY == 0:
-            journal.write(step=done, rate=rate(step, args.steps, args.rate), **shown)
-        if checks and (done % args.validate == 0 or done == args.steps):
-            journal.write(step=done, validation=validate(average, checks))
-        if time.monotonic() - saved > SAVE_SECONDS or done == args.steps:
+        run.resume()
+    batches = loader(args, run.step)
+    journal = Journal(Path(args.run) / "log.jsonl", run.step)
+    checks = [] if run.everything else validation(args)
+    print(f"training {args.design} on {device}, {short or 'float32'}, from step {run.step} of {args.steps}")
+    run.model.train()
+    saved = time.monotonic()
+    bar = tqdm(batches, initial=run.step, total=args.steps, unit="step", mininterval=5)
+    for batch in bar:
+        run.learn(*batch)
+        bar.set_postfix({name: f"{value:.3f}" for name, value in run.means.items()}, refresh=False)
+        if run.step % LOG_EVERY == 0:
+            journal.write(step=run.step, rate=rate(run.step - 1, args.steps, args.rate), **run.means)
+        if checks and (run.step % args.validate == 0 or run.step == args.steps):
+            journal.write(step=run.step, validation=plain(validate(run.average, checks)))
+        if time.monotonic() - saved > SAVE_SECONDS or run.step == args.steps:
             saved = time.monotonic()
-            save(
-                path,
-                step=done,
-                design=args.design,
-                model=model.state_dict(),
-                average=average.state_dict(),
-                optimizers=[o.state_dict() for o in optimizers],
-            )
+            run.save()
 
 
 def validation(args: argparse.Namespace) -> list:
     """The boards of the validation block."""
     root = Path(args.data)
-    return load_boards(root, split(board_ids(root))["block"])
+    ids = split(board_ids(root))["block"]
+    if not ids:
+        print("no boards to validate on: the curve will show losses only")
+    return load_boards(root, ids)
 
 
 def validate(average: Detector, boards: list) -> dict[str, float]:
@@ -196,6 +294,7 @@ def validate(average: Detector, boards: list) -> dict[str, float]:
 
 
 def arguments() -> argparse.Namespace:
+    changeable = ", ".join(option(name) for name in CHANGEABLE)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", required=True, help="boards in the deeppcb layout")
     parser.add_argument("--sim", help="simulated boards in the same layout, mixed in")
@@ -203,8 +302,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--design", choices=DESIGNS, default="pair", help="shape of the detector")
     parser.add_argument("--everything", action="store_true", help="train on the validation boards, too")
     parser.add_argument("--run", default="runs/first", help="folder of the checkpoint")
-    parser.add_argument("--resume", action="store_true", help="continue the run's checkpoint")
-    parser.add_argument("--steps", type=int, default=14000, help="steps in all; may differ on resume")
+    parser.add_argument(
+        "--resume", action="store_true", help=f"continue the run's checkpoint; may change {changeable}"
+    )
+    parser.add_argument("--steps", type=int, default=14000, help="steps in all")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--validate", type=int, default=2000, help="steps between validations")
     parser.add_argument("--size", type=int, default=256, help="side of a crop, px")

@@ -42,7 +42,7 @@ def board_folder(tmp_path):
 @pytest.fixture
 def tiny(monkeypatch):
     """Designs `tiny` and `tiny-pair`, small enough to train within a test, on one CPU thread."""
-    shape = {"stem": 8, "kernel": 4, "widths": (16, 16), "blocks": (1, 1)}
+    shape = {"stem": 8, "kernel": 4, "widths": (16, 16), "blocks": (1, 1), "bins": 12}
     for name, inputs in (("tiny", 1), ("tiny-pair", 2)):
         monkeypatch.setitem(network.DESIGNS, name, network.Design(inputs=inputs, **shape))
     monkeypatch.setattr(train, "place", lambda: (torch.device("cpu"), None))
@@ -65,7 +65,8 @@ def learned(tmp_path_factory):
     truth = torch.from_numpy(np.stack([b.boxes for b in boards]))
     labels = torch.from_numpy(np.stack([b.labels for b in boards]))
     torch.manual_seed(0)
-    model = network.Detector(network.Design(inputs=2, stem=8, kernel=4, widths=(16, 16), blocks=(1, 1)))
+    shape = {"stem": 8, "kernel": 4, "widths": (16, 16), "blocks": (1, 1), "bins": 12}
+    model = network.Detector(network.Design(inputs=2, **shape))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     for _ in range(150):
         loss, _ = detection_loss(model(images), truth, labels, torch.ones_like(labels, dtype=torch.bool))

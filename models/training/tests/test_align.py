@@ -133,3 +133,20 @@ def test_vertex_finds_a_parabolas_lowest_point():
     assert align.vertex(parabola(-1), parabola(0), parabola(1)) == pytest.approx(0.3)
     assert align.vertex(1, 1, 1) == 0
     assert align.vertex(9, 1, 1) == pytest.approx(0.5)
+
+
+def test_mismatch_is_nothing_for_ones_own_template_and_about_one_for_a_strangers():
+    template, stranger = board(), board(seed=4)
+    test = moved(template, 4.4, -3.2)
+    test[300:330, 300:340] = 255 - test[300:330, 300:340]
+    assert align.mismatch(test, align.fit(test, template)) < 0.1 < align.MOST_MISMATCH
+    assert align.mismatch(test, align.fit(test, stranger)) > 2 * align.MOST_MISMATCH
+    far = moved(template, 20, 0)  # beyond REACH
+    assert align.mismatch(far, align.fit(far, template)) > align.MOST_MISMATCH
+
+
+def test_a_defect_on_a_bare_board_is_no_stranger():
+    bare = np.full((640, 640), 255, np.uint8)
+    test = bare.copy()
+    test[:40, :40] = 0
+    assert align.mismatch(test, bare) == pytest.approx(1600 / 640**2 / align.LEAST_CHANCE)

@@ -5,7 +5,19 @@ import torch
 from torch.utils.data import DataLoader
 
 import dataset
-from boards import GAP, Board, board_ids, link, load_board, load_boards, read_labels, split
+from boards import (
+    GAP,
+    Board,
+    board_ids,
+    counts,
+    link,
+    load_board,
+    load_boards,
+    part_ids,
+    read_labels,
+    split,
+    spread,
+)
 from dataset import JITTER, MARGIN, Crops, collate, mendable, turn
 
 
@@ -105,6 +117,55 @@ def test_split_keeps_a_gap_and_a_whole_group_apart():
     assert max(parts["train"]) < min(parts["block"])
     assert int(min(parts["block"])) - int(max(parts["train"])) == GAP + 1
     assert all(name.startswith("50600") for name in parts["group"])
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [f"{k:06d}" for k in range(1000)],
+        [f"{k * 7919 % 100003:05d}-board" for k in range(600)],
+        [f"b{k:03d}" for k in range(90)],
+    ],
+    ids=["six digits", "unique prefixes", "few"],
+)
+def test_ids_without_groups_are_split_evenly_with_gaps(ids):
+    parts, order = split(ids), sorted(ids)
+    assert len(parts["train"]) > 0.75 * len(ids) and not parts["group"]
+    assert 0.1 * len(ids) < len(parts["block"]) < 0.14 * len(ids)
+    assert not set(parts["train"]) & set(parts["block"])
+    where = {name: part for part in ("train", "block") for name in parts[part]}
+    marks = [where.get(name) for name in order]
+    for k in range(len(marks) - GAP):
+        assert {"train", "block"} - set(marks[k : k + GAP + 1]), "neighbours on both sides of the split"
+    assert len([k for k in range(1, len(marks)) if marks[k] == "block" != marks[k - 1]]) == max(
+        len(ids) // 100, 1
+    )
+
+
+def test_small_groups_beside_large_ones_do_not_change_the_split_of_these():
+    large = [f"00041{k:03d}" for k in range(100)]
+    small = [f"9{k:04d}000" for k in range(50)]
+    both, alone = split(large + small), split(large)
+    assert [n for n in both["train"] if n in large] == alone["train"]
+    assert [n for n in both["block"] if n in large] == alone["block"]
+    assert len(both["train"]) > len(alone["train"]) + 35
+
+
+def test_counts_and_an_empty_part_are_told(board_folder):
+    ids = [f"00041{k:03d}" for k in range(100)] + [f"50600{k:03d}" for k in range(10)]
+    assert counts(ids) == "110 boards: train 83, block 13, group 10, left out 4"
+    assert part_ids(board_folder, "all") == ["00041000", "00041001"]
+    with pytest.raises(SystemExit, match="no boards in part train .2 boards: train 0"):
+        part_ids(board_folder, "train")
+
+
+@pytest.mark.parametrize(("count", "limit"), [(150, 100), (100, 100), (803, 40), (7, 3), (5, 9)])
+def test_a_limit_spreads_evenly(count, limit):
+    chosen = spread(list(range(count)), limit)
+    steps = np.diff(chosen)
+    assert len(chosen) == min(count, limit) and steps.max() - steps.min() <= 1
+    assert chosen[0] == 0 and chosen[-1] >= count - count / limit - 1
+    assert spread(list(range(count)), None) == list(range(count))
 
 
 def test_defect_is_mendable_only_where_the_template_fits(board_folder):

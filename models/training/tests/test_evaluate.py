@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 
 import pytest
@@ -65,6 +66,55 @@ def test_a_worse_model_is_refused_and_a_better_one_is_not(models, monkeypatch, c
             result["model"]["classes"][name]["threshold"] == result["against"]["classes"][name]["threshold"]
         )
     run(monkeypatch, *words, "--model", out / "good.onnx", "--against", out / "bad.onnx")
+
+
+def test_without_truth_a_class_is_null_in_json(models, monkeypatch, capsys):
+    out, folder = models
+    run(monkeypatch, "--data", folder, "--model", out / "good.onnx", "-o", "json")
+    text = capsys.readouterr().out
+    assert json.loads(text)["classes"]["short"]["ap50"] is None and "NaN" not in text
+
+
+@pytest.mark.parametrize(
+    ("past", "part", "text"),
+    [
+        (None, "block", "does not say which boards"),
+        ({"everything": True}, "group", "trained on this part .group"),
+        ({"everything": False}, "train", "trained on this part .train"),
+        ({"everything": False}, "block", None),
+    ],
+)
+def test_a_model_says_whether_it_was_trained_on_the_part(learned, tmp_path, past, part, text):
+    path = tmp_path / "model.onnx"
+    export(learned[0], path, 128, past)
+    told = evaluate.caution(path, part)
+    assert told is None if text is None else re.search(text, told)
+
+
+def test_the_note_stands_beside_the_figures(models, monkeypatch, capsys):
+    out, folder = models
+    run(monkeypatch, "--data", folder, "--model", out / "good.onnx", "-o", "json")
+    captured = capsys.readouterr()
+    assert "does not say which boards" in captured.err and json.loads(captured.out)
+
+
+def test_a_bundle_gives_model_thresholds_and_decoder(models, monkeypatch, capsys, tmp_path):
+    out, folder = models
+    shutil.copy(out / "good.onnx", tmp_path / "best.onnx")
+    rows = "".join(f"  - {{name: {name}, threshold: 0.4}}\n" for name in CLASSES)
+    text = f"model: best.onnx\npreprocess: {{binarize: 128}}\nclasses:\n{rows}"
+    (tmp_path / "bundle.yaml").write_text(text + "decoder: {family: dfl, max_detections: 1}\n")
+    run(monkeypatch, "--data", folder, "--bundle", tmp_path, "-o", "json")
+    result = json.loads(capsys.readouterr().out)
+    assert [c["threshold"] for c in result["classes"].values()] == [0.4] * 6
+    assert result["recall"] == 0.5  # of two defects on a board the decoder gives one
+    run(monkeypatch, "--data", folder, "--bundle", tmp_path, "-o", "json", "--thresholds", "1,1,1,1,1,1")
+    assert json.loads(capsys.readouterr().out)["recall"] == 0
+
+
+def test_without_a_model_or_bundle_nothing_is_judged(models, monkeypatch):
+    with pytest.raises(SystemExit, match="--model FILE, or --bundle DIR"):
+        run(monkeypatch, "--data", models[1])
 
 
 def test_points_are_hundredths():

@@ -1,12 +1,24 @@
 import numpy as np
 import pytest
 
-from evaluate import decode, summary
-from metrics import Curve, Detections, Truth, curve, f_score, iou_matrix, known_mean, suppress
-from network import BINS, CLASSES
+from bundle import Decoder
+from evaluate import as_json, decode, summary
+from metrics import (
+    Curve,
+    Detections,
+    Truth,
+    curve,
+    f_score,
+    iou_matrix,
+    known_mean,
+    paper_curve,
+    suppress,
+)
+from network import CLASSES
 
 NOTHING = Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, int))
 CLEAN = Truth(np.zeros((0, 4)), np.zeros(0, int))
+BINS = 12
 BOX = [0.0, 0, 10, 10]
 FAR = [50.0, 50, 60, 60]
 
@@ -26,10 +38,16 @@ def test_iou_matrix_by_hand_and_empty():
     assert iou_matrix(np.zeros((0, 4)), np.array([BOX])).shape == (0, 1)
 
 
-def test_overlap_of_exactly_one_third_is_a_miss():
+def test_overlap_of_exactly_the_least_is_a_miss():
     pair = (found(([5.0, 0, 15, 10], 0.9, 0)), truth((BOX, 0)))
     assert curve([pair], 0, 1 / 3).hits.tolist() == [False]
     assert curve([pair], 0, 0.33).hits.tolist() == [True]
+
+
+def test_an_overlap_of_a_third_is_over_the_papers_033():
+    pair = (found(([5.0, 0, 15, 10], 0.9, 0)), truth((BOX, 0)))
+    result = summary([pair], [0.5] * 6)
+    assert result["classes"]["open"]["hits"] == 1 and result["f_iou33"] == 1
 
 
 def test_second_detection_of_one_box_is_a_false_alarm():
@@ -50,6 +68,31 @@ def test_average_precision_by_hand():
     assert c.average_precision() == pytest.approx((51 + 50 * 2 / 3) / 101)
     assert c.best() == (pytest.approx(0.8), pytest.approx(0.7))
     assert c.at(0.75) == (1, 1, 1)
+
+
+def test_the_papers_average_precision_by_hand():
+    # Precision 1 at the first hit and 2/3 at the second, of three labels; nothing is interpolated.
+    c = Curve(np.array([0.9, 0.8, 0.7]), np.array([True, False, True]), 3)
+    assert c.paper_precision() == pytest.approx((1 + 2 / 3) / 3)
+    assert np.isnan(Curve(np.array([0.9]), np.array([False]), 0).paper_precision())
+    assert Curve(np.zeros(0), np.zeros(0, bool), 2).paper_precision() == 0
+
+
+def test_a_label_takes_the_best_score_that_overlaps_it_and_not_the_best_overlap():
+    """The first label takes what fits the second better; COCO's matching gives it to the second."""
+    between, second = [5.0, 0, 15, 10], [6.0, 0, 16, 10]
+    pair = (found((between, 0.9, 0)), truth((BOX, 0), (second, 0)))
+    both = (found((between, 0.9, 0), (BOX, 0.8, 0)), truth((second, 0), (BOX, 0)))
+    turned = (both[0], truth((BOX, 0), (second, 0)))
+    assert paper_curve([pair], 0).hits.tolist() == [True]
+    assert paper_curve([both], 0).hits.tolist() == [True, True]
+    assert paper_curve([turned], 0).hits.tolist() == [True, False]
+    assert curve([turned], 0, 0.33).hits.tolist() == [True, True]
+
+
+def test_what_is_not_a_number_is_null_in_json():
+    text = as_json(summary([(found((BOX, 0.9, 0)), truth((BOX, 0)))], None))
+    assert "NaN" not in text and '"ap50": null' in text and '"map50": 1.0' in text
 
 
 def test_threshold_is_the_middle_of_what_is_nearly_as_good():
@@ -90,14 +133,21 @@ def test_suppression_is_per_class_and_keeps_the_best():
     assert suppress(NOTHING, 0.6).scores.size == 0
 
 
-def logits(*cells: tuple[int, int, int, float, tuple[int, ...]]) -> list[np.ndarray]:
+def test_suppression_across_classes_and_the_most_of_an_image():
+    boxes = found((BOX, 0.5, 0), (BOX, 0.4, 1), (FAR, 0.3, 0), (FAR, 0.2, 1))
+    assert suppress(boxes, 0.6).scores.tolist() == [0.5, 0.4, 0.3, 0.2]
+    assert suppress(boxes, 0.6, agnostic=True).scores.tolist() == [0.5, 0.3]
+    assert suppress(boxes, 0.6, most=3).scores.tolist() == [0.5, 0.4, 0.3]
+
+
+def logits(*cells: tuple[int, int, int, float, tuple[int, ...]], bins: int = BINS) -> list[np.ndarray]:
     """A 4 by 4 grid of nothing but these: class, x, y, score, and the distances of the sides in cells."""
     scores = np.full((len(CLASSES), 4, 4), -20, np.float32)
-    distances = np.zeros((4 * BINS, 4, 4), np.float32)
+    distances = np.zeros((4 * bins, 4, 4), np.float32)
     for label, x, y, score, sides in cells:
         scores[label, y, x] = np.log(score / (1 - score))
         for side, distance in enumerate(sides):
-            distances[side * BINS + distance, y, x] = 50
+            distances[side * bins + distance, y, x] = 50
     return [scores, distances]
 
 
@@ -106,6 +156,19 @@ def test_decoded_box_stands_where_its_cell_is():
     got = decode(logits((5, 2, 1, 0.75, (1, 2, 3, 4))))
     assert got.boxes == pytest.approx(np.array([[12, -4, 44, 44]]))
     assert got.labels.tolist() == [5] and got.scores == pytest.approx([0.75])
+
+
+def test_decode_reads_the_number_of_bins_from_the_output():
+    got = decode(logits((0, 2, 1, 0.75, (1, 2, 3, 15)), bins=16))
+    assert got.boxes == pytest.approx(np.array([[12, -4, 44, 132]]))
+
+
+def test_decode_minds_the_decoders_settings():
+    cells = logits((5, 2, 1, 0.75, (1, 1, 1, 1)), (0, 2, 1, 0.5, (1, 1, 1, 1)), (0, 0, 3, 0.04, (1, 1, 1, 1)))
+    assert len(decode(cells).scores) == 3
+    assert len(decode(cells, Decoder(floor=0.05)).scores) == 2
+    assert len(decode(cells, Decoder(agnostic=True)).scores) == 2
+    assert len(decode(cells, Decoder(most=1)).scores) == 1
 
 
 def test_decode_of_nothing_is_empty():

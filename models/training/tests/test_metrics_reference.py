@@ -2,14 +2,16 @@
 
 import contextlib
 import io
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from evaluate import IOU33, summary
-from metrics import Detections, Truth, curve
+from evaluate import summary
+from metrics import Detections, Truth, f_score, paper_curve
 from network import CLASSES
 
 
@@ -89,67 +91,56 @@ def test_absent_class_counts_neither_here_nor_there():
     assert got["map50_95"] == pytest.approx(wanted[:, :, :5].mean(), abs=1e-9)
 
 
-def overlap(a, b):
-    wide = min(a[2], b[2]) - max(a[0], b[0])
-    high = min(a[3], b[3]) - max(a[1], b[1])
-    if wide <= 0 or high <= 0:
-        return 0.0
-    both = wide * high
-    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
+def agents_cases():
+    """Cases of agent/internal/eval with figures that reference.py there computed; no ignored regions here."""
+    path = Path(__file__).parents[3] / "agent/internal/eval/testdata/metrics.json"
+    cases = json.loads(path.read_text())
+    return [case for case in cases if not any(row[1] for i in case["images"] for row in i["labels"])]
 
 
-def paper(pairs, label):
-    """The data set's paper in plain loops: a class's scores, best first, and whether each is right.
+def pairs_of(case):
+    """Its images as detections beside truth."""
 
-    Right is a detection whose IoU with a box of its class is larger than 0.33; a box is found once.
-    """
-    rows, wanted = [], 0
-    for image, (detections, _) in enumerate(pairs):
-        for k in range(len(detections.scores)):
-            if detections.labels[k] == label:
-                rows.append((float(detections.scores[k]), image, detections.boxes[k]))
-    free = [[b for b, kind in zip(t.boxes, t.labels, strict=True) if kind == label] for _, t in pairs]
-    wanted = sum(len(boxes) for boxes in free)
-    judged = []
-    for score, image, box in sorted(rows, key=lambda row: -row[0]):
-        ranked = sorted(range(len(free[image])), key=lambda k: -overlap(box, free[image][k]))
-        right = bool(ranked) and overlap(box, free[image][ranked[0]]) > IOU33
-        if right:
-            free[image].pop(ranked[0])
-        judged.append((score, right))
-    return judged, wanted
+    def columns(rows):
+        table = np.array(rows, float).reshape(-1, 6)
+        return table[:, 2:], table[:, 1], table[:, 0].astype(int)
+
+    pairs = []
+    for image in case["images"]:
+        boxes, scores, labels = columns(image["detected"])
+        real, _, kinds = columns(image["labels"])
+        pairs.append((Detections(boxes, scores, labels), Truth(real, kinds)))
+    return pairs
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_paper_metrics_equal_their_definition(seed):
-    pairs = random_boards(seed)
-    result = summary(pairs, [0.4] * 6)
-    hits, alarms, boxes, areas = 0, 0, 0, []
-    for label in range(6):
-        judged, wanted = paper(pairs, label)
-        points, right = [], 0
-        for rank, (_, good) in enumerate(judged, 1):
-            right += good
-            points.append((right / wanted, right / rank))
-        # The area under precision over recall, precision being the best at this recall or a higher one.
-        steps = [max((p for r, p in points if r >= at), default=0.0) for at in np.linspace(0, 1, 101)]
-        areas.append(sum(steps) / 101)
-        kept = [good for score, good in judged if score >= 0.4]
-        hits, alarms, boxes = hits + sum(kept), alarms + len(kept) - sum(kept), boxes + wanted
-    precision, recall = hits / (hits + alarms), hits / boxes
-    assert result["map_iou33"] == pytest.approx(np.mean(areas), abs=1e-9)
-    assert result["f_iou33"] == pytest.approx(2 * precision * recall / (precision + recall), abs=1e-12)
-    assert result["recall"] == pytest.approx(recall)
+def test_there_are_cases_with_and_without_labels_and_with_ties():
+    names = {case["name"] for case in agents_cases()}
+    assert {"boards", "ties of score and overlap", "images without labels", "nothing detected"} <= names
+    assert {"a detection between two labels", "the same, labels in turned order"} <= names
 
 
-def test_reading_the_curve_at_101_recalls_is_the_area_under_it_to_a_point():
-    pairs = random_boards(1, 200)
-    for label in range(6):
-        c = curve(pairs, label, IOU33)
-        judged, wanted = paper(pairs, label)
-        right, area = 0, 0.0
-        for rank, (_, good) in enumerate(judged, 1):
-            right += good
-            area += good * right / rank / wanted
-        assert area <= c.average_precision() + 1e-9
-        assert c.average_precision() - area < 0.02
+@pytest.mark.parametrize("case", agents_cases(), ids=lambda case: case["name"])
+def test_paper_metrics_equal_the_agents_reference(case):
+    pairs, want = pairs_of(case), case["want"]
+    curves = [paper_curve(pairs, label) for label in range(len(case["thresholds"]))]
+    for c, wanted in zip(curves, want["ap_iou33"], strict=True):
+        got = c.paper_precision()
+        assert np.isnan(got) if wanted is None else got == pytest.approx(wanted, abs=1e-9)
+    counts = [c.at(t) for c, t in zip(curves, case["thresholds"], strict=True)]
+    assert f_score(*np.sum(counts, axis=0)) == pytest.approx(want["f_iou33"], abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [case for case in agents_cases() if len(case["thresholds"]) <= len(CLASSES)],
+    ids=lambda case: case["name"],
+)
+def test_summary_holds_the_papers_metrics_under_the_agents_names(case):
+    thresholds = (case["thresholds"] + [0.5] * 6)[:6]
+    result = summary(pairs_of(case), thresholds)
+    known = [v for v in case["want"]["ap_iou33"] if v is not None]
+    if known:
+        assert result["map_iou33"] == pytest.approx(case["want"]["map_iou33"], abs=1e-9)
+    else:
+        assert np.isnan(result["map_iou33"])
+    assert result["f_iou33"] == pytest.approx(case["want"]["f_iou33"], abs=1e-9)

@@ -1,16 +1,21 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import onnx
 import pytest
 import torch
 
-from export import TOLERANCE, difference, export, load_average, session
+import export as exporting
+from export import TOLERANCE, average_of, difference, export, history, load_average, session, training_of
 from loss import complete_iou, detection_loss, distribution
-from network import BINS, DESIGNS, Design, Detector, sides
+from network import DESIGNS, Design, Detector, sides
 from quantize import decoding, quantize
 
-SMALL = {inputs: Design(inputs, stem=8, kernel=4, widths=(16, 16), blocks=(1, 1)) for inputs in (1, 2)}
+BINS = 12
+SMALL = {
+    inputs: Design(inputs, stem=8, kernel=4, widths=(16, 16), blocks=(1, 1), bins=BINS) for inputs in (1, 2)
+}
 
 
 def batch():
@@ -104,6 +109,23 @@ def test_sides_are_the_expected_bin():
     assert sides(logits).flatten().tolist() == pytest.approx([0, 2, 5, BINS - 1])
 
 
+def test_sides_and_loss_take_the_number_of_bins_from_the_logits():
+    logits = torch.full((1, 4 * 16, 2, 3), -50.0)
+    logits[0, 15::16] = 50.0
+    assert sides(logits).flatten().tolist() == pytest.approx([15] * 24)
+    exact = distribution(logits.reshape(1, 4, 16, -1)[..., 0], torch.full((1, 4), 14.5))
+    short = distribution(logits.reshape(1, 4, 16, -1)[:, :, :12, 0], torch.full((1, 4), 14.5))
+    assert float(exact) == pytest.approx(50, abs=0.1) and float(short) == pytest.approx(
+        math.log(12), abs=1e-3
+    )
+
+
+def test_designs_have_the_bins_of_their_weights():
+    assert {name: design.bins for name, design in DESIGNS.items()} == {"single": 12, "pair": 16}
+    for design in DESIGNS.values():
+        assert Detector(design).regress[-1].weight.shape[0] == 4 * design.bins
+
+
 @pytest.mark.parametrize("name", DESIGNS)
 def test_folded_detector_is_the_same_function(name):
     model = shaken(DESIGNS[name])
@@ -142,6 +164,36 @@ def test_export_equals_pytorch(name, tmp_path):
     assert (images.type, images.shape) == ("tensor(uint8)", [1, model.design.inputs, 128, 128])
 
 
+def test_an_export_that_differs_leaves_the_file_before_it(tmp_path, monkeypatch):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"before")
+    for error, text in ((2e-4, "2.0e-04"), (float("nan"), "nan")):
+        monkeypatch.setattr(exporting, "difference", lambda *_, error=error: error)
+        with pytest.raises(SystemExit, match=f"differs from PyTorch by {text}"):
+            export(shaken(SMALL[1]), path, 64)
+        assert path.read_bytes() == b"before" and [p.name for p in tmp_path.iterdir()] == ["model.onnx"]
+
+
+def test_a_weight_that_is_not_a_number_is_seen(tmp_path):
+    model = shaken(SMALL[1])
+    model.regress[-1].bias.data[3] = float("nan")
+    with pytest.raises(SystemExit, match="differs from PyTorch by nan"):
+        export(model, tmp_path / "model.onnx", 64)
+
+
+def test_difference_is_of_the_raw_outputs_and_relative_above_one(tmp_path):
+    model = shaken(SMALL[1])
+    export(model, tmp_path / "model.onnx", 64)
+    for part in (model.classify, model.regress):
+        bias = part[-1].bias.data
+        before = bias.clone()
+        bias += 3e-3
+        assert TOLERANCE < difference(model, tmp_path / "model.onnx", 64) <= 3.1e-3
+        bias.copy_(before)
+    model.classify[-1].bias.data += 1e4
+    assert difference(model, tmp_path / "model.onnx", 64) == pytest.approx(1, abs=0.01)
+
+
 def test_difference_sees_another_models_weights(tmp_path):
     export(shaken(SMALL[2]), tmp_path / "model.onnx", 64)
     torch.manual_seed(9)
@@ -156,6 +208,24 @@ def test_checkpoint_comes_back_as_its_average(tiny, tmp_path):
     assert not loaded.training
     for name, value in average.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], value)
+
+
+def test_a_checkpoint_without_arguments_can_be_exported_with_the_bins_it_has(tiny, tmp_path):
+    """As those of before bins were part of the design, and arguments of the checkpoint."""
+    design = replace(DESIGNS["tiny"], bins=7)
+    state = {"step": 3, "design": "tiny", "average": shaken(design).state_dict()}
+    assert history(state) is None
+    export(average_of(state), tmp_path / "model.onnx", 64, history(state))
+    assert training_of(tmp_path / "model.onnx") is None
+    assert session(tmp_path / "model.onnx", 1).get_outputs()[1].shape == [1, 28, 8, 8]
+
+
+def test_model_and_its_int8_twin_say_what_they_were_trained_on(twins, learned, tmp_path):
+    past = {"design": "tiny", "step": 3, "everything": True}
+    export(learned[0], tmp_path / "float.onnx", 128, past)
+    assert training_of(tmp_path / "float.onnx") == past
+    quantize(tmp_path / "float.onnx", tmp_path / "int8.onnx", [b.planes(2) for b in twins[2][:1]])
+    assert training_of(tmp_path / "int8.onnx") == past
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from boards import board_ids, load_boards
+from bundle import read_bundle
 from evaluate import summary
 from metrics import Detections, Truth
 from network import CLASSES
-from report import WINDOW, best_score, bundle_thresholds, cases, confusion, judge, report, window
+from report import WINDOW, best_score, cases, confusion, judge, report, window
 
 HALF = np.full(6, 0.5)
 BOX = [10.0, 10, 30, 30]
@@ -112,9 +113,14 @@ def test_pictures_are_written_into_the_runs_folder(board_folder, tmp_path, pair)
 
 
 def test_thresholds_come_from_the_bundles_manifest_by_name(tmp_path):
-    rows = "".join(f"  - {{name: {name}, threshold: 0.{k}5}}\n" for k, name in enumerate(CLASSES[::-1]))
-    (tmp_path / "bundle.yaml").write_text(f"classes:\n{rows}")
-    assert bundle_thresholds(tmp_path) == [0.55, 0.45, 0.35, 0.25, 0.15, 0.05]
+    rows = "".join(f"  - {{name: {name}, threshold: 0.{k}5}}\n" for k, name in enumerate(CLASSES))
+    rest = "preprocess: {binarize: 128}\ndecoder: {family: dfl}\n"
+    (tmp_path / "bundle.yaml").write_text(f"{rest}classes:\n{rows}")
+    assert read_bundle(tmp_path).thresholds == [0.05, 0.15, 0.25, 0.35, 0.45, 0.55]
+    turned = "\n".join(rows.splitlines()[::-1])
+    (tmp_path / "bundle.yaml").write_text(f"{rest}classes:\n{turned}\n")
+    with pytest.raises(SystemExit, match="list them as open, short"):
+        read_bundle(tmp_path)
     (tmp_path / "bundle.yaml").write_text("classes: [{name: cat, threshold: 0.5}]\n")
     with pytest.raises(SystemExit, match="no class open"):
-        bundle_thresholds(tmp_path)
+        read_bundle(tmp_path)
