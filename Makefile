@@ -175,8 +175,9 @@ bench-peers: setup-bench build ## the same frames and model through a plain Pyth
 
 # It ends with an error when a bar is missed, after the figures have been printed.
 .PHONY: bench-sheet
-bench-sheet: build ## a simulated sheet of 16,384 × 16,384 px in tiles: time, memory, defects on seams; ARGS for benchsheet
-	@$(ENV); CGO_ENABLED=0 go run ./agent/cmd/benchsheet -out build/sheet $(ARGS)
+bench-sheet: build ## a simulated sheet of 16,384 × 16,384 px in tiles: time, memory, defects on seams; PAIR=1, ARGS for benchsheet
+	@$(ENV); CGO_ENABLED=0 go run ./agent/cmd/benchsheet -out build/sheet \
+	  $(if $(PAIR),-bundle models/pcb-defects-pair -template) $(ARGS)
 
 .PHONY: clean
 clean: ## remove what was built; what scripts/setup fetched stays
