@@ -30,6 +30,9 @@ const (
 	maxImageBytes = 512 << 20
 	maxInfoBytes  = 1 << 16
 	maxVersion    = 1 << 30
+
+	partialPrefix = ".partial-"
+	maxSaving     = time.Hour // writing two files
 )
 
 // ErrTemplate is wrapped by all errors of this package.
@@ -54,7 +57,8 @@ type Info struct {
 	LeftOut  int       `json:"left_out"` // did not fit the others
 	Width    int       `json:"width"`    // pixels
 	Height   int       `json:"height"`
-	Residual float64   `json:"residual"` // mean share of pixels in which a board differs from the template
+	// Residual is the mean share of pixels in which a board, moved onto the first one, differs from that.
+	Residual float64 `json:"residual"`
 }
 
 // Name is recipe@version, or the path of a picture that belongs to no recipe.
@@ -152,10 +156,13 @@ func Save(dir, recipe string, picture []byte, info Info) (*Template, error) {
 }
 
 func save(dir, version string, picture []byte, info Info) error {
-	if err := os.MkdirAll(dir, 0o750); err != nil {
+	if err := makeFolder(dir); err != nil {
 		return fmt.Errorf("make folder: %w", err)
 	}
-	partial, err := os.MkdirTemp(dir, ".partial-")
+	if err := sweep(dir); err != nil {
+		return fmt.Errorf("remove what an earlier capture left: %w", err)
+	}
+	partial, err := os.MkdirTemp(dir, partialPrefix)
 	if err != nil {
 		return fmt.Errorf("make folder: %w", err)
 	}
@@ -173,9 +180,48 @@ func save(dir, version string, picture []byte, info Info) error {
 		return fmt.Errorf("set rights: %w", err)
 	}
 	disk := fsutil.OS{}
-	return errors.Join(disk.SyncDir(partial),
-		disk.Rename(partial, filepath.Join(dir, version)), // fails when the version is there
-		disk.SyncDir(dir))
+	if err := disk.SyncDir(partial); err != nil {
+		return err
+	}
+	if err := disk.Rename(partial, filepath.Join(dir, version)); err != nil { // such as: the version is there
+		return err
+	}
+	return disk.SyncDir(dir)
+}
+
+// makeFolder makes a folder, and those above it that are missing, and their names durable.
+func makeFolder(dir string) error {
+	err := os.Mkdir(dir, 0o750)
+	if errors.Is(err, os.ErrNotExist) {
+		if err = makeFolder(filepath.Dir(dir)); err == nil {
+			err = os.Mkdir(dir, 0o750)
+		}
+	}
+	if err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return fsutil.OS{}.SyncDir(filepath.Dir(dir))
+}
+
+// sweep removes what a capture that was killed left behind. One that is under way is not so old.
+func sweep(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), partialPrefix) {
+			continue
+		}
+		info, err := e.Info()
+		if err == nil && time.Since(info.ModTime()) > maxSaving {
+			err = os.RemoveAll(filepath.Join(dir, e.Name()))
+		}
+		if err != nil && !errors.Is(err, os.ErrNotExist) { // the other capture has ended
+			return err
+		}
+	}
+	return nil
 }
 
 func write(path string, content []byte) error {
@@ -206,7 +252,7 @@ func versions(dir, recipe string) ([]int, error) {
 func read(dir, recipe string, version int) (*Template, error) {
 	folder := filepath.Join(dir, recipe, strconv.Itoa(version))
 	t := &Template{Recipe: recipe, Version: version, Path: filepath.Join(folder, ImageFile)}
-	raw, err := bounded(filepath.Join(folder, InfoFile), maxInfoBytes)
+	raw, err := fsutil.ReadFile(filepath.Join(folder, InfoFile), maxInfoBytes)
 	if err == nil {
 		err = json.Unmarshal(raw, &t.Info)
 	}
@@ -223,29 +269,37 @@ func describe(t *Template) (*Template, error) {
 		return nil, fmt.Errorf("%w: resolve path: %w", ErrTemplate, err)
 	}
 	t.Path = path
-	raw, err := bounded(path, maxImageBytes)
-	if err != nil {
+	if t.Digest, err = digest(path, maxImageBytes); err != nil {
 		return nil, fmt.Errorf("%w: read picture: %w", ErrTemplate, err)
 	}
-	sum := sha256.Sum256(raw)
-	t.Digest = "sha256:" + hex.EncodeToString(sum[:])
 	return t, nil
 }
 
-func bounded(path string, limit int64) ([]byte, error) {
+// digest hashes a whole file of at most limit bytes, which may grow meanwhile.
+func digest(path string, limit int64) (string, error) {
+	info, err := os.Stat(path) // before it is opened, which may wait for ever at a pipe
+	if err != nil {
+		return "", err
+	}
+	if !info.Mode().IsRegular() {
+		return "", fmt.Errorf("%s is no plain file", path)
+	}
+	long := fmt.Errorf("%s has more than %d bytes: take a picture of fewer pixels", path, limit)
+	if info.Size() > limit {
+		return "", long
+	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	defer func() { _ = f.Close() }()
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is no plain file", path)
-	case info.Size() > limit:
-		return nil, fmt.Errorf("%s has %d bytes, over %d", path, info.Size(), limit)
+	defer func() { _ = f.Close() }() // it was only read
+	sum := sha256.New()
+	n, err := io.Copy(sum, io.LimitReader(f, limit+1))
+	if err != nil {
+		return "", err
 	}
-	return io.ReadAll(io.LimitReader(f, limit))
+	if n > limit {
+		return "", long
+	}
+	return "sha256:" + hex.EncodeToString(sum.Sum(nil)), nil
 }

@@ -75,3 +75,40 @@ func TestWhatIsNotThereIsExplained(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, none)
 }
+
+func TestWhatAKilledCaptureLeftIsRemoved(t *testing.T) {
+	dir := t.TempDir()
+	killed, underWay := filepath.Join(dir, "board-a", ".partial-1"), filepath.Join(dir, "board-a", ".partial-2")
+	for _, folder := range []string{killed, underWay} {
+		require.NoError(t, os.MkdirAll(folder, 0o750))
+		require.NoError(t, os.WriteFile(filepath.Join(folder, template.ImageFile), []byte("half"), 0o600))
+	}
+	yesterday := time.Now().Add(-24 * time.Hour)
+	require.NoError(t, os.Chtimes(killed, yesterday, yesterday))
+	_, err := template.Save(dir, "board-a", []byte("one"), template.Info{})
+	require.NoError(t, err)
+	require.NoDirExists(t, killed)
+	require.FileExists(t, filepath.Join(underWay, template.ImageFile))
+}
+
+func TestAVersionThatCannotBeSavedLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "board-a"), 0o750))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "board-a", "1"), nil, 0o600)) // no folder, so no version
+	_, err := template.Save(dir, "board-a", []byte("one"), template.Info{})
+	require.ErrorContains(t, err, "save board-a@1")
+	entries, err := os.ReadDir(filepath.Join(dir, "board-a"))
+	require.NoError(t, err)
+	require.Len(t, entries, 1)
+	all, err := template.List(dir)
+	require.NoError(t, err)
+	require.Empty(t, all)
+}
+
+func TestAPictureOfTooManyBytesIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "golden.png")
+	require.NoError(t, os.WriteFile(path, nil, 0o600))
+	require.NoError(t, os.Truncate(path, 512<<20+1))
+	_, err := template.Find(path, "")
+	require.ErrorContains(t, err, "more than 536870912 bytes")
+}
