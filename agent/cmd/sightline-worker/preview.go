@@ -46,7 +46,7 @@ func runPreview(stdin io.Reader, stdout io.Writer) error {
 	if err := json.NewDecoder(io.LimitReader(stdin, maxPreview)).Decode(&p.order); err != nil {
 		return fmt.Errorf("read what to preview: %w", err)
 	}
-	if _, err := camera.ReadPicture(&p.frame, p.order.Frame); err != nil {
+	if _, err := camera.ReadPicture(&p.frame, p.order.Frame, false); err != nil {
 		return err
 	}
 	if err := p.preprocess(); err != nil {
@@ -132,7 +132,7 @@ func (p *preview) align() error {
 	}
 	template := &frame.Frame{}
 	defer template.Release()
-	if _, err := camera.ReadPicture(template, p.order.Template); err != nil {
+	if _, err := camera.ReadPicture(template, p.order.Template, p.plan.Monochrome()); err != nil {
 		return fmt.Errorf("golden template: %w", err)
 	}
 	prepared, err := pairing.New(p.plan, template)

@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -78,11 +77,10 @@ func loadGolden(c *wire.StationConfig, plan *tensor.Plan) (*golden, error) {
 	}
 	f := &frame.Frame{}
 	defer f.Release()
-	raw, err := cameras.ReadPicture(f, t.GetPath())
+	sum, err := cameras.ReadPicture(f, t.GetPath(), plan.Monochrome())
 	if err != nil {
 		return nil, fmt.Errorf("golden template: %w", err)
 	}
-	sum := sha256.Sum256(raw)
 	if got := "sha256:" + hex.EncodeToString(sum[:]); t.GetDigest() != "" && got != t.GetDigest() {
 		return nil, fmt.Errorf("golden template %s: it is %s, not %s: it changed since the agent read it; "+
 			"restart the agent", t.GetPath(), got, t.GetDigest())

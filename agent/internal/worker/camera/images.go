@@ -1,6 +1,7 @@
 package camera
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -146,15 +147,20 @@ func (i *images) Read(f *frame.Frame) error {
 		}
 	}
 	err := i.decode(f, name)
-	if f.Width*f.Height >= largePicture || len(i.buf) >= largePicture {
-		i.buf = nil
-		debug.FreeOSMemory() // or the garbage of this picture would still be there when the next one comes
-	}
+	i.free(f)
 	return err
 }
 
 // largePicture, in pixels or in bytes of its file: a collection takes little beside its decoding.
 const largePicture = 1 << 26
+
+// free gives back what a large picture took beside f: its garbage would still be there when the next one comes.
+func (i *images) free(f *frame.Frame) {
+	if f.Width*f.Height >= largePicture || len(i.buf) >= largePicture {
+		i.buf = nil
+		debug.FreeOSMemory()
+	}
+}
 
 func (i *images) decode(f *frame.Frame, name string) error {
 	f.Source = filepath.Base(name)
@@ -167,13 +173,15 @@ func (i *images) decode(f *frame.Frame, name string) error {
 	return nil
 }
 
-// ReadPicture decodes one image into f and returns the bytes of its file.
-func ReadPicture(f *frame.Frame, name string) ([]byte, error) {
+// ReadPicture decodes one image into f, in gray as Options.Gray has it, and returns the sha256 of its file.
+func ReadPicture(f *frame.Frame, name string, gray bool) (sum [sha256.Size]byte, err error) {
 	i := &images{limits: defaultLimits()}
-	if err := i.decode(f, name); err != nil {
-		return nil, err
+	i.limits.gray = gray
+	if err = i.decode(f, name); err == nil {
+		sum = sha256.Sum256(i.buf)
 	}
-	return i.buf, nil
+	i.free(f)
+	return sum, err
 }
 
 func (i *images) again() (err error) {

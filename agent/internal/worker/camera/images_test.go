@@ -2,6 +2,7 @@ package camera
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"image"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -218,4 +220,48 @@ func TestAnImageWhoseTemplateIsNotThereIsABadFrame(t *testing.T) {
 		_, err := parse("dir:" + dir + "?template=" + names)
 		require.ErrorContains(t, err, "such as _test:_temp", names)
 	}
+}
+
+func TestAPictureIsReadInGrayIfAskedAndItsFileHashed(t *testing.T) {
+	img := image.NewRGBA(image.Rect(0, 0, 16, 8))
+	for i := range img.Pix {
+		img.Pix[i] = uint8(i)
+	}
+	raw := asJPEG(t, img)
+	dir := t.TempDir()
+	write(t, dir, "golden.jpg", raw)
+	for gray, channels := range map[bool]int{false: 3, true: 1} {
+		f := &frame.Frame{}
+		sum, err := ReadPicture(f, filepath.Join(dir, "golden.jpg"), gray)
+		require.NoError(t, err)
+		require.Equal(t, sha256.Sum256(raw), sum)
+		require.Equal(t, [3]int{16, 8, channels}, [3]int{f.Width, f.Height, f.Channels})
+		f.Release()
+	}
+	_, err := ReadPicture(&frame.Frame{}, filepath.Join(dir, "none.jpg"), true)
+	require.ErrorIs(t, err, ErrBadFrame)
+}
+
+func TestALargePictureLeavesNothingOnTheHeap(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "sheet.png")
+	writeLarge(t, name)
+	runtime.GC()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	var sheet frame.Frame
+	defer sheet.Release()
+	_, err := ReadPicture(&sheet, name, true)
+	require.NoError(t, err)
+	runtime.ReadMemStats(&after)
+	require.Less(t, int64(after.HeapAlloc)-int64(before.HeapAlloc), int64(largePicture/4))
+}
+
+// writeLarge writes the smallest picture that is large.
+func writeLarge(t *testing.T, name string) {
+	t.Helper()
+	f, err := os.Create(name)
+	require.NoError(t, err)
+	fast := png.Encoder{CompressionLevel: png.BestSpeed}
+	err = fast.Encode(f, image.NewGray(image.Rect(0, 0, 1<<13, largePicture>>13)))
+	require.NoError(t, errors.Join(err, f.Close()))
 }
