@@ -173,9 +173,11 @@ func deviceLayers() [][]string {
 		{
 			"agent/internal/station", "agent/internal/eval", "agent/internal/health",
 			"agent/internal/worker/tiles", "agent/internal/worker/compare",
+		},
+		{
+			"agent/internal/app", "agent/internal/bench", "agent/internal/worker/infer/...",
 			"agent/internal/worker/capture",
 		},
-		{"agent/internal/app", "agent/internal/bench", "agent/internal/worker/infer/..."},
 		{"agent/internal/worker"},
 		{"agent/cmd/..."},
 	}

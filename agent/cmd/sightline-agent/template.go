@@ -48,6 +48,8 @@ type taking struct {
 	boards                  int
 	wait                    time.Duration
 	ask                     bool
+	bundle                  string // of a station that sees its boards in tiles
+	overlap                 int
 }
 
 func captureCommand(l *logging) *cobra.Command {
@@ -112,7 +114,7 @@ func (t *taking) run(c *cobra.Command, path string) error {
 		Boards []wire.CapturedBoard `json:"boards"`
 	}{saved, boards}
 	return t.print(c.OutOrStdout(), result, func(w *tabwriter.Writer) {
-		_, _ = fmt.Fprintf(w, "%s\t%d boards, %d left out, mean difference %.2f %%\n%s\t%s\n",
+		_, _ = fmt.Fprintf(w, "%s\t%d boards, %d left out, mean difference %.2f %% from the first\n%s\t%s\n",
 			saved.Name(), saved.Info.Boards, saved.Info.LeftOut, percent*saved.Info.Residual, saved.Path,
 			saved.Digest)
 		_, _ = fmt.Fprintf(w, "station %s takes it when the agent starts again\t\n", s.Name)
@@ -139,6 +141,9 @@ func (t *taking) resolve(cfg *config.Loaded) (s *config.Station, binarize string
 		model, err := bundle.Load(bundle.Find(s.Bundle, cfg.BundleDir))
 		if err != nil {
 			return nil, "", err
+		}
+		if s.Tiles.Overlap > 0 && model.Manifest.Input.Template {
+			t.bundle, t.overlap = model.Dir, s.Tiles.Overlap
 		}
 		if way := model.Manifest.Preprocess.Binarize; way != "" {
 			binarize = way
@@ -175,6 +180,7 @@ func (t *taking) capture(c *cobra.Command, binarize, picture string) ([]wire.Cap
 	}
 	boards, err := t.converse(c, json.NewEncoder(in), json.NewDecoder(out), &wire.CaptureOrder{
 		Camera: t.camera, Boards: t.boards, Binarize: binarize, Wait: t.wait, Ask: t.ask, Picture: picture,
+		Bundle: t.bundle, Overlap: t.overlap,
 	})
 	_ = in.Close() // the worker may have ended
 	ended := command.Wait()

@@ -31,36 +31,62 @@ func runCapture(stdin io.Reader, stdout, stderr io.Writer) error {
 	if err := in.Decode(&o); err != nil {
 		return fmt.Errorf("read what to capture: %w", err)
 	}
-	way := bundle.Preprocess{Binarize: o.Binarize}
-	if _, _, err := way.Binary(); err != nil {
+	plan, err := capturePlan(&o)
+	if err != nil {
 		return err
 	}
 	cam, err := camera.Start(ctx, o.Camera, camera.Options{
-		OpenTimeout: o.Wait, ReadTimeout: o.Wait, Frames: 2,
+		OpenTimeout: o.Wait, ReadTimeout: o.Wait, Frames: 2, Gray: o.Overlap > 0,
 		Log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = cam.Close() }()
-	options := capture.Options{Camera: cam, Plan: tensor.Native(way), Boards: o.Boards, Wait: o.Wait}
-	var answer error
-	options.Taken = func(_ int, b wire.CapturedBoard) { answer = out.Encode(b) }
-	options.Ready = func(int) error {
-		var next any
-		if answer == nil && o.Ask {
-			answer = in.Decode(&next)
-		}
-		if answer != nil {
-			return fmt.Errorf("wait for the next board to be in place: %w", answer)
+	options := capture.Options{Camera: cam, Plan: plan, Overlap: o.Overlap, Boards: o.Boards, Wait: o.Wait}
+	options.Taken = func(_ int, b wire.CapturedBoard) error {
+		if err := out.Encode(b); err != nil {
+			return fmt.Errorf("say what became of a board: %w", err)
 		}
 		return nil
+	}
+	if o.Ask { // else a camera with a rate of its own may bring what it has
+		options.Ready = func(int) error {
+			var next any
+			if err := in.Decode(&next); err != nil {
+				return fmt.Errorf("wait for the next board to be in place: %w", err)
+			}
+			return nil
+		}
 	}
 	t, err := capture.Run(ctx, options)
 	if err != nil {
 		return err
 	}
 	return savePicture(o.Picture, t)
+}
+
+// capturePlan is how boards are seen: as they are, or in tiles, as the station sees them.
+func capturePlan(o *wire.CaptureOrder) (*tensor.Plan, error) {
+	way := bundle.Preprocess{Binarize: o.Binarize}
+	binary, _, err := way.Binary()
+	switch {
+	case err != nil:
+		return nil, err
+	case !binary:
+		return nil, fmt.Errorf("%w: none is named, and a golden template is in black and white",
+			bundle.ErrBinarize)
+	case o.Overlap == 0:
+		return tensor.Native(way), nil
+	}
+	b, err := bundle.Load(o.Bundle)
+	if err != nil {
+		return nil, err
+	}
+	if !b.Manifest.Input.Template {
+		return nil, fmt.Errorf("bundle %s takes no golden template: leave overlap out", b.Manifest.Name)
+	}
+	return tensor.NewPlan(b.Manifest.Input, b.Manifest.Preprocess).Unscaled().Binarized(way), nil
 }
 
 func savePicture(path string, t *capture.Template) error {

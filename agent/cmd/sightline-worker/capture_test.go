@@ -66,7 +66,13 @@ func TestACaptureThatCannotBeSaysWhy(t *testing.T) {
 		more   string
 		says   string
 	}{
-		"binarize":    {func(o *wire.CaptureOrder) { o.Binarize = "300" }, "", "not a way to binarize"},
+		"binarize":  {func(o *wire.CaptureOrder) { o.Binarize = "300" }, "", "not a way to binarize"},
+		"gray":      {func(o *wire.CaptureOrder) { o.Binarize = "" }, "", "a golden template is in black and white"},
+		"no bundle": {func(o *wire.CaptureOrder) { o.Overlap = 96 }, "", "bundle"},
+		"no pairs": {
+			func(o *wire.CaptureOrder) { o.Overlap, o.Bundle = 96, "../../../models/pcb-defects" }, "",
+			"takes no golden template",
+		},
 		"camera":      {func(o *wire.CaptureOrder) { o.Camera = "webcam:0" }, "", "camera"},
 		"boards":      {func(o *wire.CaptureOrder) { o.Boards = 65 }, "", "take 1 to 64"},
 		"nobody asks": {func(o *wire.CaptureOrder) { o.Ask = true }, "true", "wait for the next board"},
@@ -85,4 +91,20 @@ func TestACaptureThatCannotBeSaysWhy(t *testing.T) {
 	}
 	require.ErrorContains(t, runCapture(strings.NewReader("sim:"), io.Discard, io.Discard),
 		"read what to capture")
+}
+
+func TestSheetsAreCapturedInTiles(t *testing.T) {
+	o := captureOf(t)
+	o.Camera = "sim:?product=3&clean=1&width=900&height=700"
+	o.Bundle, o.Overlap, o.Boards = "../../../models/pcb-defects-pair", 96, 3
+	boards, err := captures(t, o, "")
+	require.NoError(t, err)
+	require.Len(t, boards, 3)
+	require.True(t, boards[2].Fits, boards[2].Why)
+	f, err := os.Open(o.Picture)
+	require.NoError(t, err)
+	defer func() { _ = f.Close() }()
+	size, err := png.DecodeConfig(f)
+	require.NoError(t, err)
+	require.Equal(t, [2]int{900, 700}, [2]int{size.Width, size.Height})
 }

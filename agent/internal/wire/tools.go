@@ -11,7 +11,9 @@ type CaptureOrder struct {
 	Camera   string        `json:"camera"` // source URI
 	Boards   int           `json:"boards"`
 	Binarize string        `json:"binarize"`
-	Wait     time.Duration `json:"wait"` // for a frame
+	Bundle   string        `json:"bundle,omitempty"`  // folder, where boards are seen in tiles of its input
+	Overlap  int           `json:"overlap,omitempty"` // of these tiles, pixels
+	Wait     time.Duration `json:"wait"`              // for a frame
 	Ask      bool          `json:"ask"`
 	Picture  string        `json:"picture"` // path of the PNG
 }
@@ -21,7 +23,7 @@ type CapturedBoard struct {
 	Source   string  `json:"source,omitempty"`
 	Fits     bool    `json:"fits"`
 	Why      string  `json:"why,omitempty"` // it does not
-	ShiftX   float64 `json:"shift_x"`       // pixels, from the first board
+	ShiftX   float64 `json:"shift_x"`       // pixels, from the first board; of the tile farthest off
 	ShiftY   float64 `json:"shift_y"`
 	Residual float64 `json:"residual"` // share of pixels that differ from the first board, 0 to 1
 }

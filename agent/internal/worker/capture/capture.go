@@ -1,6 +1,6 @@
 // Package capture makes the golden template of a recipe of several good boards: each is moved onto the
-// first, and each pixel becomes the share of the boards that are bare there, so that what is wrong with one
-// board is outvoted by the others.
+// first, and each pixel becomes what most of the boards are there, so that what is wrong with one board is
+// outvoted by the others.
 package capture
 
 import (
@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sightline-edge/sightline/agent/internal/frame"
+	"github.com/sightline-edge/sightline/agent/internal/monotime"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/agent/internal/worker/align"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
@@ -32,19 +33,24 @@ type Camera interface {
 
 // Template is made of the boards that fit each other.
 type Template struct {
-	Picture  *image.Gray // 0 copper, 255 bare board, in between where boards disagree
+	// Picture is in black and white, 0 copper and 255 bare board: whatever threshold it is seen with later,
+	// the majority stays what it is. Where as many boards say one as the other there is copper.
+	Picture  *image.Gray
 	Boards   []wire.CapturedBoard
 	Averaged int
 }
 
-// Options say what to take. Ready is called before each board is taken, and Taken after; both may be nil.
+// Options say what to take. Ready is called before each board is taken, which is then exposed after it; and
+// Taken after. Both may be nil, and end the capture with an error.
 type Options struct {
 	Camera Camera
-	Plan   *tensor.Plan // native, black and white
-	Boards int
-	Wait   time.Duration // for one frame
-	Ready  func(n int) error
-	Taken  func(n int, b wire.CapturedBoard)
+	// Plan is a native one, or for boards that are seen in tiles an unscaled one. Black and white.
+	Plan    *tensor.Plan
+	Overlap int // of tiles, pixels; 0: boards are seen as a whole
+	Boards  int
+	Wait    time.Duration // for one frame
+	Ready   func(n int) error
+	Taken   func(n int, b wire.CapturedBoard) error
 }
 
 // Run takes the boards. More than half of them must fit the first; an error names what to do.
@@ -52,29 +58,28 @@ func Run(ctx context.Context, o Options) (*Template, error) {
 	if o.Boards < 1 || o.Boards > MaxBoards {
 		return nil, fmt.Errorf("%w: %d boards; take 1 to %d", ErrBoards, o.Boards, MaxBoards)
 	}
-	s := sum{plan: o.Plan, canvas: tensor.NewCanvas(o.Plan)}
-	defer s.canvas.Close()
+	s := newSum(o)
+	defer s.close()
 	t := &Template{}
 	for n := range o.Boards {
-		if o.Ready != nil {
-			if err := o.Ready(n); err != nil {
-				return nil, err
-			}
-		}
-		b, err := s.take(ctx, o)
+		b, err := s.take(ctx, o, n)
 		if err != nil {
 			return nil, fmt.Errorf("board %d of %d: %w", n+1, o.Boards, err)
 		}
 		t.Boards = append(t.Boards, b)
-		if o.Taken != nil {
-			o.Taken(n, b)
+		if o.Taken == nil {
+			continue
+		}
+		if err := o.Taken(n, b); err != nil {
+			return nil, err
 		}
 	}
-	if 2*s.boards <= o.Boards && o.Boards > 1 {
+	if 2*s.votes.boards <= o.Boards && o.Boards > 1 {
 		return nil, fmt.Errorf("%w: only %d of %d boards fit the first one: "+
-			"are they all of this recipe, and is the first one good?", ErrBoards, s.boards, o.Boards)
+			"are they all of this recipe, and is the first one good?", ErrBoards, s.votes.boards, o.Boards)
 	}
-	t.Picture, t.Averaged = s.average(), s.boards
+	t.Averaged = s.votes.boards
+	t.Picture = s.votes.picture()
 	if blank(t.Picture.Pix) {
 		return nil, fmt.Errorf("%w: the picture is all of one shade: is there a board, light, and no cap "+
 			"on the lens? a fixed threshold (binarize) may lie beyond all grays", ErrBoards)
@@ -85,93 +90,98 @@ func Run(ctx context.Context, o Options) (*Template, error) {
 // blank says that no pixel differs from the others: such a template would fit every blank frame.
 func blank(pix []byte) bool {
 	for _, v := range pix {
-		if v>>7 != pix[0]>>7 {
+		if v != pix[0] {
 			return false
 		}
 	}
 	return true
 }
 
-// sum counts, for each pixel, the boards that are bare there.
-type sum struct {
-	plan     *tensor.Plan
-	canvas   *tensor.Canvas
-	geometry tensor.Geometry
-	first    []byte
-	moved    []byte
-	bare     []uint8
-	boards   int
+// mover moves boards onto the first one.
+type mover interface {
+	// begin takes the first board. Its picture stays what it is.
+	begin(first *frame.Frame) error
+	// move marks where a board is bare. The error wraps errStranger when it does not fit the first one.
+	move(board *frame.Frame, to *votes) (align.Fit, error)
+	close()
 }
 
-func (s *sum) take(ctx context.Context, o Options) (wire.CapturedBoard, error) {
+// sum is what the boards so far make together.
+type sum struct {
+	canvas *tensor.Canvas // of the first board
+	mover  mover
+	votes  votes
+}
+
+func newSum(o Options) *sum {
+	s := &sum{canvas: tensor.NewCanvas(o.Plan.Whole())}
+	if o.Overlap > 0 {
+		s.mover = newTiled(o.Plan, o.Overlap)
+	} else {
+		s.mover = &whole{canvas: tensor.NewCanvas(o.Plan)}
+	}
+	return s
+}
+
+func (s *sum) close() {
+	s.canvas.Close()
+	s.mover.close()
+}
+
+func (s *sum) take(ctx context.Context, o Options, n int) (wire.CapturedBoard, error) {
+	notBefore := int64(0)
+	if o.Ready != nil {
+		if err := o.Ready(n); err != nil {
+			return wire.CapturedBoard{}, err
+		}
+		notBefore = monotime.Now()
+	}
 	ctx, cancel := context.WithTimeout(ctx, o.Wait)
 	defer cancel()
-	f, err := o.Camera.Next(ctx, 0, 0)
+	f, err := o.Camera.Next(ctx, notBefore, 0)
 	if err != nil {
 		return wire.CapturedBoard{}, err
 	}
 	defer f.Release()
 	b := wire.CapturedBoard{Source: f.Source}
-	if err = s.canvas.Fit(f); err != nil {
-		return b, err
-	}
-	if s.boards == 0 {
-		s.begin()
+	if s.votes.boards == 0 {
 		b.Fits = true
+		return b, s.begin(o, f)
+	}
+	if v := &s.votes; f.Width != v.width || f.Height != v.height {
+		b.Why = fmt.Sprintf("%d×%d pixels instead of %d×%d", f.Width, f.Height, v.width, v.height)
 		return b, nil
 	}
-	if s.canvas.Geometry() != s.geometry {
-		b.Why = fmt.Sprintf("%d×%d pixels instead of %d×%d", f.Width, f.Height, s.geometry.Width,
-			s.geometry.Height)
-		return b, nil
-	}
-	fit, err := s.add()
+	fit, err := s.mover.move(f, &s.votes)
 	b.ShiftX, b.ShiftY, b.Residual, b.Fits = fit.ShiftX, fit.ShiftY, fit.Residual, err == nil
-	if err != nil && !errors.Is(err, errStranger) {
-		return b, err
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, errStranger):
 		b.Why = err.Error()
+	case err != nil:
+		return b, err
+	default:
+		s.votes.count()
 	}
 	return b, nil
 }
 
-func (s *sum) begin() {
-	s.geometry = s.canvas.Geometry()
-	s.first = append([]byte(nil), s.canvas.Plane()...)
-	s.moved, s.bare = make([]byte, len(s.first)), make([]uint8, len(s.first))
-	copy(s.moved, s.first)
-	s.count()
-}
-
-// add moves the board in the canvas onto the first one: it is the template here, and the first the board.
-func (s *sum) add() (align.Fit, error) {
-	golden, err := align.NewGolden(s.canvas.Plane(), s.geometry.Width, s.geometry.Height)
-	if err != nil {
-		return align.Fit{}, err
+// begin keeps the first board in black and white.
+func (s *sum) begin(o Options, f *frame.Frame) error {
+	if o.Overlap > 0 {
+		threshold, err := o.Plan.Sheet(f)
+		if err != nil {
+			return err
+		}
+		s.canvas.Hold(threshold)
 	}
-	fit := align.New(golden).Align(s.moved, s.first)
-	if !fit.Aligned() {
-		return fit, fmt.Errorf("%w: %.1f %% of the pixels differ from the first board's", errStranger,
-			percent*fit.Residual)
+	if err := s.canvas.Fit(f); err != nil {
+		return err
 	}
-	s.count()
-	return fit, nil
-}
-
-const percent = 100
-
-func (s *sum) count() {
-	for i, v := range s.moved {
-		s.bare[i] += v >> 7
+	first := &frame.Frame{
+		Width: f.Width, Height: f.Height, Channels: 1, Stride: f.Width, Pix: s.canvas.Plane(),
 	}
-	s.boards++
-}
-
-func (s *sum) average() *image.Gray {
-	picture := image.NewGray(image.Rect(0, 0, s.geometry.Width, s.geometry.Height))
-	for i, n := range s.bare {
-		picture.Pix[i] = uint8(int(n) * 255 / s.boards)
-	}
-	return picture
+	s.votes = newVotes(f.Width, f.Height)
+	s.votes.mark(first.Pix, image.Rect(0, 0, f.Width, f.Height), f.Width)
+	s.votes.count()
+	return s.mover.begin(first)
 }

@@ -13,9 +13,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sightline-edge/sightline/agent/internal/frame"
+	"github.com/sightline-edge/sightline/agent/internal/monotime"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/agent/internal/worker/camera/sim"
 	"github.com/sightline-edge/sightline/agent/internal/worker/capture"
+	"github.com/sightline-edge/sightline/agent/internal/worker/pairing"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
 )
@@ -28,10 +30,12 @@ type line struct {
 	boards []sim.Options
 	next   uint64
 	change func(n uint64, pix []byte)
-	err    error // after the last
+	err    error   // after the last
+	since  []int64 // how old each board may be
 }
 
-func (l *line) Next(ctx context.Context, _, _ int64) (*frame.Frame, error) {
+func (l *line) Next(ctx context.Context, notBeforeNs, _ int64) (*frame.Frame, error) {
+	l.since = append(l.since, notBeforeNs)
 	if l.next == uint64(len(l.boards)) {
 		if l.err == nil { // a camera whose trigger never comes
 			<-ctx.Done()
@@ -102,9 +106,10 @@ func TestBoardsOfOneProductAreAveraged(t *testing.T) {
 	var asked []int
 	var told []wire.CapturedBoard
 	o.Ready = func(n int) error { asked = append(asked, n); return nil }
-	o.Taken = func(n int, b wire.CapturedBoard) {
+	o.Taken = func(n int, b wire.CapturedBoard) error {
 		require.Len(t, told, n)
 		told = append(told, b)
+		return nil
 	}
 	got, err := capture.Run(t.Context(), o)
 	require.NoError(t, err)
@@ -122,14 +127,70 @@ func TestBoardsOfOneProductAreAveraged(t *testing.T) {
 	}
 	require.True(t, moved, "boards of a product lie each a little otherwise")
 	require.Equal(t, side, got.Picture.Rect.Dx())
-	grays := map[byte]int{}
-	for _, v := range got.Picture.Pix {
-		grays[v]++
+	require.Equal(t, bare(got.Picture.Pix), got.Picture.Pix, "black and white")
+	alone, err := capture.Run(t.Context(), options(products(t, 3)))
+	require.NoError(t, err)
+	require.Less(t, differing(alone.Picture.Pix, got.Picture.Pix), side*side/100)
+	require.NotEqual(t, alone.Picture.Pix, got.Picture.Pix, "the first is one of five")
+}
+
+// What most boards say stays so at whatever threshold a station has: its template is not as gray as its frames.
+func TestADefectOfOneBoardIsOutvotedAtAnyThreshold(t *testing.T) {
+	const at, size = 200, 60
+	for threshold, shade := range map[string]byte{"40": 255, "210": 0} {
+		t.Run(threshold, func(t *testing.T) {
+			plan := tensor.Native(bundle.Preprocess{Binarize: threshold})
+			seen := func(bad uint64) (spot []byte) {
+				l := products(t, 3, 3, 3, 3, 3)
+				l.change = func(n uint64, pix []byte) {
+					for y := at; y < at+size && n == bad; y++ {
+						copy(pix[y*side+at:][:size], bytes.Repeat([]byte{shade}, size))
+					}
+				}
+				o := options(l)
+				o.Plan = plan
+				got, err := capture.Run(t.Context(), o)
+				require.NoError(t, err)
+				require.Equal(t, 5, got.Averaged)
+				template := &frame.Frame{
+					Width: side, Height: side, Channels: 1, Stride: side, Pix: got.Picture.Pix,
+				}
+				golden, err := pairing.New(plan, template)
+				require.NoError(t, err)
+				board, err := products(t, 3).Next(t.Context(), 0, 0)
+				require.NoError(t, err)
+				defer board.Release()
+				canvas := tensor.NewCanvas(plan)
+				defer canvas.Close()
+				require.NoError(t, canvas.Fit(board))
+				_, err = golden.Matcher().Match(canvas)
+				require.NoError(t, err)
+				for y := at; y < at+size; y++ {
+					spot = append(spot, canvas.Template()[y*side+at:][:size]...)
+				}
+				return spot
+			}
+			require.Less(t, differing(seen(5), seen(2)), size*size/20)
+		})
 	}
-	for v := range grays {
-		require.Contains(t, []byte{0, 51, 102, 153, 204, 255}, v, "a share of five boards")
+}
+
+// What a camera saw before somebody put the board in place is not that board.
+func TestABoardIsExposedAfterItIsInPlace(t *testing.T) {
+	o := options(products(t, 3, 3, 3))
+	var inPlace []int64
+	o.Ready = func(int) error { inPlace = append(inPlace, monotime.Now()); return nil }
+	_, err := capture.Run(t.Context(), o)
+	require.NoError(t, err)
+	since := o.Camera.(*line).since
+	require.Len(t, since, 3)
+	for n, at := range inPlace {
+		require.GreaterOrEqual(t, since[n], at)
 	}
-	require.Greater(t, grays[0]+grays[255], len(got.Picture.Pix)*9/10)
+	o = options(products(t, 3, 3, 3))
+	_, err = capture.Run(t.Context(), o)
+	require.NoError(t, err)
+	require.Equal(t, []int64{0, 0, 0}, o.Camera.(*line).since, "whatever comes, where nobody is waited for")
 }
 
 func TestADefectOfOneBoardIsOutvoted(t *testing.T) {
@@ -256,7 +317,7 @@ func TestWaitingForABoardEnds(t *testing.T) {
 	o = options(products(t, 3))
 	o.Boards = 2
 	ctx, cancel := context.WithCancel(t.Context())
-	o.Taken = func(int, wire.CapturedBoard) { cancel() }
+	o.Taken = func(int, wire.CapturedBoard) error { cancel(); return nil }
 	_, err = capture.Run(ctx, o)
 	require.ErrorIs(t, err, context.Canceled)
 }
@@ -271,5 +332,9 @@ func TestWhoPutsTheBoardsInPlaceMayStop(t *testing.T) {
 		return nil
 	}
 	_, err := capture.Run(t.Context(), o)
+	require.ErrorIs(t, err, stop)
+	o = options(products(t, 3, 3))
+	o.Taken = func(int, wire.CapturedBoard) error { return stop }
+	_, err = capture.Run(t.Context(), o)
 	require.ErrorIs(t, err, stop)
 }
