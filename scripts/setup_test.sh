@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Tests scripts/setup, and what scripts/bench-peers says where it cannot begin, without a network: apt-get, npm,
-# mvn, sudo and python3 are stand-ins that write down how they were called. Everything else (sha256, tar, the
-# headers and go of this machine) is real.
+# Tests scripts/setup, and what scripts/bench-peers and the Makefile say where they cannot begin, without a
+# network: apt-get, npm, mvn, sudo and python3 are stand-ins that write down how they were called. Everything
+# else (sha256, tar, the headers and go of this machine) is real.
 set -uo pipefail
 
 setup=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/setup
@@ -167,6 +167,34 @@ else
 fi
 [[ ! -e $work/build/kafka ]] || wrong "fetched Kafka"
 if grep -Eq 'jre|maven' "$work/calls"; then wrong "called $(<"$work/calls")"; fi
+
+fresh "--training brings venv where python3 lacks it, and no more"
+stand_in apt-get
+stand_in sudo 'exec "$@"'
+stand_in python3 'echo "No module named ensurepip" >&2; exit 1'
+as_owner
+expect_idle # without the option nobody asks
+as_owner --training
+expect_code 0
+expect_called "install -y --no-install-recommends python3-venv"
+: >"$work/calls"
+stand_in python3
+as_owner --training
+expect_says "setup: nothing is missing"
+rm "$work/bin/python3"
+as_owner --training --dry-run
+expect_says "would be installing with apt: python3-venv"
+
+fresh "the Makefile says what is missing for a virtual environment"
+mkdir -p "$work/tree/models/training"
+cp "${setup%/*}/../Makefile" "$work/tree/"
+touch "$work/tree/models/training/requirements.txt"
+stand_in python3 'echo "ensurepip is not available" >&2; exit 1'
+output=$(PATH="$work/bin:$PATH" make -C "$work/tree" .venv/ready 2>&1)
+code=$?
+expect_code 2
+expect_called "python3 -m venv .venv"
+expect_says "python3 cannot make a virtual environment: run scripts/setup --training"
 
 fresh "bench-peers says what is missing for a virtual environment"
 mkdir -p "$work/tree/scripts/peers"
