@@ -29,7 +29,7 @@ GO_FILES = find agent cloud docs models scripts -name '*.go' ! -name '*.pb.go'
 help: ## list these targets
 	@awk 'BEGIN {FS = ":.*## "} \
 	  /^##@/ {printf "\n%s\n", substr($$0, 5)} \
-	  /^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
+	  /^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
 .PHONY: setup
 setup: ## install what this machine lacks to build and run (says what, and only that)
@@ -75,13 +75,15 @@ test-boards: setup ## alignment and comparison on all boards of the data set; ma
 	  ./agent/internal/worker/align ./agent/internal/worker/compare
 
 .PHONY: test-training
-test-training: $(VENV)/ready ## the tests of models/training (Python)
-	@$(VENV)/bin/python -m pytest -q models/training/tests
+test-training: $(VENV)/ready ## the tests in Python: of models/training and scripts
+	@$(VENV)/bin/python -m pytest -q models/training/tests scripts
 
 $(VENV)/ready: models/training/requirements.txt
 	@echo "making $(VENV) for models/training"
-	@python3 -m venv $(VENV)
-	@$(VENV)/bin/pip install -q -r $<
+	@python3 -m venv $(VENV) || { echo "python3 cannot make a virtual environment:" \
+	  "run scripts/setup --training, which brings python3-venv, then this again"; exit 1; }
+	@$(VENV)/bin/pip install -q -r $< || { echo "pip could not install what $< lists:" \
+	  "check the network, then run this again"; exit 1; }
 	@touch $@
 
 ##@ Train
@@ -109,7 +111,7 @@ train: boards-given $(VENV)/ready build/sim/train ## train a detector: DESIGN=pa
 	echo "  copy both models and the thresholds into $(BUNDLE); models/training/README.md says how to go on"
 
 .PHONY: evaluate
-evaluate: boards-given $(VENV)/ready ## metrics of MODEL=FILE on DATA=DIR, PART=block, group, train or all; ARGS='--against FILE' compares
+evaluate: boards-given $(VENV)/ready ## metrics of MODEL=FILE on DATA=DIR, PART=block, group, train or all; ARGS='--bundle DIR' takes its thresholds, '--against FILE' compares
 	@[[ -f '$(MODEL)' ]] || { echo "no model '$(MODEL)': set MODEL to an .onnx file, or make train first"; exit 1; }
 	@echo "$(MODEL) on part $(PART) of $(DATA)"
 	@$(VENV)/bin/python models/training/evaluate.py --model $(MODEL) --data '$(DATA)' --part $(PART) $(ARGS)
@@ -178,6 +180,18 @@ bench-peers: setup-bench build ## the same frames and model through a plain Pyth
 bench-sheet: build ## a simulated sheet of 16,384 × 16,384 px in tiles: time, memory, defects on seams; PAIR=1, ARGS for benchsheet
 	@$(ENV); CGO_ENABLED=0 go run ./agent/cmd/benchsheet -out build/sheet \
 	  $(if $(PAIR),-bundle models/pcb-defects-pair -template) $(ARGS)
+
+# It ends with an error when a bar is missed, after the figures have been printed. Boards are linked and drawn
+# anew, so that the figures are those of what stands here now.
+.PHONY: bench-detectors
+bench-detectors: boards-given $(VENV)/ready build ## reference detectors and compare on DATA=DIR and simulated boards, beside their bars
+	@rm -rf build/detectors
+	@for part in block group; do \
+	  $(VENV)/bin/python models/training/boards.py --data '$(DATA)' --part $$part --out build/detectors/$$part; \
+	done
+	@$(ENV); CGO_ENABLED=0 go run ./agent/cmd/simboards -out build/detectors/sim \
+	  -boards 200 -seed 2002 -clean 0.33; \
+	$(VENV)/bin/python scripts/detectors/bench.py --parts build/detectors $(ARGS)
 
 .PHONY: clean
 clean: ## remove what was built; what scripts/setup fetched stays

@@ -1,7 +1,7 @@
 """Runs Sightline and the plain Python pipeline in turn on the same frames, model, broker and machine.
 
-Prints what each adds to the model's own time, and their ratio; exits with an error when Sightline's share is over its
-limit of a third. The same subscriber takes the time of both.
+Prints what each adds to the model's own time, and their ratio; exits with an error when Sightline's share is
+over its limit of a third. The same subscriber takes the time of both.
 """
 
 import argparse
@@ -49,8 +49,8 @@ def mosquitto(folder):
 def make_frames(simboards, folder, count):
     """Writes colour PNG frames of 1920x1080, so that both sides start from three channels in memory.
 
-    They are the boards of `make bench`: drawn at a third of the size and enlarged, so that the model sees what it was
-    trained on.
+    They are the boards of `make bench`: drawn at a third of the size and enlarged, so that the model sees
+    what it was trained on.
     """
     boards = folder / "boards"
     subprocess.run(

@@ -1,0 +1,146 @@
+"""Measures the reference detectors by `sightline-agent eval` and puts their figures beside their bars.
+
+Prints one table and ends with an error when a figure misses its bar. --parts is a folder with the boards of
+each part in the deeppcb layout: block and group of the data set, and simulated ones, sim. All reports are
+kept there as report.json.
+"""
+
+import argparse
+import json
+import math
+import pathlib
+import subprocess
+import sys
+
+THREADS = 2  # the bars of times are for so many
+PARTS = ("block", "group", "sim")
+COMPARE = "compare"  # needs no bundle
+
+# Each figure of a report, and whether its bar is the most that is allowed.
+FIGURES = {
+    "map_iou33": False, "f_iou33": False, "precision": False, "recall": False, "map50": False,
+    "map50_95": False, "clean_alarmed": True, "failed": True, "ms_p50": True, "inspection_ms_p50": True,
+}
+LEGEND = """\
+! misses its bar. clean_alarmed: of the boards without a label, those with a detection. failed: boards that
+could not be inspected. A bundle's CARD.md says which boards it was trained on; there, figures mean little."""
+
+ALL = {"failed": 0}
+SIM = {"recall": 0.99, "clean_alarmed": 0.01, **ALL}
+BARS = {
+    "pcb-defects-pair": {
+        "block": {
+            "map_iou33": 0.995, "f_iou33": 0.992, "map50": 0.994, "map50_95": 0.840,
+            "ms_p50": 8, "inspection_ms_p50": 12, **ALL,
+        },
+        "sim": SIM,
+    },
+    "pcb-defects": {
+        "block": {
+            "map_iou33": 0.990, "f_iou33": 0.985, "map50": 0.990, "map50_95": 0.804, "ms_p50": 12, **ALL,
+        },
+        "sim": SIM,
+    },
+    COMPARE: {"block": {"recall": 0.98, "precision": 0.90, "inspection_ms_p50": 6, **ALL}, "sim": SIM},
+}
+
+
+def evaluate(agent, detector, folder):
+    """The report of eval. What failed there is in it, too."""
+    what = ["--method", COMPARE] if detector == COMPARE else ["--bundle", f"models/{detector}"]
+    # That a machine has no GPU is no news nine times over.
+    command = [agent, "eval", *what, "--data", str(folder), "--threads", str(THREADS), "-o", "json"]
+    command += ["--log-level", "error"]
+    run = subprocess.run(command, stdout=subprocess.PIPE)
+    try:
+        report = json.loads(run.stdout)
+    except json.JSONDecodeError:
+        report = None
+    if report is None or (run.returncode != 0 and not report.get("failed")):
+        raise SystemExit(f"bench-detectors: no figures of {detector} on {folder.name}; eval says above why")
+    missing = {*FIGURES, "clean", "images"} - report.keys()
+    if missing:
+        names = ", ".join(sorted(missing))
+        raise SystemExit(f"bench-detectors: {agent} reports no {names}: make build, then again")
+    return report
+
+
+def value(report, figure):
+    """What is held against a bar: a count, or of alarms their share of the clean boards, nan without any."""
+    if figure == "failed":
+        return len(report["failed"] or [])
+    if figure == "clean_alarmed":
+        return report[figure] / report["clean"] if report["clean"] else math.nan
+    return report[figure]
+
+
+def misses(detector, part, figure, report):
+    """Whether a figure has a bar and does not reach it; nan reaches none."""
+    bar = BARS[detector].get(part, {}).get(figure)
+    if bar is None:
+        return False
+    found = value(report, figure)
+    return not (found <= bar if FIGURES[figure] else found >= bar)
+
+
+def written(report, figure):
+    """A figure for reading."""
+    if figure == "failed":
+        return f"{value(report, figure)} of {report['images']}"
+    if figure == "clean_alarmed":
+        return f"{report[figure]} of {report['clean']}"
+    return f"{report[figure]:.1f} ms" if "ms_" in figure else f"{report[figure]:.4f}"
+
+
+def bar_of(detector, figure):
+    """The bars of a figure for reading, each with the part that it is for."""
+    sign = "<=" if FIGURES[figure] else ">="
+    bars = {part: bars[figure] for part, bars in BARS[detector].items() if figure in bars}
+    return ", ".join(f"{part} {sign} {bar:g}" for part, bar in bars.items())
+
+
+def row(detector, figure, bar, cells):
+    """A line of the table."""
+    return f"{detector:<23} {figure:<18} {bar:<28}{''.join(f'{cell:>14}' for cell in cells)}".rstrip()
+
+
+def table(reports):
+    """All figures beside their bars; ! marks those that miss it."""
+    lines = [row("detector", "figure", "bar", (f"{part}  " for part in PARTS))]
+    for detector, of in reports.items():
+        name = f"{detector} {of[PARTS[0]].get('version', '')}"
+        for figure in FIGURES:
+            cells = [
+                written(of[part], figure) + (" !" if misses(detector, part, figure, of[part]) else "  ")
+                for part in PARTS
+            ]
+            lines.append(row(name, figure, bar_of(detector, figure), cells))
+            name = ""
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--agent", default="bin/sightline-agent")
+    parser.add_argument("--parts", type=pathlib.Path, default=pathlib.Path("build/detectors"))
+    args = parser.parse_args()
+
+    reports = {}
+    for detector in BARS:
+        for part in PARTS:
+            print(f"{detector} on {part}", file=sys.stderr)
+            reports.setdefault(detector, {})[part] = evaluate(args.agent, detector, args.parts / part)
+    (args.parts / "report.json").write_text(json.dumps(reports, indent=1) + "\n")
+    print(table(reports))
+    print(LEGEND)
+    missed = [
+        f"{detector} {figure} on {part}"
+        for detector, of in reports.items() for part in PARTS for figure in FIGURES
+        if misses(detector, part, figure, of[part])
+    ]
+    if missed:
+        raise SystemExit(f"bench-detectors: these miss their bars: {', '.join(missed)}")
+
+
+if __name__ == "__main__":
+    main()

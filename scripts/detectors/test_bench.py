@@ -1,0 +1,92 @@
+"""The table of the detectors: what misses a bar is marked, named, and an error."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import bench
+import pytest
+
+GOOD = {
+    "images": 200, "version": "1.0.0", "map_iou33": 0.9951, "f_iou33": 0.9921, "map50": 0.9941,
+    "map50_95": 0.8401, "precision": 0.99, "recall": 0.99, "ms_p50": 5.5, "inspection_ms_p50": 6,
+    "clean": 100, "clean_alarmed": 1, "failed": None,
+}
+
+
+@pytest.mark.parametrize(("part", "figure", "found", "missed"), [
+    ("block", "map_iou33", 0.995, False),
+    ("block", "map_iou33", 0.99499, True),
+    ("block", "map_iou33", math.nan, True),
+    ("group", "map_iou33", 0.5, False),  # no bar there
+    ("block", "ms_p50", 8.01, True),
+    ("sim", "ms_p50", 8.01, False),
+    ("sim", "recall", 0.989, True),
+    ("sim", "clean_alarmed", 2, True),
+    ("sim", "clean_alarmed", 1, False),
+    ("block", "failed", [{"image": "a", "reason": "b"}], True),
+    ("block", "failed", [], False),
+])
+def test_a_figure_is_held_against_the_bar_of_its_part(part, figure, found, missed):
+    assert bench.misses("pcb-defects-pair", part, figure, GOOD | {figure: found}) == missed
+
+
+def test_alarms_need_clean_boards_to_be_counted_on():
+    assert bench.misses(bench.COMPARE, "sim", "clean_alarmed", GOOD | {"clean": 0, "clean_alarmed": 0})
+
+
+def bench_with(folder, report, code=0):
+    """Runs the program with an agent that writes down its arguments and prints a report."""
+    (folder / "report").write_text(report)
+    agent = folder / "agent"
+    agent.write_text(f'#!/bin/sh\necho "$*" >>"{folder}/calls"\ncat "{folder}/report"\nexit {code}\n')
+    agent.chmod(0o755)
+    program = Path(bench.__file__)
+    command = [sys.executable, program, "--agent", agent, "--parts", folder]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_every_detector_is_evaluated_on_every_part(tmp_path):
+    done = bench_with(tmp_path, json.dumps(GOOD))
+
+    assert done.returncode == 0, done.stderr
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert len(calls) == 9
+    options = "--threads 2 -o json --log-level error"
+    assert f"eval --bundle models/pcb-defects-pair --data {tmp_path}/sim {options}" in calls
+    assert f"eval --method compare --data {tmp_path}/block {options}" in calls
+    assert " !" not in done.stdout
+    assert json.loads((tmp_path / "report.json").read_text())["compare"]["group"] == GOOD
+
+
+def test_a_missed_bar_is_marked_and_ends_with_an_error(tmp_path):
+    done = bench_with(tmp_path, json.dumps(GOOD | {"f_iou33": 0.99}))
+
+    assert done.returncode == 1
+    assert "0.9900 !" in done.stdout
+    assert done.stdout.count(" !") == 1  # that of the pair; the single image's bar is 0.985
+    assert done.stderr.endswith("these miss their bars: pcb-defects-pair f_iou33 on block\n")
+
+
+@pytest.mark.parametrize(("report", "code", "says"), [
+    ("", 1, "no figures of pcb-defects-pair on block"),
+    (json.dumps(GOOD), 1, "no figures of pcb-defects-pair on block"),
+    (json.dumps({k: v for k, v in GOOD.items() if k != "clean"}), 0, "reports no clean: make build"),
+])
+def test_without_figures_it_says_why(tmp_path, report, code, says):
+    done = bench_with(tmp_path, report, code)
+
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert not done.stdout
+
+
+def test_boards_that_failed_are_counted_and_miss_the_bar(tmp_path):
+    failed = [{"image": "1", "reason": "template_unaligned"}]
+    done = bench_with(tmp_path, json.dumps(GOOD | {"failed": failed}), 1)
+
+    assert done.returncode == 1
+    assert "1 of 200 !" in done.stdout
+    assert "compare failed on sim" in done.stderr
