@@ -45,16 +45,16 @@ func runCapture(stdin io.Reader, stdout, stderr io.Writer) error {
 	defer func() { _ = cam.Close() }()
 	options := capture.Options{Camera: cam, Plan: plan, Overlap: o.Overlap, Boards: o.Boards, Wait: o.Wait}
 	options.Taken = func(_ int, b wire.CapturedBoard) error {
-		if err := out.Encode(b); err != nil {
-			return fmt.Errorf("say what became of a board: %w", err)
+		if broken := out.Encode(b); broken != nil {
+			return fmt.Errorf("say what became of a board: %w", broken)
 		}
 		return nil
 	}
 	if o.Ask { // else a camera with a rate of its own may bring what it has
 		options.Ready = func(int) error {
 			var next any
-			if err := in.Decode(&next); err != nil {
-				return fmt.Errorf("wait for the next board to be in place: %w", err)
+			if broken := in.Decode(&next); broken != nil {
+				return fmt.Errorf("wait for the next board to be in place: %w", broken)
 			}
 			return nil
 		}

@@ -66,8 +66,10 @@ func TestACaptureThatCannotBeSaysWhy(t *testing.T) {
 		more   string
 		says   string
 	}{
-		"binarize":  {func(o *wire.CaptureOrder) { o.Binarize = "300" }, "", "not a way to binarize"},
-		"gray":      {func(o *wire.CaptureOrder) { o.Binarize = "" }, "", "a golden template is in black and white"},
+		"binarize": {func(o *wire.CaptureOrder) { o.Binarize = "300" }, "", "not a way to binarize"},
+		"gray": {
+			func(o *wire.CaptureOrder) { o.Binarize = "" }, "", "a golden template is in black and white",
+		},
 		"no bundle": {func(o *wire.CaptureOrder) { o.Overlap = 96 }, "", "bundle"},
 		"no pairs": {
 			func(o *wire.CaptureOrder) { o.Overlap, o.Bundle = 96, "../../../models/pcb-defects" }, "",

@@ -78,7 +78,8 @@ func TestWhatIsNotThereIsExplained(t *testing.T) {
 
 func TestWhatAKilledCaptureLeftIsRemoved(t *testing.T) {
 	dir := t.TempDir()
-	killed, underWay := filepath.Join(dir, "board-a", ".partial-1"), filepath.Join(dir, "board-a", ".partial-2")
+	killed := filepath.Join(dir, "board-a", ".partial-1")
+	underWay := filepath.Join(dir, "board-a", ".partial-2")
 	for _, folder := range []string{killed, underWay} {
 		require.NoError(t, os.MkdirAll(folder, 0o750))
 		require.NoError(t, os.WriteFile(filepath.Join(folder, template.ImageFile), []byte("half"), 0o600))
@@ -94,7 +95,8 @@ func TestWhatAKilledCaptureLeftIsRemoved(t *testing.T) {
 func TestAVersionThatCannotBeSavedLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "board-a"), 0o750))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "board-a", "1"), nil, 0o600)) // no folder, so no version
+	// no folder, so no version
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "board-a", "1"), nil, 0o600))
 	_, err := template.Save(dir, "board-a", []byte("one"), template.Info{})
 	require.ErrorContains(t, err, "save board-a@1")
 	entries, err := os.ReadDir(filepath.Join(dir, "board-a"))

@@ -154,7 +154,7 @@ func (i *images) Read(f *frame.Frame) error {
 // largePicture, in pixels or in bytes of its file: a collection takes little beside its decoding.
 const largePicture = 1 << 26
 
-// free gives back what a large picture took beside f: its garbage would still be there when the next one comes.
+// free gives back what a large picture took beside f, which would still be there when the next one comes.
 func (i *images) free(f *frame.Frame) {
 	if f.Width*f.Height >= largePicture || len(i.buf) >= largePicture {
 		i.buf = nil

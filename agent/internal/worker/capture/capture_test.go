@@ -134,7 +134,7 @@ func TestBoardsOfOneProductAreAveraged(t *testing.T) {
 	require.NotEqual(t, alone.Picture.Pix, got.Picture.Pix, "the first is one of five")
 }
 
-// What most boards say stays so at whatever threshold a station has: its template is not as gray as its frames.
+// What most boards say stays so at whatever threshold: a template is not as gray as a station's frames.
 func TestADefectOfOneBoardIsOutvotedAtAnyThreshold(t *testing.T) {
 	const at, size = 200, 60
 	for threshold, shade := range map[string]byte{"40": 255, "210": 0} {
@@ -177,20 +177,20 @@ func TestADefectOfOneBoardIsOutvotedAtAnyThreshold(t *testing.T) {
 
 // What a camera saw before somebody put the board in place is not that board.
 func TestABoardIsExposedAfterItIsInPlace(t *testing.T) {
-	o := options(products(t, 3, 3, 3))
+	l := products(t, 3, 3, 3)
+	o := options(l)
 	var inPlace []int64
 	o.Ready = func(int) error { inPlace = append(inPlace, monotime.Now()); return nil }
 	_, err := capture.Run(t.Context(), o)
 	require.NoError(t, err)
-	since := o.Camera.(*line).since
-	require.Len(t, since, 3)
+	require.Len(t, l.since, 3)
 	for n, at := range inPlace {
-		require.GreaterOrEqual(t, since[n], at)
+		require.GreaterOrEqual(t, l.since[n], at)
 	}
-	o = options(products(t, 3, 3, 3))
-	_, err = capture.Run(t.Context(), o)
+	l = products(t, 3, 3, 3)
+	_, err = capture.Run(t.Context(), options(l))
 	require.NoError(t, err)
-	require.Equal(t, []int64{0, 0, 0}, o.Camera.(*line).since, "whatever comes, where nobody is waited for")
+	require.Equal(t, []int64{0, 0, 0}, l.since, "whatever comes, where nobody is waited for")
 }
 
 func TestADefectOfOneBoardIsOutvoted(t *testing.T) {

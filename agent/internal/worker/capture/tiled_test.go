@@ -32,16 +32,19 @@ func seen(binarize string) *tensor.Plan {
 		}).Unscaled()
 }
 
+// move says that at (x, y) lies what belongs to (x+dx, y+dy).
+type move func(x, y int) (dx, dy float64)
+
 // sheets is a scanner that brings one board after the other, each moved in its own way.
 type sheets struct {
 	t     *testing.T
 	board []byte
-	moves []func(x, y int) (dx, dy float64)
+	moves []move
 	spot  int // of this board the middle is bare, or copper
 	next  int
 }
 
-func scanner(t *testing.T, moves ...func(x, y int) (dx, dy float64)) *sheets {
+func scanner(t *testing.T, moves []move) *sheets {
 	t.Helper()
 	o := sim.DefaultOptions()
 	o.Width, o.Height = sheetWidth, sheetHeight
@@ -93,12 +96,13 @@ func inTiles(s *sheets, binarize string) capture.Options {
 }
 
 func TestSheetsThatDriftAreAveragedInTiles(t *testing.T) {
-	alone, err := capture.Run(t.Context(), inTiles(scanner(t, still), bundle.Otsu))
+	alone, err := capture.Run(t.Context(), inTiles(scanner(t, []move{still}), bundle.Otsu))
 	require.NoError(t, err)
 	for _, binarize := range []string{bundle.Otsu, "90"} {
-		s := scanner(t, still, stretched, turned)
+		s := scanner(t, []move{still, stretched, turned})
 		s.spot = 0
-		got, err := capture.Run(t.Context(), inTiles(s, binarize))
+		var got *capture.Template
+		got, err = capture.Run(t.Context(), inTiles(s, binarize))
 		require.NoError(t, err)
 		require.Equal(t, 3, got.Averaged, got.Boards)
 		b := got.Boards[1]
@@ -109,7 +113,7 @@ func TestSheetsThatDriftAreAveragedInTiles(t *testing.T) {
 		require.Less(t, differing(middle(alone.Picture.Pix), middle(got.Picture.Pix)), spot*spot/20,
 			"what is wrong with the first is outvoted")
 	}
-	whole := inTiles(scanner(t, still, stretched, stretched), bundle.Otsu)
+	whole := inTiles(scanner(t, []move{still, stretched, stretched}), bundle.Otsu)
 	whole.Plan, whole.Overlap = tensor.Native(bundle.Preprocess{Binarize: bundle.Otsu}), 0
 	_, err = capture.Run(t.Context(), whole)
 	require.ErrorIs(t, err, capture.ErrBoards, "as a whole none of them fits")
@@ -124,32 +128,32 @@ func middle(pix []byte) (out []byte) {
 
 // Where all boards are the same, tiles put together what they took apart.
 func TestTilesCoverTheSheet(t *testing.T) {
-	alone, err := capture.Run(t.Context(), inTiles(scanner(t, still), bundle.Otsu))
+	alone, err := capture.Run(t.Context(), inTiles(scanner(t, []move{still}), bundle.Otsu))
 	require.NoError(t, err)
-	got, err := capture.Run(t.Context(), inTiles(scanner(t, still, still, still), bundle.Otsu))
+	got, err := capture.Run(t.Context(), inTiles(scanner(t, []move{still, still, still}), bundle.Otsu))
 	require.NoError(t, err)
 	require.Equal(t, alone.Picture.Pix, got.Picture.Pix)
 }
 
 func TestASheetWithATileThatDoesNotFitIsLeftOut(t *testing.T) {
-	s := scanner(t, still, still, func(x, y int) (float64, float64) {
+	s := scanner(t, []move{still, still, func(x, y int) (float64, float64) {
 		if x > 700 && y > 500 {
 			return -300, 100
 		}
 		return 0, 0
-	}, still)
+	}, still})
 	got, err := capture.Run(t.Context(), inTiles(s, bundle.Otsu))
 	require.NoError(t, err)
 	require.Equal(t, 3, got.Averaged)
-	require.Regexp(t, `^it does not fit: \d+\.\d % of the pixels differ from the first board's, in the tile at `+
-		`\d+, \d+$`, got.Boards[2].Why)
-	alone, err := capture.Run(t.Context(), inTiles(scanner(t, still), bundle.Otsu))
+	require.Regexp(t, `^it does not fit: \d+\.\d % of the pixels differ from the first board's, in the `+
+		`tile at \d+, \d+$`, got.Boards[2].Why)
+	alone, err := capture.Run(t.Context(), inTiles(scanner(t, []move{still}), bundle.Otsu))
 	require.NoError(t, err)
 	require.Equal(t, alone.Picture.Pix, got.Picture.Pix, "its other tiles leave nothing in the template")
 }
 
 func TestASheetThatIsCutOffSaysHowFarItLies(t *testing.T) {
-	got, err := capture.Run(t.Context(), inTiles(scanner(t, still, cut, still), bundle.Otsu))
+	got, err := capture.Run(t.Context(), inTiles(scanner(t, []move{still, cut, still}), bundle.Otsu))
 	require.NoError(t, err)
 	require.Equal(t, 2, got.Averaged)
 	require.Regexp(t, `^it does not fit: it lies -3, 3\d px off, and may 24 px, in the tile at 0, 580$`,
@@ -157,7 +161,7 @@ func TestASheetThatIsCutOffSaysHowFarItLies(t *testing.T) {
 }
 
 func TestTilesThatCannotBeLaidAreTold(t *testing.T) {
-	o := inTiles(scanner(t, still), bundle.Otsu)
+	o := inTiles(scanner(t, []move{still}), bundle.Otsu)
 	o.Overlap = tile
 	_, err := capture.Run(t.Context(), o)
 	require.ErrorContains(t, err, "at most half a tile")

@@ -16,8 +16,8 @@ func newVotes(width, height int) votes {
 	return votes{width: width, height: height, bare: make([]uint8, width*height)}
 }
 
-// mark takes a part of the board at hand: plane has a byte of 0 or 255 for each pixel, rows stride apart, from
-// the corner of the part on.
+// mark takes a part of the board at hand: plane has a byte of 0 or 255 for each pixel, rows stride apart, and
+// begins at the corner of the part.
 func (v *votes) mark(plane []byte, part image.Rectangle, stride int) {
 	for y := range part.Dy() {
 		from := plane[y*stride:][:part.Dx()]
