@@ -203,6 +203,18 @@ func (m *Merger) misnamed(root int32) bool {
 	return false
 }
 
+// doubted says whether the tile of a whole part is surer of another class in its place: then the score of a
+// piece, which may look like a good one of this class, counts for nothing.
+func (m *Merger) doubted(whole int32) bool {
+	p := &m.parts[whole]
+	for i := m.first[p.tile]; m.parts[i].score > p.score; i++ { // by score: the whole part itself ends it
+		if q := &m.parts[i]; q.class != p.class && detect.IoU(p.box, q.box) >= otherName {
+			return true
+		}
+	}
+	return false
+}
+
 // goesOn says whether a box goes on beyond one of these sides of a tile.
 func goesOn(b, tile box, at sides) bool {
 	for side := range at {

@@ -105,7 +105,8 @@ func (m *Merger) offer(p part) {
 }
 
 // Result returns one detection for each defect in the tiles added so far, descending score, valid until the
-// next call of Result. The score is the best that a tile gave.
+// next call of Result. The score is the best that a tile gave; but where the tile that shows the defect whole
+// is surer of another class, it is that tile's.
 func (m *Merger) Result() []detect.Detection {
 	m.arrange()
 	m.groups.reset(len(m.parts))
@@ -161,6 +162,9 @@ func (m *Merger) defect(root int32) detect.Detection {
 	found.Box = all
 	if whole >= 0 {
 		found.Box = m.parts[whole].box
+		if found.Score > m.parts[whole].score && m.doubted(whole) {
+			found.Score = m.parts[whole].score
+		}
 	}
 	return found
 }

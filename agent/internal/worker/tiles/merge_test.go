@@ -89,6 +89,19 @@ func TestMerge(t *testing.T) {
 				{Class: 2, Score: .7, Box: box{70, 12, 96, 32}},
 			},
 		},
+		"a piece that looks like what its whole is hardly taken for": {
+			found{
+				0: {
+					{Class: 1, Score: .9, Box: box{70, 10, 96, 30}},
+					{Class: 2, Score: .1, Box: box{70, 12, 96, 32}},
+				},
+				1: {{Class: 2, Score: .8, Box: box{80, 12, 96, 32}}},
+			},
+			[]detect.Detection{
+				{Class: 1, Score: .9, Box: box{70, 10, 96, 30}},
+				{Class: 2, Score: .1, Box: box{70, 12, 96, 32}},
+			},
+		},
 		"the piece has the better score": {
 			found{0: one(.5, box{70, 10, 96, 30}), 1: one(.9, box{81, 11, 95, 30})},
 			one(.9, box{70, 10, 96, 30}),
