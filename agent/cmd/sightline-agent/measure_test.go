@@ -30,6 +30,7 @@ func TestEvalPrintsItsStableKeysAndNamesWhatWasNotInspected(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(out), &report))
 	for _, key := range []string{
 		"images", "map_iou33", "f_iou33", "map50", "map50_95", "ms_p50", "ms_p99", "fps",
+		"clean", "clean_alarmed",
 	} {
 		require.Contains(t, report, key)
 	}
@@ -65,6 +66,7 @@ func TestEvalReadsEveryLayoutAndNamesItsClasses(t *testing.T) {
 		require.Contains(t, out, want)
 		require.Regexp(t, `(?m)^map50_95 +1.0000 `, out)
 		require.Regexp(t, `(?m)^f_iou33 +0.6667 .*precision 0.5000, recall 1.0000$`, out)
+		require.Regexp(t, `(?m)^clean_alarmed +1 +of 1 images without a label: `, out)
 		require.Regexp(t, `(?m)^open +1 +1.0000 +1.0000 +1.0000 +0.5000 +1.0000 +0.6667 `, out)
 
 		out, err = command(t,
