@@ -57,7 +57,8 @@ func checkCommand(l *logging) *cobra.Command {
 			"shapes that the manifest says, and brings out what its golden samples expect on this\n" +
 			"machine's execution provider.\n\n" +
 			"With --frame it inspects one image as the station would, and shows what is made of it on the\n" +
-			"way: grays and threshold, black and white, the golden template moved onto it, what differs.",
+			"way: grays and threshold, black and white, the golden template moved onto it, what differs.\n" +
+			"Of a station with tiles it says how the template fits the tile that it fits worst.",
 		Example: "  sightline-agent check sightline.yaml\n  sightline-agent check models/pcb-defects\n" +
 			"  sightline-agent check sightline.yaml --station line3/aoi-1 --frame board.png",
 		Args: cobra.ExactArgs(1),
@@ -75,23 +76,19 @@ func checkCommand(l *logging) *cobra.Command {
 }
 
 func (k *checker) run(path string) error {
-	if err := k.check(); err != nil {
+	if err := errors.Join(k.check(), k.look.goes(k.command)); err != nil {
 		return err
 	}
 	if k.look.image != "" {
 		return k.frame(path)
 	}
-	info, err := os.Stat(path)
+	folder, err := bundleFolder(path)
 	if err != nil {
-		return fmt.Errorf("nothing to check: name a configuration, such as sightline.yaml, or the folder of "+
-			"a bundle, that this user can read: %w", err)
+		return err
 	}
-	switch {
-	case info.IsDir():
-		k.folder(path)
-	case filepath.Base(path) == bundle.ManifestFile:
-		k.folder(filepath.Dir(path))
-	default:
+	if folder != "" {
+		k.folder(folder)
+	} else {
 		k.config(path)
 	}
 	if err := k.print(k.command.OutOrStdout(), k.findings, k.table); err != nil {
@@ -103,6 +100,23 @@ func (k *checker) run(path string) error {
 		}
 	}
 	return nil
+}
+
+// bundleFolder is the folder of the bundle that a path names, itself or by its manifest; empty: a
+// configuration.
+func bundleFolder(path string) (string, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("nothing to check: name a configuration, such as sightline.yaml, or the "+
+			"folder of a bundle, that this user can read: %w", err)
+	case info.IsDir():
+		return path, nil
+	case filepath.Base(path) == bundle.ManifestFile:
+		return filepath.Dir(path), nil
+	default:
+		return "", nil
+	}
 }
 
 func (k *checker) table(w *tabwriter.Writer) {

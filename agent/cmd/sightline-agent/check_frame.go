@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -40,6 +41,23 @@ func (l *looking) flags(c *cobra.Command) {
 		"with --frame: otsu, or the least gray that becomes white; default: as the station does")
 	f.StringVar(&l.folder, "previews", "",
 		"with --frame: a new folder for the pictures; default: preview-IMAGE below the current one")
+}
+
+// goes says which of the flags have no part in what is asked for.
+func (l *looking) goes(c *cobra.Command) error {
+	if l.image != "" {
+		if c.Flags().Changed("load") {
+			return errors.New("--load has no part in a look at one frame, which is always inspected: " +
+				"leave --load or --frame out")
+		}
+		return nil
+	}
+	for _, name := range []string{"station", "template", "binarize", "previews"} {
+		if c.Flags().Changed(name) {
+			return fmt.Errorf("--%s goes with --frame: name an image with --frame, or leave it out", name)
+		}
+	}
+	return nil
 }
 
 // looked is what check --frame says.
@@ -73,10 +91,6 @@ func (k *checker) frame(path string) error {
 	r, err := recipe.Load(&cfg.Config, at)
 	if err != nil {
 		return k.lacks(cfg.Locate(at, err), err)
-	}
-	if r.Manifest.Input.Channels == 3 && s.Binarize != "" {
-		return fmt.Errorf("the model of bundle %s takes colours, which are not made black and white: "+
-			"leave binarize out", r.Manifest.Name)
 	}
 	rules, err := verdict.Compile(s.Verdict, r.Manifest.Classes)
 	if err != nil {
@@ -145,13 +159,16 @@ func (k *checker) recipes(path string) (*config.Loaded, int, error) {
 }
 
 func (k *checker) stations(path string) (cfg *config.Loaded, at int, err error) {
-	info, err := os.Stat(path)
+	folder, err := bundleFolder(path)
 	if err != nil {
-		return nil, 0, fmt.Errorf("name a configuration, such as sightline.yaml, or a bundle's folder: %w",
-			err)
+		return nil, 0, err
 	}
-	if info.IsDir() {
-		path, err = filepath.Abs(path)
+	if folder != "" && k.look.station != "" {
+		return nil, 0, fmt.Errorf("--station %s: a bundle has no stations: leave it out, or name a "+
+			"configuration", k.look.station)
+	}
+	if folder != "" {
+		path, err = filepath.Abs(folder)
 		cfg = &config.Loaded{Config: config.Config{Stations: []config.Station{{Name: "check", Bundle: path}}}}
 		return cfg, 0, err
 	}
@@ -165,15 +182,23 @@ func (k *checker) stations(path string) (cfg *config.Loaded, at int, err error) 
 	return cfg, at, nil
 }
 
-// inspect lets a worker inspect the image as it would a part.
+// patience is how long a look at one frame may take.
+func patience(s *config.Station) time.Duration {
+	if s.Tiles.Overlap > 0 {
+		return loadLimit + sheetLimit
+	}
+	return loadLimit
+}
+
+// inspect lets a worker inspect the image as it would a part, in as much memory as a bundle is tried in.
 func (k *checker) inspect(s *config.Station, r *recipe.Recipe, rules *verdict.Rules, seen *looked) error {
 	log, err := k.quiet(k.command)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(k.command.Context(), loadLimit)
+	ctx, cancel := context.WithTimeout(k.command.Context(), patience(s))
 	defer cancel()
-	i, err := k.inspector(ctx, log, s, r)
+	i, err := k.inspector(ctx, log, s, r, k.memory)
 	if err != nil {
 		return err
 	}
@@ -208,7 +233,7 @@ func (k *checker) preview(
 	}
 	order := wire.PreviewOrder{
 		Frame: seen.Image, Binarize: s.Binarize, Folder: seen.Folder, Verdict: string(seen.Verdict),
-		Title: s.Name + "   " + filepath.Base(seen.Image),
+		Title: s.Name + "   " + filepath.Base(seen.Image), Overlap: s.Tiles.Overlap,
 	}
 	if s.Method != config.MethodCompare {
 		order.Bundle = model
@@ -225,7 +250,7 @@ func (k *checker) preview(
 	if err != nil {
 		return fmt.Errorf("encode what to preview: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(k.command.Context(), loadLimit)
+	ctx, cancel := context.WithTimeout(k.command.Context(), patience(s))
 	defer cancel()
 	//nolint:gosec // the path is the operator's own configuration
 	command := exec.CommandContext(ctx, path, "preview")
@@ -242,7 +267,10 @@ func (k *checker) preview(
 	return nil
 }
 
-const maxFolders = 1000
+const (
+	maxFolders = 1000
+	sheetLimit = 10 * time.Minute // of 16,384 × 16,384 pixels on a busy machine
+)
 
 // newFolder makes one that was not there before.
 func (l *looking) newFolder() (string, error) {

@@ -35,7 +35,24 @@ func TestCheckOfAFrameSaysWhatIsMissing(t *testing.T) {
 		"name a picture with --template":       {path, "--frame", picture},
 		"no station \"line9/none\": choose":    {path, "--frame", picture, "--station", "line9/none"},
 		"\"300\" is no threshold":              {path, "--frame", picture, "--binarize", "300"},
-		"name a configuration":                 {"nowhere.yaml", "--frame", picture},
+		"nothing to check: name a conf":        {"nowhere.yaml", "--frame", picture},
+	} {
+		_, err := command(t, append([]string{"check"}, args...)...)
+		require.ErrorContains(t, err, says)
+	}
+}
+
+func TestFlagsThatHaveNoPartInACheckAreRefused(t *testing.T) {
+	picture := pictureFile(t)
+	manifest := reference + "/bundle.yaml"
+	for says, args := range map[string][]string{
+		"--station goes with --frame":          {reference, "--station", "line3/aoi-1"},
+		"--template goes with --frame":         {reference, "--template", "panel-7"},
+		"--binarize goes with --frame":         {reference, "--binarize", "otsu"},
+		"--previews goes with --frame":         {reference, "--previews", "pictures"},
+		"--load has no part in a look":         {reference, "--frame", picture, "--load=false"},
+		"a bundle has no stations: leave it":   {manifest, "--frame", picture, "--station", "line3/aoi-1"},
+		"pcb-defects takes no golden template": {manifest, "--frame", picture, "--template", picture},
 	} {
 		_, err := command(t, append([]string{"check"}, args...)...)
 		require.ErrorContains(t, err, says)
@@ -115,6 +132,10 @@ func TestWhatIsSeenIsSaid(t *testing.T) {
 	fits := wire.Preview{
 		Alignment: &wire.Alignment{Fits: true, ShiftX: 1.5, ShiftY: -2, Residual: 0.015, Mismatch: 0.03},
 	}
+	sheet := wire.Preview{Width: 1600, Height: 1300, Tiles: 9, Alignment: &wire.Alignment{
+		Fits: true, ShiftX: 2.5, Tile: &wire.Tile{X: 480, Y: 330, Width: 640, Height: 640},
+	}}
+	strange := wire.Preview{Tiles: 9, Alignment: &wire.Alignment{Why: "the tile at 0, 0: …", Misfits: 4}}
 	unfit := wire.Preview{Alignment: &wire.Alignment{Why: "is it the right board?"}}
 	for says, l := range map[string]*looked{
 		"no: the model takes colours":           {Preview: wire.Preview{Colour: true}},
@@ -122,8 +143,13 @@ func TestWhatIsSeenIsSaid(t *testing.T) {
 		"otsu: white from gray 99 up, 25.0 %":   {Binarize: "otsu", Preview: binary},
 		"panel-7@2 fits, moved by 1.5, -2.0 px": {Template: "panel-7@2", Preview: fits},
 		"residual 1.50 %, mismatch 0.030":       {Preview: fits},
-		"is it the right board?":                {Preview: unfit},
-		"UNKNOWN  no_frame  it is":              {Verdict: "UNKNOWN", Reason: "no_frame", Detail: "it is"},
+		"seen in 1600×1300 pixels, in 9 tiles":  {Preview: sheet},
+		"panel-7@2 fits each tile, worst the one at 480, 330, moved by 2.5, 0.0 px": {
+			Template: "panel-7@2", Preview: sheet,
+		},
+		"panel-7@2 does not fit 4 of 9 tiles": {Template: "panel-7@2", Preview: strange},
+		"is it the right board?":              {Preview: unfit},
+		"UNKNOWN  no_frame  it is":            {Verdict: "UNKNOWN", Reason: "no_frame", Detail: "it is"},
 	} {
 		var out bytes.Buffer
 		w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -20,7 +21,11 @@ func (l *looked) table(w *tabwriter.Writer) {
 	say := func(what, format string, args ...any) {
 		_, _ = fmt.Fprintf(w, "%s\t%s\n", what, fmt.Sprintf(format, args...))
 	}
-	say("image", "%s, seen in %d×%d pixels", l.Image, p.Width, p.Height)
+	tiles := ""
+	if p.Tiles > 0 {
+		tiles = fmt.Sprintf(", in %d tiles", p.Tiles)
+	}
+	say("image", "%s, seen in %d×%d pixels%s", l.Image, p.Width, p.Height, tiles)
 	switch {
 	case p.Colour:
 		say("black and white", "no: the model takes colours")
@@ -51,11 +56,20 @@ func (l *looked) alignment(say func(what, format string, args ...any)) {
 	case a == nil && l.Template == "":
 		say("golden template", "none: this recipe takes none")
 	case a == nil:
+	case !a.Fits && a.Misfits > 0:
+		say("golden template", "%s does not fit %d of %d tiles; of the first of them:", l.Template, a.Misfits,
+			l.Preview.Tiles)
+		say("", "%s", a.Why)
 	case !a.Fits:
 		say("golden template", "%s does not fit", l.Template)
 		say("", "%s", a.Why)
 	default:
-		say("golden template", "%s fits, moved by %.1f, %.1f px", l.Template, a.ShiftX, a.ShiftY)
+		where := ""
+		if t := a.Tile; t != nil {
+			where = fmt.Sprintf(" each tile, worst the one at %d, %d,", t.X, t.Y)
+		}
+		say("golden template", "%s fits%s moved by %.1f, %.1f px", l.Template, cmp.Or(where, ","), a.ShiftX,
+			a.ShiftY)
 		say("", "residual %.2f %%, mismatch %.3f of what strangers have, spread %.1f px, tinted %.2f %%",
 			percent*a.Residual, a.Mismatch, a.Spread, percent*a.Differing)
 	}

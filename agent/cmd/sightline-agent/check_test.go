@@ -19,8 +19,9 @@ import (
 
 const (
 	asWorker  = "SIGHTLINE_TEST_WORKER"
-	toldArgs  = "SIGHTLINE_TEST_WORKER_ARGS"  // file for what the scripted worker is told
-	takes     = "SIGHTLINE_TEST_WORKER_TAKES" // for each run of the scripted worker
+	toldArgs  = "SIGHTLINE_TEST_WORKER_ARGS"   // file for what the scripted worker is told
+	takes     = "SIGHTLINE_TEST_WORKER_TAKES"  // for each run of the scripted worker
+	brings    = "SIGHTLINE_TEST_WORKER_BRINGS" // names of images, over and over
 	reference = "../../../models/pcb-defects"
 )
 
@@ -34,20 +35,15 @@ func TestMain(m *testing.M) {
 }
 
 func beWorker(args []string) int {
-	if len(args) > 0 && args[0] == "cameras" {
-		var uris []string
-		if json.NewDecoder(os.Stdin).Decode(&uris) != nil {
-			return 1
+	if len(args) > 0 {
+		switch args[0] {
+		case "cameras":
+			return beCameras()
+		case "capture":
+			return beCapture()
+		case "preview":
+			return 0 // and says nothing
 		}
-		for i, uri := range uris {
-			if uris[i] = ""; strings.Contains(uri, "wrong") {
-				uris[i] = "it will not do"
-			}
-		}
-		if json.NewEncoder(os.Stdout).Encode(uris) != nil {
-			return 1
-		}
-		return 0
 	}
 	conn, err := net.FileConn(os.NewFile(3, "supervisor"))
 	script := fakeworker.Script{Inspect: inspect, Configured: configured}
@@ -57,11 +53,43 @@ func beWorker(args []string) int {
 	return 0
 }
 
+func beCameras() int {
+	var uris []string
+	if json.NewDecoder(os.Stdin).Decode(&uris) != nil {
+		return 1
+	}
+	for i, uri := range uris {
+		if uris[i] = ""; strings.Contains(uri, "wrong") {
+			uris[i] = "it will not do"
+		}
+	}
+	if json.NewEncoder(os.Stdout).Encode(uris) != nil {
+		return 1
+	}
+	return 0
+}
+
+// beCapture waits for Enter and captures nothing; with the word wrong in the camera's URI it does not wait.
+func beCapture() int {
+	in := json.NewDecoder(os.Stdin)
+	var order wire.CaptureOrder
+	var next bool
+	if in.Decode(&order) != nil || strings.Contains(order.Camera, "wrong") || in.Decode(&next) != nil {
+		return 1
+	}
+	return 0
+}
+
 func configured(p *fakeworker.Peer, m *wire.Configure) {
 	if path := os.Getenv(toldArgs); path != "" {
-		told := strings.Join(os.Args[1:], " ") + " library " + m.GetOnnxruntimeLibrary() +
-			fmt.Sprintf(" parallel %d", m.GetParallelRuns())
-		if os.WriteFile(path, []byte(told), 0o600) != nil {
+		var told strings.Builder
+		fmt.Fprintf(&told, "%s library %s parallel %d", strings.Join(os.Args[1:], " "),
+			m.GetOnnxruntimeLibrary(), m.GetParallelRuns())
+		for _, s := range m.GetStations() {
+			open, read := time.Duration(s.GetOpenTimeoutNs()), time.Duration(s.GetReadTimeoutNs())
+			fmt.Fprintf(&told, " open %s read %s", open, read)
+		}
+		if os.WriteFile(path, []byte(told.String()), 0o600) != nil {
 			p.Die()
 			return
 		}
@@ -73,6 +101,14 @@ func configured(p *fakeworker.Peer, m *wire.Configure) {
 func inspect(p *fakeworker.Peer, m *wire.Inspect) {
 	if took, err := time.ParseDuration(os.Getenv(takes)); err == nil {
 		p.Send(wire.KindInspected, &wire.Inspected{Job: m.GetJob(), InferenceNs: int64(took)})
+		return
+	}
+	if names := strings.Fields(os.Getenv(brings)); len(names) > 0 {
+		answer := &wire.Inspected{Job: m.GetJob(), Source: names[(m.GetJob()-1)%uint64(len(names))]}
+		if answer.GetSource() == "gone" {
+			answer.Source, answer.Fault, answer.FaultText = "", wire.Fault_FAULT_NO_FRAME, "2 captures hang"
+		}
+		p.Send(wire.KindInspected, answer)
 		return
 	}
 	switch m.GetJob() {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"strconv"
 
 	"github.com/sightline-edge/sightline/agent/internal/config"
 	"github.com/sightline-edge/sightline/agent/internal/inspector"
@@ -13,17 +14,18 @@ import (
 )
 
 // inspector starts a worker that inspects what the station's camera brings as the station would, without a
-// line around it.
+// line around it. Memory is the address space that it may have, in bytes; 0: as much as there is.
 func (t *tool) inspector(
-	ctx context.Context, log *slog.Logger, s *config.Station, r *recipe.Recipe,
+	ctx context.Context, log *slog.Logger, s *config.Station, r *recipe.Recipe, memory uint64,
 ) (*inspector.Inspector, error) {
-	launch, err := t.launch(log)
+	launch, err := t.launch(log, "--"+memoryLimit, strconv.FormatUint(memory, 10))
 	if err != nil {
 		return nil, err
 	}
 	asked := &wire.StationConfig{
 		Name: s.Name, Camera: s.Camera,
-		OpenTimeoutNs: replayRead.Nanoseconds(), ReadTimeoutNs: replayRead.Nanoseconds(),
+		OpenTimeoutNs: max(s.OpenTimeout, replayRead).Nanoseconds(),
+		ReadTimeoutNs: max(s.ReadTimeout, replayRead).Nanoseconds(),
 	}
 	r.Tell(asked)
 	return inspector.Open(ctx, inspector.Options{Launch: launch, Log: log, Configure: &wire.Configure{

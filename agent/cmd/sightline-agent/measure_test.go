@@ -78,6 +78,58 @@ func TestEvalReadsEveryLayoutAndNamesItsClasses(t *testing.T) {
 	require.ErrorContains(t, err, "no *.json for the split val")
 }
 
+// A read that takes too long makes the camera begin anew, at its first image: without an end, over and over.
+func TestReplayEndsWhenTheWorkerBeginsAnew(t *testing.T) {
+	dir, err := filepath.Abs(reference)
+	require.NoError(t, err)
+	path := file(t, fmt.Sprintf("place: acme/dongguan/smt\nstations:\n  - name: line3/aoi-1\n"+
+		"    camera: \"v4l2:/dev/video0\"\n    bundle: %s\n", dir))
+	var out string
+	for names, says := range map[string]string{
+		"1.png 2.png":      "after 2 images the worker began anew with 1.png: reading the next one took too",
+		"1.png 2.png gone": "after 2 images the worker brings no more: 2 captures hang",
+	} {
+		t.Setenv(brings, names)
+		out, err = command(t, "replay", path, "--images", t.TempDir(), "-o", "json")
+		require.ErrorContains(t, err, says)
+		var all []replayed
+		require.NoError(t, json.Unmarshal([]byte(out), &all))
+		require.Len(t, all, 2, "what was replayed is shown")
+	}
+	t.Setenv(brings, "gone")
+	out, err = command(t, "replay", path, "--images", t.TempDir(), "-o", "json")
+	require.ErrorContains(t, err, "after 0 images the worker brings no more")
+	require.Empty(t, out)
+}
+
+func TestReplayAndALookAtAFrameWaitAsLongAsTheStation(t *testing.T) {
+	dir, err := filepath.Abs(reference)
+	require.NoError(t, err)
+	told := filepath.Join(t.TempDir(), "args")
+	t.Setenv(toldArgs, told)
+	t.Chdir(t.TempDir())
+	picture := pictureFile(t)
+	for keys, want := range map[string]string{
+		"": " open 10s read 10s",
+		"    read_timeout: 30s\n    open_timeout: 11s\n": " open 11s read 30s",
+	} {
+		path := file(t, fmt.Sprintf("place: acme/dongguan/smt\nworker: {memory_limit: 4294967296}\n"+
+			"stations:\n  - name: line3/aoi-1\n    camera: \"v4l2:/dev/video0\"\n    bundle: %s\n%s",
+			dir, keys))
+		for _, args := range [][]string{
+			{"replay", path, "--images", t.TempDir()}, {"check", path, "--frame", picture},
+		} {
+			require.NoError(t, os.RemoveAll(told))
+			_, err := command(t, args...)
+			require.Equal(t, args[0] == "replay", err == nil, "the scripted worker draws no preview: %v", err)
+			raw, err := os.ReadFile(told)
+			require.NoError(t, err)
+			require.Contains(t, string(raw), want)
+			require.Contains(t, string(raw), "--memory-limit 4294967296 ")
+		}
+	}
+}
+
 func TestReplayJudgesEachImageByTheStationsRules(t *testing.T) {
 	dir, err := filepath.Abs(reference)
 	require.NoError(t, err)

@@ -18,7 +18,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 )
 
-const replayRead = 10 * time.Second
+const replayRead = 10 * time.Second // at least: nobody waits for a part
 
 // replayed is one image under the station's rules.
 type replayed struct {
@@ -87,7 +87,7 @@ func (t *tool) replay(c *cobra.Command, path, name, images, glob string) error {
 	if t.worker == "" {
 		t.worker = cfg.Worker.Path
 	}
-	i, err := t.inspector(c.Context(), log, s, r)
+	i, err := t.inspector(c.Context(), log, s, r, uint64(cfg.Worker.MemoryLimit))
 	if err != nil {
 		return err
 	}
@@ -96,10 +96,10 @@ func (t *tool) replay(c *cobra.Command, path, name, images, glob string) error {
 		return err
 	}
 	all, err := replayAll(c, i, rules)
-	if err != nil {
+	if len(all) == 0 {
 		return err
 	}
-	return t.print(c.OutOrStdout(), all, func(w *tabwriter.Writer) { replayTable(w, all) })
+	return errors.Join(t.print(c.OutOrStdout(), all, func(w *tabwriter.Writer) { replayTable(w, all) }), err)
 }
 
 // pick returns the index of the named station.
@@ -114,18 +114,33 @@ func pick(cfg *config.Loaded, name string) (int, error) {
 	return 0, fmt.Errorf("no station %q: choose with --station one of %s", name, strings.Join(names, ", "))
 }
 
+// replayAll inspects one image after the other until there are no more. With an error it returns what came
+// before it, too.
 func replayAll(c *cobra.Command, i *inspector.Inspector, rules *verdict.Rules) ([]replayed, error) {
-	all := []replayed{}
+	var all []replayed
+	seen := map[string]bool{}
 	for {
 		if err := i.Ask(); err != nil {
-			return nil, err
+			return all, err
 		}
 		answer, err := i.Answer(c.Context())
 		if err != nil {
-			return nil, err
+			return all, err
 		}
-		if answer.GetFault() == wire.Fault_FAULT_END {
-			break
+		switch source := answer.GetSource(); {
+		case answer.GetFault() == wire.Fault_FAULT_END && len(all) == 0:
+			return nil, errors.New("no image was found in the folder")
+		case answer.GetFault() == wire.Fault_FAULT_END:
+			return all, nil
+		case answer.GetFault() == wire.Fault_FAULT_NO_FRAME:
+			return all, fmt.Errorf("after %d images the worker brings no more: %s", len(all),
+				answer.GetFaultText())
+		case source != "" && seen[source]:
+			return all, fmt.Errorf("after %d images the worker began anew with %s: reading the next one "+
+				"took too long; take it out of the folder, or give the station a longer read_timeout",
+				len(all), source)
+		default:
+			seen[source] = true
 		}
 		out, took := judge(answer, rules)
 		all = append(all, replayed{
@@ -133,10 +148,6 @@ func replayAll(c *cobra.Command, i *inspector.Inspector, rules *verdict.Rules) (
 			Detail: out.Detail, Defects: out.Defects, Ms: took,
 		})
 	}
-	if len(all) == 0 {
-		return nil, errors.New("no image was found in the folder")
-	}
-	return all, nil
 }
 
 func replayTable(w *tabwriter.Writer, all []replayed) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sightline-edge/sightline/agent/internal/frame"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
+	"github.com/sightline-edge/sightline/agent/internal/worker/align"
 	"github.com/sightline-edge/sightline/agent/internal/worker/camera"
 	"github.com/sightline-edge/sightline/agent/internal/worker/evidence"
 	"github.com/sightline-edge/sightline/agent/internal/worker/pairing"
@@ -34,7 +35,16 @@ type preview struct {
 	plan   *tensor.Plan
 	frame  frame.Frame
 	canvas *tensor.Canvas
+	tiling *tiling          // nil: the frame is seen as a whole
 	golden *evidence.Golden // nil: none, or of another size
+	part   closer           // what is looked at beside its template
+}
+
+// closer is a part of the frame, or all of it, beside the template.
+type closer struct {
+	frame  *frame.Frame
+	golden *evidence.Golden
+	where  string // for the caption; empty: all of it
 }
 
 func runPreview(stdin io.Reader, stdout io.Writer) error {
@@ -46,14 +56,19 @@ func runPreview(stdin io.Reader, stdout io.Writer) error {
 	if err := json.NewDecoder(io.LimitReader(stdin, maxPreview)).Decode(&p.order); err != nil {
 		return fmt.Errorf("read what to preview: %w", err)
 	}
-	if _, err := camera.ReadPicture(&p.frame, p.order.Frame, false); err != nil {
+	if err := p.preprocess(); err != nil {
 		return err
 	}
-	if err := p.preprocess(); err != nil {
+	gray := p.tiling != nil && p.plan.Monochrome()
+	if _, err := camera.ReadPicture(&p.frame, p.order.Frame, gray); err != nil {
+		return err
+	}
+	if err := p.divide(); err != nil {
 		return err
 	}
 	p.canvas = tensor.NewCanvas(p.plan)
 	defer p.canvas.Close()
+	p.canvas.Hold(p.held())
 	for _, step := range []func() error{p.grays, p.binary, p.align, p.annotate} {
 		if err := step(); err != nil {
 			return err
@@ -80,14 +95,17 @@ func (p *preview) preprocess() error {
 		return err
 	}
 	p.plan = tensor.NewPlan(b.Manifest.Input, b.Manifest.Preprocess)
-	if way.Binarize == "" {
-		return nil
-	}
-	if !p.plan.Monochrome() {
+	if way.Binarize != "" && !p.plan.Monochrome() {
 		return fmt.Errorf("the model of bundle %s takes colours, which are not made black and white: "+
 			"leave binarize out", b.Manifest.Name)
 	}
-	p.plan = p.plan.Binarized(way)
+	if way.Binarize != "" {
+		p.plan = p.plan.Binarized(way)
+	}
+	if p.order.Overlap > 0 {
+		p.tiling = &tiling{plan: p.plan.Unscaled()}
+		p.plan = p.plan.Whole()
+	}
 	return nil
 }
 
@@ -111,7 +129,10 @@ func (p *preview) grays() error {
 	for _, v := range pixels {
 		p.answer.Grays[v]++
 	}
-	threshold, binary := p.plan.Threshold(pixels, size.Width)
+	threshold, binary := p.held(), true
+	if threshold == 0 {
+		threshold, binary = p.plan.Threshold(pixels, size.Width)
+	}
 	p.answer.Threshold, p.answer.Binary = int(threshold), binary
 	return p.savePNG("gray.png", pixels)
 }
@@ -135,6 +156,9 @@ func (p *preview) align() error {
 	if _, err := camera.ReadPicture(template, p.order.Template, p.plan.Monochrome()); err != nil {
 		return fmt.Errorf("golden template: %w", err)
 	}
+	if p.tiling != nil {
+		return p.alignTiles(template)
+	}
 	prepared, err := pairing.New(p.plan, template)
 	if err != nil {
 		return err
@@ -143,29 +167,38 @@ func (p *preview) align() error {
 	if err != nil && !errors.Is(err, pairing.ErrUnaligned) {
 		return err
 	}
-	a := &wire.Alignment{
-		Fits: err == nil, ShiftX: fit.ShiftX, ShiftY: fit.ShiftY, Residual: fit.Residual,
-		Mismatch: fit.Mismatch, Unseen: fit.Unseen, Spread: fit.Spread,
-	}
+	a := alignment(fit, err)
 	p.answer.Alignment = a
-	if err != nil {
-		a.Why = err.Error()
-	}
 	if !a.Fits && fit.Residual == 0 { // of another size: they were not compared
 		return nil
 	}
 	p.golden = &evidence.Golden{}
 	moved := p.canvas.Template()
 	err = p.golden.Take(p.canvas.Plane(), moved, p.answer.Width, p.answer.Height)
+	p.part = closer{frame: &p.frame, golden: p.golden}
 	a.Differing = p.golden.Differing()
 	return errors.Join(err, p.savePNG("template.png", moved))
+}
+
+// alignment says how a template fits; the error is that it does not.
+func alignment(fit align.Fit, err error) *wire.Alignment {
+	a := &wire.Alignment{
+		Fits: err == nil, ShiftX: fit.ShiftX, ShiftY: fit.ShiftY, Residual: fit.Residual,
+		Mismatch: fit.Mismatch, Unseen: fit.Unseen, Spread: fit.Spread,
+	}
+	if err != nil {
+		a.Why = err.Error()
+	}
+	return a
 }
 
 func (p *preview) annotate() error {
 	pen, caption := evidence.NewPen(), evidence.Caption{Verdict: p.order.Verdict, Text: p.order.Title}
 	defer pen.Close()
-	if p.golden != nil {
-		raw, err := pen.Misfit(&p.frame, p.golden, caption, previewQuality)
+	if p.part.golden != nil {
+		part := caption
+		part.Text += p.part.where
+		raw, err := pen.Misfit(p.part.frame, p.part.golden, part, previewQuality)
 		if err = errors.Join(err, p.save("difference.jpg", raw)); err != nil {
 			return err
 		}
@@ -186,8 +219,12 @@ func (p *preview) savePNG(name string, pixels []byte) error {
 	picture := &image.Gray{
 		Pix: pixels, Stride: p.answer.Width, Rect: image.Rect(0, 0, p.answer.Width, p.answer.Height),
 	}
+	encoder := png.Encoder{}
+	if p.tiling != nil { // large
+		encoder.CompressionLevel = png.BestSpeed
+	}
 	var raw bytes.Buffer
-	if err := png.Encode(&raw, picture); err != nil {
+	if err := encoder.Encode(&raw, picture); err != nil {
 		return fmt.Errorf("encode %s: %w", name, err)
 	}
 	return p.save(name, raw.Bytes())

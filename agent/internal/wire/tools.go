@@ -34,6 +34,7 @@ type PreviewOrder struct {
 	Frame    string          `json:"frame"`    // path of an image
 	Bundle   string          `json:"bundle"`   // folder; empty: method compare
 	Binarize string          `json:"binarize"` // empty: the bundle's
+	Overlap  int             `json:"overlap"`  // of the tiles that the frame is seen in; 0: as a whole
 	Template string          `json:"template"` // path of a picture; empty: none
 	Folder   string          `json:"folder"`   // for the pictures; it is there, and empty
 	Title    string          `json:"title"`
@@ -53,6 +54,7 @@ type PreviewDefect struct {
 type Preview struct {
 	Width     int        `json:"width"` // pixels that were looked at
 	Height    int        `json:"height"`
+	Tiles     int        `json:"tiles,omitempty"`  // 0: the frame was seen as a whole
 	Colour    bool       `json:"colour,omitempty"` // the model takes colours: no grays, no black and white
 	Grays     []int      `json:"grays,omitempty"`  // pixels of each gray, 0 to 255
 	Binary    bool       `json:"binary"`
@@ -62,15 +64,26 @@ type Preview struct {
 	Pictures  []string   `json:"pictures"` // names in the folder
 }
 
-// Alignment says how a golden template fits a frame.
+// Alignment says how a golden template fits a frame. In tiles all figures are those of one: of the first that
+// does not fit, else of the one with the largest mismatch.
 type Alignment struct {
 	Fits      bool    `json:"fits"`
 	Why       string  `json:"why,omitempty"` // it does not
-	ShiftX    float64 `json:"shift_x"`       // pixels
+	ShiftX    float64 `json:"shift_x"`       // pixels; of a tile that fits, from its own place on the sheet
 	ShiftY    float64 `json:"shift_y"`
 	Residual  float64 `json:"residual"`  // share of the pixels that differ, 0 to 1
 	Mismatch  float64 `json:"mismatch"`  // of what two unrelated pictures would have
 	Unseen    float64 `json:"unseen"`    // share of the pixels beyond the template's border
 	Spread    float64 `json:"spread"`    // pixels by which a part of the board lies off the whole
 	Differing float64 `json:"differing"` // share of the pixels that are tinted: thin edges left out
+	Tile      *Tile   `json:"tile,omitempty"`
+	Misfits   int     `json:"misfits,omitempty"` // tiles that do not fit
+}
+
+// Tile is a part of a frame, in its pixels.
+type Tile struct {
+	X      int `json:"x"`
+	Y      int `json:"y"`
+	Width  int `json:"width"`
+	Height int `json:"height"`
 }
