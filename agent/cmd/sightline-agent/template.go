@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"image"
 	_ "image/png" // the worker's pictures
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,9 +22,6 @@ import (
 )
 
 const defaultBoards = 5
-
-// errLeft says that nobody presses Enter any more.
-var errLeft = errors.New("standard input ended")
 
 func templateCommand(l *logging) *cobra.Command {
 	c := &cobra.Command{
@@ -178,53 +173,50 @@ func (t *taking) capture(c *cobra.Command, binarize, picture string) ([]wire.Cap
 	if err = command.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", path, err)
 	}
-	boards, err := t.converse(c, json.NewEncoder(in), json.NewDecoder(out), &wire.CaptureOrder{
+	told := &conversation{}
+	told.begin(out)
+	if t.ask {
+		told.ask(c.InOrStdin())
+	}
+	boards, err := t.take(c, json.NewEncoder(in), told, &wire.CaptureOrder{
 		Camera: t.camera, Boards: t.boards, Binarize: binarize, Wait: t.wait, Ask: t.ask, Picture: picture,
 		Bundle: t.bundle, Overlap: t.overlap,
 	})
 	_ = in.Close() // the worker may have ended
 	ended := command.Wait()
-	if ended != nil && !errors.Is(err, errLeft) { // the worker knows the cause
+	told.end()
+	if ended != nil && !errors.Is(err, errLeft) && !errors.Is(err, errStopped) { // the worker knows the cause
 		return nil, fmt.Errorf("capture: see the worker's words above: %w", ended)
 	}
 	return boards, err
 }
 
-func (t *taking) converse(
-	c *cobra.Command, in *json.Encoder, out *json.Decoder, order *wire.CaptureOrder,
+func (t *taking) take(
+	c *cobra.Command, in *json.Encoder, told *conversation, order *wire.CaptureOrder,
 ) ([]wire.CapturedBoard, error) {
 	if err := in.Encode(order); err != nil {
 		return nil, fmt.Errorf("tell the worker what to capture: %w", err)
 	}
-	keys, said := bufio.NewReader(c.InOrStdin()), c.ErrOrStderr()
+	said := c.ErrOrStderr()
 	var boards []wire.CapturedBoard
 	for n := range t.boards {
 		if t.ask {
 			_, _ = fmt.Fprintf(said, "put board %d of %d in place and press Enter ", n+1, t.boards)
-			if _, err := keys.ReadString('\n'); err != nil {
-				return nil, fmt.Errorf("%w after %d of %d boards: no template is made: %w", errLeft, n,
-					t.boards, err)
+			if err := told.enter(c.Context()); err != nil {
+				return nil, unfinished(c, err, n, t.boards)
 			}
 			if err := in.Encode(true); err != nil {
 				return nil, fmt.Errorf("tell the worker to go on: %w", err)
 			}
 		}
-		var b wire.CapturedBoard
-		if err := out.Decode(&b); err != nil {
-			return boards, worded(err)
+		b, err := told.board(c.Context())
+		if err != nil {
+			return nil, unfinished(c, err, n, t.boards)
 		}
-		boards = append(boards, b)
-		_, _ = fmt.Fprintf(said, "board %d of %d  %s\n", n+1, t.boards, line(&b, n))
+		boards = append(boards, *b)
+		_, _ = fmt.Fprintf(said, "board %d of %d  %s\n", n+1, t.boards, line(b, n))
 	}
 	return boards, nil
-}
-
-// worded says that the worker ended early; why stands in its own words.
-func worded(err error) error {
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
-	return fmt.Errorf("the worker's answer is not understood; is it of the agent's version? %w", err)
 }
 
 func line(b *wire.CapturedBoard, n int) string {
@@ -287,6 +279,9 @@ func listTemplatesCommand(l *logging) *cobra.Command {
 			all, err := template.List(cfg.TemplateDir)
 			if err != nil {
 				return err
+			}
+			if all == nil {
+				all = []*template.Template{} // of JSON: no null
 			}
 			return t.print(c.OutOrStdout(), all, func(w *tabwriter.Writer) { templateTable(w, all, cfg) })
 		},

@@ -99,6 +99,9 @@ func capturesVersions(t *testing.T, worker string) {
 	out, _, err := said(t, "", "template", "list", path)
 	require.NoError(t, err)
 	require.Contains(t, out, "no golden templates in "+templates)
+	out, _, err = said(t, "", "template", "list", path, "-o", "json")
+	require.NoError(t, err)
+	require.JSONEq(t, "[]", out)
 	for version := range 2 {
 		capturesVersion(t, worker, path, templates, version+1)
 	}
