@@ -78,7 +78,8 @@ func sheetCommand(l *logging) *cobra.Command {
 		Long: "Sees each image at its full resolution, up to 16,384 × 16,384 pixels, in tiles of the size\n" +
 			"of the model's input that overlap. A defect on a seam is one detection. Choose an overlap\n" +
 			"that is larger than the largest defect.\n\n" +
-			"A bundle that looks at a board beside its golden template takes the sheet's from --template.\n\n" +
+			"A bundle that looks at a board beside its golden template takes that of the sheet with\n" +
+			"--template.\n\n" +
 			"Prints the detections that reach their class's threshold, the number of tiles, the time of\n" +
 			"the inspection and of the model alone, and the most memory that the worker had.",
 		Example: "  sightline-agent sheet scan.png --bundle models/pcb-defects --picture scan-found.jpg\n" +
@@ -182,6 +183,8 @@ func (s *sheets) station(camera string) *wire.StationConfig {
 	return c
 }
 
+func linkName(n int) string { return fmt.Sprintf(sheetLink+"%08d", n) }
+
 // link puts a link to each image into a folder, so that a folder camera brings these in this order.
 func (s *sheets) link() (dir string, err error) {
 	dir, err = os.MkdirTemp("", "sightline-sheets-")
@@ -194,7 +197,7 @@ func (s *sheets) link() (dir string, err error) {
 			_, err = os.Stat(target)
 		}
 		if err == nil {
-			err = os.Symlink(target, filepath.Join(dir, fmt.Sprintf(sheetLink+"%08d", n)))
+			err = os.Symlink(target, filepath.Join(dir, linkName(n)))
 		}
 		if err != nil {
 			return "", errors.Join(fmt.Errorf("open image: %w", err), os.RemoveAll(dir))
@@ -204,7 +207,7 @@ func (s *sheets) link() (dir string, err error) {
 }
 
 func (s *sheets) inspect(ctx context.Context, i *inspector.Inspector, progress *sheetProgress) error {
-	for _, image := range s.images {
+	for n, image := range s.images {
 		progress.begin(filepath.Base(image))
 		asked := monotime.Now()
 		if err := i.Ask(); err != nil {
@@ -216,6 +219,10 @@ func (s *sheets) inspect(ctx context.Context, i *inspector.Inspector, progress *
 		}
 		now := monotime.Now()
 		progress.end()
+		if source := answer.GetSource(); source != "" && filepath.Base(source) != linkName(n) {
+			return fmt.Errorf("the worker inspected %s where %s was due, which is %s: reading it took "+
+				"longer than %s", source, linkName(n), image, sheetRead)
+		}
 		result := s.result(image, answer)
 		if exposed := answer.GetExposedNs(); exposed != 0 {
 			result.ReadMs = inspector.Milliseconds(exposed - asked)
