@@ -19,7 +19,8 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/vision"
 )
 
-// tool is what the commands share that use a worker without a line: check, eval, bench, replay.
+// tool is what the commands share that use a worker without a line: check, eval, bench, replay, sheet,
+// template.
 type tool struct {
 	logging *logging
 	output  string
