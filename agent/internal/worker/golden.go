@@ -61,6 +61,10 @@ func (s *station) plan(l *lane) (*tensor.Plan, error) {
 		p = p.Unscaled()
 	}
 	if way := s.config.GetBinarize(); way != "" {
+		if !p.Monochrome() {
+			return nil, fmt.Errorf("%w: the bundle's model takes colours, which are not made black and "+
+				"white: leave binarize out", errMethod)
+		}
 		return p.Binarized(bundle.Preprocess{Binarize: way}), nil
 	}
 	return p, nil

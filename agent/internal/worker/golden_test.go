@@ -78,6 +78,21 @@ func pairBundle(tb testing.TB) string {
 	return dir
 }
 
+// colourBundle is the small bundle of tests for a model that takes colour.
+func colourBundle(tb testing.TB) string {
+	tb.Helper()
+	dir := onnxtest.Write(tb, onnxtest.Model(onnxtest.Graph(
+		[]onnxtest.Port{{Name: "images", Elem: 1, Dims: []int64{1, 3, onnxtest.Side, onnxtest.Side}}},
+		[]onnxtest.Port{{Name: "output0", Elem: 1, Dims: []int64{1, 10, onnxtest.Cells}}},
+	)))
+	path := filepath.Join(dir, bundle.ManifestFile)
+	raw, err := os.ReadFile(path)
+	require.NoError(tb, err)
+	text := strings.Replace(string(raw), "channels: 1", "channels: 3", 1)
+	require.NoError(tb, os.WriteFile(path, []byte(text), 0o600))
+	return dir
+}
+
 func pairStation(tb testing.TB) *wire.StationConfig {
 	tb.Helper()
 	return &wire.StationConfig{
@@ -126,6 +141,10 @@ func TestMethodTemplateAndBundleThatDoNotFitAreRefused(t *testing.T) {
 		"pair with a model of frames": {
 			"the bundle's model takes no golden template: use method: detect",
 			func(s *wire.StationConfig) { s.BundleDir = onnxtest.Bundle(t) },
+		},
+		"black and white for a model of colours": {
+			"which are not made black and white: leave binarize out",
+			func(s *wire.StationConfig) { s.BundleDir, s.Method, s.Binarize = colourBundle(t), "", "128" },
 		},
 		"template changed": {
 			"it changed since the agent read it; restart the agent",
