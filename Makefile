@@ -76,6 +76,8 @@ test-boards: setup ## alignment and comparison on all boards of the data set; ma
 
 .PHONY: test-training
 test-training: $(VENV)/ready ## the tests in Python: of models/training and scripts
+	@$(VENV)/bin/ruff check -q models/training
+	@$(VENV)/bin/ruff format --check -q models/training
 	@$(VENV)/bin/python -m pytest -q models/training/tests scripts
 
 $(VENV)/ready: models/training/requirements.txt

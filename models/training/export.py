@@ -21,13 +21,8 @@ TRAINING = "sightline.training"  # key of the model's metadata: what it was trai
 TOLD = ("everything", "steps", "batch", "size", "seed", "rate", "mosaic", "sim_share")  # of the arguments
 
 
-def load_average(path: Path) -> Detector:
-    """The averaged detector of a checkpoint, ready to predict."""
-    return average_of(torch.load(path, weights_only=True, map_location="cpu"))
-
-
 def average_of(state: dict) -> Detector:
-    """The same of a checkpoint in memory; the number of bins is that of its weights."""
+    """The averaged detector of a checkpoint, ready to predict; the number of bins is that of its weights."""
     weights = state["average"]
     bins = weights["regress.1.weight"].shape[0] // 4
     model = Detector(replace(DESIGNS[state["design"]], bins=bins))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import export as exporting
-from export import TOLERANCE, average_of, difference, export, history, load_average, session, training_of
+from export import TOLERANCE, average_of, difference, export, history, session, training_of
 from loss import complete_iou, detection_loss, distribution
 from network import DESIGNS, Design, Detector, sides
 from quantize import decoding, quantize
@@ -204,7 +204,7 @@ def test_checkpoint_comes_back_as_its_average(tiny, tmp_path):
     model, average = Detector(DESIGNS["tiny-pair"]), shaken(DESIGNS["tiny-pair"])
     state = {"design": "tiny-pair", "model": model.state_dict(), "average": average.state_dict()}
     torch.save(state, tmp_path / "last.pt")
-    loaded = load_average(tmp_path / "last.pt")
+    loaded = average_of(torch.load(tmp_path / "last.pt", weights_only=True))
     assert not loaded.training
     for name, value in average.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], value)

@@ -1,10 +1,15 @@
 import argparse
 import json
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
 import train
+from boards import load_board
+from export import history
+from journal import read_log
 from network import DESIGNS, Detector
 
 
@@ -92,7 +97,75 @@ def test_resumed_training_ends_where_unbroken_training_ends(boards, tmp_path, mo
     assert equal(state(tmp_path / "whole"), state(tmp_path / "broken"))
     whole, broken = journal(tmp_path / "whole"), journal(tmp_path / "broken")
     assert [line["step"] for line in whole] == [line["step"] for line in broken]
-    assert [line.get("validation") for line in whole] == [line.get("validation") for line in broken]
+    assert whole == broken  # the running means, too
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({"batch": 1}, "--batch 2 and not 1"),
+        ({"seed": 2}, "--seed 1 and not 2"),
+        ({"size": 32}, "--size 64 and not 32"),
+        ({"rate": 1e-2}, "--rate 0.001 and not 0.01"),
+    ],
+)
+def test_a_resume_that_would_be_another_run_is_refused(boards, tmp_path, changed, text):
+    train.train(arguments(boards, tmp_path, steps=1))
+    before = (tmp_path / "last.pt").read_bytes()
+    with pytest.raises(SystemExit, match=text):
+        train.train(arguments(boards, tmp_path, resume=True, **changed))
+    with pytest.raises(SystemExit, match="--sim None and not"):
+        train.train(arguments(boards, tmp_path, resume=True, sim=str(boards)))
+    assert (tmp_path / "last.pt").read_bytes() == before
+
+
+def test_a_resume_tells_what_it_changes_on_purpose(boards, tmp_path, capsys):
+    train.train(arguments(boards, tmp_path, steps=1))
+    later = {"steps": 2, "everything": True, "mosaic": 0.1, "sim_share": 0.1, "validate": 9}
+    train.train(arguments(boards, tmp_path, resume=True, **later))
+    told = capsys.readouterr().out
+    for name, value in later.items():
+        assert f"from here on --{name.replace('_', '-')} is {value}, no longer" in told
+    assert state(tmp_path)["step"] == 2
+
+
+def test_what_was_once_trained_on_stays_told(boards, tmp_path):
+    train.train(arguments(boards, tmp_path, steps=1, everything=True))
+    train.train(arguments(boards, tmp_path, steps=2, resume=True))
+    past = history(state(tmp_path))
+    assert past["everything"] is True and past["steps"] == past["step"] == 2
+    assert not {"data", "sim", "run"} & past.keys()
+    assert not any("validation" in line for line in journal(tmp_path))
+
+
+@pytest.mark.parametrize("gone", ["optimizers", "arguments", "means"])
+def test_a_checkpoint_of_another_format_is_refused_and_says_what_to_do(boards, tmp_path, gone):
+    train.train(arguments(boards, tmp_path, steps=1))
+    torch.save({k: v for k, v in state(tmp_path).items() if k != gone}, tmp_path / "last.pt")
+    with pytest.raises(SystemExit, match=f"remove {tmp_path} to begin anew"):
+        train.train(arguments(boards, tmp_path, resume=True))
+
+
+@pytest.mark.parametrize("where", ["loss", "gradient"])
+def test_a_step_that_is_not_finite_ends_the_run_and_leaves_the_checkpoint(
+    boards, tmp_path, monkeypatch, where
+):
+    def spoiled(outputs, *truth):
+        loss, parts = original(outputs, *truth)
+        if len(calls) == 3:
+            spoil = float("nan") * loss
+            loss, parts = spoil, (parts | {"iou": float("inf")} if where == "loss" else parts)
+        calls.append(1)
+        return loss, parts
+
+    original, calls = train.detection_loss, []
+    monkeypatch.setattr(train, "SAVE_SECONDS", -1)
+    monkeypatch.setattr(train, "detection_loss", spoiled)
+    with pytest.raises(SystemExit, match="step 4 is not finite .* left as it was"):
+        train.train(arguments(boards, tmp_path))
+    kept = state(tmp_path)
+    assert kept["step"] == 3
+    assert all(torch.isfinite(value).all() for value in kept["model"].values())
 
 
 def test_journal_holds_losses_the_rate_and_validations(boards, tmp_path):
@@ -114,6 +187,43 @@ def test_resumed_journal_forgets_what_the_checkpoint_does_not_know(tmp_path):
     assert [line["step"] for line in journal(tmp_path)] == [2, 4, 5]
     train.Journal(path, 0)
     assert journal(tmp_path) == []
+    assert [p.name for p in tmp_path.iterdir()] == ["log.jsonl"]
+
+
+def test_a_torn_last_line_is_left_out_and_another_fault_named(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"step": 2}\n{"step": 4}\n{"step": 6, "cl')
+    assert [line["step"] for line in read_log(path)] == [2, 4]
+    train.Journal(path, 6).write(step=6)
+    assert [line["step"] for line in journal(tmp_path)] == [2, 4, 6]
+    path.write_text('{"step": 2}\n{"step": \n{"step": 6}\n')
+    with pytest.raises(SystemExit, match="log.jsonl:2 is not JSON"):
+        train.Journal(path, 6)
+
+
+def test_an_empty_part_and_boards_smaller_than_a_crop_are_refused_by_name(boards, tmp_path, monkeypatch):
+    with pytest.raises(SystemExit, match="smaller than a crop of 256 px: 00041000, 00041001;"):
+        train.loader(arguments(boards, tmp_path, size=256), 0)
+    monkeypatch.setattr(train, "split", lambda ids: {"train": [], "block": ids})
+    with pytest.raises(SystemExit, match="no boards to train on .2 boards: train 0"):
+        train.loader(arguments(boards, tmp_path), 0)
+
+
+def test_a_pair_without_its_template_is_refused_and_a_single_board_is_not(boards, tmp_path):
+    (boards / "images" / "00041001_temp.jpg").unlink()
+    with pytest.raises(SystemExit, match="without a template.*: 00041001;"):
+        train.loader(arguments(boards, tmp_path), 0)
+    assert len(train.loader(arguments(boards, tmp_path, design="tiny"), 0).dataset.boards) == 2
+
+
+def test_a_board_with_a_strangers_template_is_told_and_not_trained_on(boards, tmp_path, capsys):
+    path = str(boards / "images" / "00041000_temp.jpg")
+    template = load_board(boards, "00041000").template
+    cv2.imwrite(path, np.ascontiguousarray(template.T), [cv2.IMWRITE_JPEG_QUALITY, 100])
+    dataset = train.loader(arguments(boards, tmp_path), 0).dataset
+    assert [b.id for b in dataset.boards] == ["00041001"]
+    assert "not trained on, since the template does not fit: 00041000" in capsys.readouterr().out
+    assert len(train.loader(arguments(boards, tmp_path, design="tiny"), 0).dataset.boards) == 2
 
 
 def test_everything_trains_on_all_boards_and_validates_on_none(boards, tmp_path, monkeypatch):
