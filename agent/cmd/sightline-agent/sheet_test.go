@@ -41,6 +41,14 @@ func TestSheetPrintsWhatItFoundAndNamesWhatItCouldNotRead(t *testing.T) {
 	require.Regexp(t, `the worker's peak memory +[1-9]`, out)
 }
 
+func TestSheetEndsWhenAnotherImageIsAnsweredFor(t *testing.T) {
+	one := board(t, 64, 64)
+	t.Setenv(brings, "sheet-00000000")
+	_, err := command(t, "sheet", one, one, "--bundle", reference)
+	require.ErrorContains(t, err,
+		"the worker inspected sheet-00000000 where sheet-00000001 was due, which is "+one)
+}
+
 func TestSheetRefusesWhatCannotBe(t *testing.T) {
 	one := board(t, 64, 64)
 	for says, args := range map[string][]string{
