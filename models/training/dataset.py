@@ -5,9 +5,11 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from blobs import gather, paste
 from boards import Board
 
 MARGIN = 4  # px around a box that its defect may still touch
+PASTED = 0.35  # chance of a window to get a blob of another board, and then of one more
 JITTER = (0, 0, 0, 0, 0, -1, 1, -1, 1, -2, 2)  # px, what alignment may leave between board and template
 
 
@@ -46,8 +48,9 @@ class Crops(Dataset):
 
     A sample is one window, nearly always around a defect, or a mosaic of four such windows at native
     scale. Some windows come from templates, and some defects are painted over with template
-    pixels, so that the network sees the same place with and without its defect. With two inputs the
-    template goes beside the board, a little off, as alignment leaves it.
+    pixels, so that the network sees the same place with and without its defect; some get a pin-hole or
+    spurious copper of another board. With two inputs the template goes beside the board, a little off,
+    as alignment leaves it.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Crops(Dataset):
         self.mosaic_share = mosaic_share
         self.boards, self.extra, self.extra_share = boards, list(extra), extra_share
         self.count, self.size, self.seed = count, size, seed
+        self.blobs = gather(self.boards, mendable)
 
     def __len__(self) -> int:
         return self.count
@@ -101,6 +105,9 @@ class Crops(Dataset):
             boxes, labels = np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
         else:
             tile, boxes, labels = _cut(rng, board, left, top, width, height)
+        while self.blobs and rng.random() < PASTED:
+            blob = self.blobs[int(rng.integers(len(self.blobs)))]
+            tile, boxes, labels = paste(rng, blob, tile, boxes, labels)
         if self.inputs == 1:
             return tile[None], boxes, labels
         return np.stack((tile, _beside(rng, board, left, top, width, height))), boxes, labels

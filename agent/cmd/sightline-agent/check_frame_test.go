@@ -96,7 +96,7 @@ func TestOneFrameIsInspectedAndShownByTheRealWorker(t *testing.T) {
 
 	plain := look(dir + "/../../pcb-defects")
 	require.EqualValues(t, "FAIL", plain.Verdict)
-	require.False(t, plain.Preview.Binary)
+	require.Equal(t, 128, plain.Preview.Threshold)
 	require.Nil(t, plain.Preview.Alignment)
 }
 

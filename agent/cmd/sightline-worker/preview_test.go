@@ -12,12 +12,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/agent/internal/worker/camera/sim"
+	"github.com/sightline-edge/sightline/models/bundle"
 )
 
 // simulated writes a board of a product, with the defects of its line, and its template.
@@ -120,9 +122,24 @@ func TestPreviewOfATemplateThatDoesNotFit(t *testing.T) {
 	require.Contains(t, a.Pictures, "difference.jpg", "the attempt is shown")
 }
 
+// grayBundle is the reference model as if it took grays.
+func grayBundle(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	require.NoError(t, os.CopyFS(dir, os.DirFS(reference(t))))
+	path := filepath.Join(dir, bundle.ManifestFile)
+	raw, err := os.ReadFile(path)
+	require.NoError(t, err)
+	text, _, _ := strings.Cut(string(raw), "golden:")
+	text = strings.Replace(text, "  binarize: 128\n", "", 1)
+	require.NotContains(t, text, "binarize")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return dir
+}
+
 func TestPreviewOfABundleThatKeepsGray(t *testing.T) {
 	board, _ := simulated(t, 3)
-	order := map[string]any{"frame": board, "bundle": reference(t), "folder": t.TempDir()}
+	order := map[string]any{"frame": board, "bundle": grayBundle(t), "folder": t.TempDir()}
 	a, says := previewed(t, order)
 	require.NotNil(t, a, says)
 	require.False(t, a.Binary)
@@ -233,7 +250,7 @@ func TestPreviewOfASheetNamesTheTileThatDoesNotFit(t *testing.T) {
 }
 
 func TestPreviewOfASheetWithoutATemplateSaysItsTiles(t *testing.T) {
-	a, _ := sheetPreview(t, map[string]any{"bundle": reference(t), "template": ""},
+	a, _ := sheetPreview(t, map[string]any{"bundle": grayBundle(t), "template": ""},
 		func(to, template []byte) { copy(to, template) })
 	require.Equal(t, [3]int{sheetWidth, sheetHeight, 9}, [3]int{a.Width, a.Height, a.Tiles})
 	require.Nil(t, a.Alignment)

@@ -66,9 +66,10 @@ func TestTheReferenceModelIsRead(t *testing.T) {
 	require.NoError(t, err)
 	s, err := inspect(raw)
 	require.NoError(t, err)
-	require.Equal(t, []port{{"images", elemFloat, []int64{1, 1, 640, 640}}}, realInputs(s))
-	require.Len(t, s.outputs, 1)
-	require.Equal(t, []int64{1, 10}, s.outputs[0].dims[:2])
+	require.Equal(t, []port{{"images", elemUint8, []int64{1, 1, 640, 640}}}, realInputs(s))
+	require.Equal(t, []port{
+		{"scores", elemFloat, []int64{1, 6, 80, 80}}, {"distances", elemFloat, []int64{1, 48, 80, 80}},
+	}, s.outputs)
 }
 
 func TestAModelThatIsNotWhatItsManifestSaysIsRefusedWithTheReason(t *testing.T) {
