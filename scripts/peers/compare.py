@@ -29,7 +29,7 @@ def mosquitto(folder):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     config = folder / "mosquitto.conf"
-    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_inflight_messages 0\n")
+    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_inflight_messages 0\nset_tcp_nodelay true\n")
     path = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
     server = subprocess.Popen([path, "-c", str(config)], stderr=subprocess.DEVNULL)
     try:
