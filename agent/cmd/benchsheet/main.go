@@ -51,7 +51,7 @@ func run(args []string, out, progress io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := s.measure(progress, names, &v); err != nil {
+	if err = s.measure(progress, names, &v); err != nil {
 		return err
 	}
 	cuts, err := newSeams(s.line, v.report)

@@ -17,7 +17,7 @@ func program(t *testing.T, lines ...string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "program")
 	script := "#!/bin/sh\n" + strings.Join(lines, "\n") + "\n"
-	require.NoError(t, os.WriteFile(path, []byte(script), 0o700)) //nolint:gosec // it is to be run
+	require.NoError(t, os.WriteFile(path, []byte(script), 0o700))
 	return path
 }
 

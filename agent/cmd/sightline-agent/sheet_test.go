@@ -53,15 +53,15 @@ func TestSheetRefusesWhatCannotBe(t *testing.T) {
 	one := board(t, 64, 64)
 	for says, args := range map[string][]string{
 		"--overlap is 321; it must be from 32 pixels to half of the model's input, 320": {"--overlap", "321"},
-		"--overlap is 31;":          {"--overlap", "31"},
-		"--picture shows one image": {"--picture", "x.jpg", one},
-		"--picture-width is 10":     {"--picture-width", "10"},
-		"open image: stat":          {filepath.Join(t.TempDir(), "absent.png")},
-		`output "xml" is neither`:   {"-o", "xml"},
-		"open bundle folder":        {"--bundle", t.TempDir() + "/absent"},
-		"0 threads: at least one":   {"--threads", "0"},
-		"looks at boards beside their golden template: give the sheet's with --template": {"--bundle", pairReference},
-		"takes no golden template: leave --template out":                                 {"--template", one},
+		"--overlap is 31;":                                  {"--overlap", "31"},
+		"--picture shows one image":                         {"--picture", "x.jpg", one},
+		"--picture-width is 10":                             {"--picture-width", "10"},
+		"open image: stat":                                  {filepath.Join(t.TempDir(), "absent.png")},
+		`output "xml" is neither`:                           {"-o", "xml"},
+		"open bundle folder":                                {"--bundle", t.TempDir() + "/absent"},
+		"0 threads: at least one":                           {"--threads", "0"},
+		"golden template: give the sheet's with --template": {"--bundle", pairReference},
+		"takes no golden template: leave --template out":    {"--template", one},
 	} {
 		t.Run(says, func(t *testing.T) {
 			_, err := command(t, append([]string{"sheet", one, "--bundle", reference}, args...)...)

@@ -53,7 +53,8 @@ func (s *station) plan(l *lane) (*tensor.Plan, error) {
 	}
 	if overlap := int(s.config.GetTileOverlap()); overlap > 0 {
 		if s.config.GetMethod() == methodCompare {
-			return nil, fmt.Errorf("%w: compare sees frames of any size as a whole: leave tiles out", errMethod)
+			return nil, fmt.Errorf("%w: compare sees frames of any size as a whole: leave tiles out",
+				errMethod)
 		}
 		if err := l.tiled(overlap); err != nil {
 			return nil, err
@@ -147,5 +148,6 @@ func (g *golden) tiles(t *pairing.Tiles, f *frame.Frame) (*pairing.Tiles, error)
 	case t == nil || !t.Of(g.sheet):
 		t = g.sheet.Tiles()
 	}
-	return t, t.Begin(f.Width, f.Height)
+	err := t.Begin(f.Width, f.Height)
+	return t, err
 }

@@ -155,7 +155,8 @@ func (s *sheet) fit(f *frame.Frame, empty <-chan *tensor.Canvas, full chan<- fit
 	for i := range s.tiles.Len() {
 		select {
 		case c := <-empty:
-			full <- fitted{c, s.fitTile(f, s.tiles.Tile(i), c)} // never blocks: there is a place for each canvas
+			err := s.fitTile(f, s.tiles.Tile(i), c)
+			full <- fitted{c, err} // never blocks: there is a place for each canvas
 		case <-stop:
 			return
 		}

@@ -108,26 +108,36 @@ func (g *Golden) derive() {
 // interpolate thresholds the template between its pixels, interpolated linearly; beyond its border it repeats
 // its edge. Half way between copper and bare board is bare board, as gray of 128 is.
 func (g *Golden) interpolate(dst *plane.Plane, right, down int) {
-	mix := mixes[down*phases+right]
 	for y := range g.height {
 		below := min(y+1, g.height-1)
 		row := dst.Row(y)
 		for i := range row {
 			x := i * plane.Word
-			row[i] = mix(g.base.Bits(x, y), g.base.Bits(x+1, y), g.base.Bits(x, below), g.base.Bits(x+1, below))
+			row[i] = mix(right, down, g.base.Bits(x, y), g.base.Bits(x+1, y), g.base.Bits(x, below),
+				g.base.Bits(x+1, below))
 		}
 	}
 	dst.Extend()
 }
 
-// mixes say, for places half way between pixels in at least one direction, where the weighted copper of the
+// mix says, for a place half way between pixels in at least one direction, where the weighted copper of the
 // four neighbours (a b above c d) is more than half.
-var mixes = [phases * phases]func(a, b, c, d uint64) uint64{
-	2:  func(a, b, _, _ uint64) uint64 { return a & b },
-	6:  func(a, b, c, d uint64) uint64 { return a&b | (a|b)&c&d },
-	8:  func(a, _, c, _ uint64) uint64 { return a & c },
-	9:  func(a, b, c, d uint64) uint64 { return a&c | (a|c)&b&d },
-	10: func(a, b, c, d uint64) uint64 { return a&b&(c|d) | c&d&(a|b) },
-	11: func(a, b, c, d uint64) uint64 { return b&d | (b|d)&a&c },
-	14: func(a, b, c, d uint64) uint64 { return c&d | (c|d)&a&b },
+func mix(right, down int, a, b, c, d uint64) uint64 {
+	const half = phases / 2
+	switch {
+	case down == 0:
+		return a & b
+	case right == 0:
+		return a & c
+	case right == half && down == half:
+		return a&b&(c|d) | c&d&(a|b)
+	case right == half && down < half:
+		return a&b | (a|b)&c&d
+	case right == half:
+		return c&d | (c|d)&a&b
+	case right < half:
+		return a&c | (a|c)&b&d
+	default:
+		return b&d | (b|d)&a&c
+	}
 }

@@ -41,7 +41,8 @@ func TestPhasesAreTheTemplateInterpolatedBetweenPixels(t *testing.T) {
 					for x := range width {
 						sixteenths := (phases-down)*((phases-right)*bare(x, y)+right*bare(x+1, y)) +
 							down*((phases-right)*bare(x, y+1)+right*bare(x+1, y+1))
-						require.Equal(t, sixteenths < phases*phases/2, g.moved[i].set(x, y), "at %d, %d", x, y)
+						want := sixteenths < phases*phases/2
+						require.Equal(t, want, g.moved[i].set(x, y), "at %d, %d", x, y)
 					}
 				}
 			})
@@ -62,8 +63,8 @@ func TestACutIsTheTemplateOfItsWindow(t *testing.T) {
 		for y := range side {
 			window = append(window, pixels[(at[1]+y)*width+at[0]:][:side]...)
 		}
-		want, err := NewGolden(window, side, side)
-		require.NoError(t, err)
+		want, bad := NewGolden(window, side, side)
+		require.NoError(t, bad)
 		cut.Cut(whole, at[0], at[1]) // what was in it before does not show
 		require.Equal(t, want, cut)
 	}

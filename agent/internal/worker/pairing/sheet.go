@@ -18,7 +18,8 @@ const (
 	settled = 2
 )
 
-// Sheet is the template of frames that are seen in tiles: one bit a pixel. Immutable, safe for concurrent use.
+// Sheet is the template of frames that are seen in tiles: one bit a pixel. Immutable, safe for concurrent
+// use.
 type Sheet struct {
 	width, height int
 	whole         *plane.Plane

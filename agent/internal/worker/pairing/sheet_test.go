@@ -130,7 +130,8 @@ func TestATileThatDoesNotFitIsNamed(t *testing.T) {
 	require.Equal(t, rows, apart, "the last column shows nothing of it")
 }
 
-// A panel's rail is bare, and a spot of copper on it is a defect; were it a board, nothing would be known of it.
+// A panel's rail is bare, and a spot of copper on it is a defect; were it a board, nothing would be known
+// of it.
 func TestASpotInABareTileIsNoStranger(t *testing.T) {
 	template := scan(t)
 	for y := range stepY {
