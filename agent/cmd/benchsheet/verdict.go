@@ -60,8 +60,8 @@ func (v *verdict) print(out io.Writer) {
 	say("model alone        %.2f s, %.2f ms a tile in a loop of nothing else, %d threads", v.alone()/1000,
 		v.bareMs, v.report.Threads)
 	say("ratio              %.3f (bar %.1f)", v.ratio(), maxRatio)
-	say("model beside       %.2f s, %.2f ms a tile while others are made ready; ratio to that %.3f",
-		r.ModelMs/1000, r.ModelMs/float64(max(r.Tiles, 1)), r.InspectionMs/r.ModelMs)
+	say("model beside       %.2f s, %.2f ms a tile, side by side and while others are made ready",
+		r.ModelMs/1000, r.ModelMs/float64(max(r.Tiles, 1)))
 	say("peak RSS           %.2f GiB (bar %.1f GiB)", gib(v.report.Peak), gib(maxPeak))
 	say("defects            %d seeded, %d detections, %d of them of no defect, %d dropped", len(v.truth),
 		len(r.Detections), v.strays, r.Dropped)

@@ -238,7 +238,7 @@ func inspected(t *testing.T, worker string, sheet *smallSheet, args ...string) [
 	require.Len(t, got.Sheets, 1)
 	s := got.Sheets[0]
 	require.Equal(t, [3]int{1600, 1300, 9}, [3]int{s.Width, s.Height, s.Tiles})
-	require.Greater(t, s.InspectionMs, s.ModelMs)
+	require.Greater(t, sheetRuns*s.InspectionMs, s.ModelMs, "runs side by side")
 	require.Greater(t, got.PeakRSS, int64(20<<20))
 	require.Less(t, got.PeakRSS, int64(3<<29))
 	f, err := os.Open(drawn)

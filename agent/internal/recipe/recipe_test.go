@@ -94,7 +94,7 @@ func TestWhatDoesNotFitABundleIsToldOnItsLine(t *testing.T) {
 		},
 		"no such picture": {
 			"    camera: \"sim:\"\n    bundle: pairs\n    template: ./none.png\n",
-			"line 8: stations[0].template: golden template: read picture: open ",
+			"line 8: stations[0].template: golden template: read picture: stat ",
 		},
 		"no name of a recipe": {
 			"    camera: \"sim:\"\n    method: compare\n    recipe: panel 7\n",

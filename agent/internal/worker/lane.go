@@ -28,25 +28,30 @@ type lane struct {
 	plan     *tensor.Plan
 	state    wire.StationState // what it says of itself: provider and model
 	jobs     chan *slot
+	help     chan *sheetRun // tiles for tracks that have nothing else to do
 	tracks   []*track
 }
 
 // track is an engine and the one goroutine that runs it.
 type track struct {
 	engine  engine
-	jobNs   atomic.Int64 // when the job under way began; 0: none
-	busyNs  atomic.Int64 // when the engine's run under way began, of a sheet that of one tile; 0: none
-	usualNs atomic.Int64 // what a job takes of late
+	help    chan *sheetRun // the lane's
+	jobNs   atomic.Int64   // when the job under way began; 0: none
+	busyNs  atomic.Int64   // when the engine's run under way began, of a sheet that of one tile; 0: none
+	usualNs atomic.Int64   // what a job takes of late
 	answer  *wire.Inspected
 	found   []*wire.Detection // memory of answer's detections
 	truth   []*wire.Detection
 }
 
 func newLane(m *bundle.Manifest, plan *tensor.Plan, engines []engine, stations int) *lane {
-	l := &lane{manifest: m, plan: plan, jobs: make(chan *slot, slots(len(engines))*stations)}
+	l := &lane{
+		manifest: m, plan: plan, jobs: make(chan *slot, slots(len(engines))*stations),
+		help: make(chan *sheetRun),
+	}
 	for _, e := range engines {
 		l.tracks = append(l.tracks, &track{
-			engine: e, answer: &wire.Inspected{}, found: grown(nil, m.Decoder.MaxDetections),
+			engine: e, help: l.help, answer: &wire.Inspected{}, found: grown(nil, m.Decoder.MaxDetections),
 		})
 	}
 	return l
@@ -107,9 +112,24 @@ func (t *track) serve(ctx context.Context, jobs <-chan *slot) error {
 			if err := t.infer(job); err != nil {
 				return err
 			}
+		case r := <-t.help:
+			t.jobNs.Store(monotime.Now())
+			r.work(&tiledJob{track: t, job: r.job}, nil)
+			t.jobNs.Store(0)
+			r.helpers.Done()
 		case <-ctx.Done():
 			return nil
 		}
+	}
+}
+
+// recruit asks one track that has nothing to do for help with a sheet.
+func (t *track) recruit(r *sheetRun) {
+	r.helpers.Add(1)
+	select {
+	case t.help <- r:
+	default:
+		r.helpers.Done()
 	}
 }
 
@@ -134,7 +154,7 @@ func (t *track) infer(job *slot) error {
 // inspect runs the engine on what the slot holds: once, or tile by tile.
 func (t *track) inspect(job *slot) (inspection, error) {
 	if job.sheet != nil {
-		return job.sheet.inspect(job.frame, &tiledJob{track: t, job: job})
+		return job.sheet.inspect(job, &tiledJob{track: t, job: job}, t.recruit)
 	}
 	r, err := t.run(job.canvas, job.deadlineNs)
 	return inspection{Result: r}, err

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"fmt"
+	"sync"
 
 	"github.com/sightline-edge/sightline/agent/internal/frame"
 	"github.com/sightline-edge/sightline/agent/internal/monotime"
@@ -20,8 +21,6 @@ const (
 	maxFindings = 10_000
 	// progressEach is the least time between two reports of one sheet, in nanoseconds.
 	progressEach = 100e6
-	// ahead is how many tiles are fitted at once: one is inferred while the next one is made ready.
-	ahead = 2
 )
 
 // inspection is what was found in a frame.
@@ -52,18 +51,18 @@ type sheet struct {
 	tiles                   *tiles.Plan
 	merger                  *tiles.Merger
 	pairs                   *pairing.Tiles // of the frame's template; nil where none is wanted
-	canvases                [ahead]*tensor.Canvas
+	canvases                []*tensor.Canvas
 	moved                   []detect.Detection
 }
 
-// newSheet takes an unscaled plan.
-func newSheet(plan *tensor.Plan, m *bundle.Manifest, overlap int) *sheet {
+// newSheet takes an unscaled plan. While so many tiles are inferred side by side the next one is made ready.
+func newSheet(plan *tensor.Plan, m *bundle.Manifest, overlap, tracks int) *sheet {
 	s := &sheet{
 		plan: plan, width: m.Input.Width, height: m.Input.Height, overlap: overlap,
 		nmsIoU: float32(m.Decoder.NMSIoU),
 	}
-	for i := range s.canvases {
-		s.canvases[i] = tensor.NewCanvas(plan)
+	for range tracks + 1 {
+		s.canvases = append(s.canvases, tensor.NewCanvas(plan))
 	}
 	return s
 }
@@ -103,64 +102,114 @@ func (s *sheet) lay(f *frame.Frame, g *golden) error {
 
 // fitted is a tile in a canvas.
 type fitted struct {
+	tile   int
 	canvas *tensor.Canvas
 	err    error
 }
 
-// inspect runs over all tiles of the frame that was laid out last. Times are sums over the tiles; those of
-// fitting are spent beside the model and not in them. The first error ends it.
-func (s *sheet) inspect(f *frame.Frame, t tiler) (inspection, error) {
-	total := s.tiles.Len()
-	found := inspection{tiles: total}
-	s.merger.Reset()
-	empty, full, stop := make(chan *tensor.Canvas, ahead), make(chan fitted, ahead), make(chan struct{})
-	for _, c := range s.canvases {
-		empty <- c
-	}
-	go s.fit(f, empty, full, stop)
-	defer func() {
-		close(stop)
-		for range full { // until it is closed: nobody reads the frame any more
-			continue
-		}
-	}()
-	for i := range total {
-		t.progress(i, total)
-		next := <-full
-		if next.err != nil {
-			return found, next.err
-		}
-		r, err := t.infer(next.canvas)
-		found.FillNs, found.InferenceNs = found.FillNs+r.FillNs, found.InferenceNs+r.InferenceNs
-		found.DecodeNs += r.DecodeNs
-		if err != nil {
-			return found, fmt.Errorf("tile %d of %d: %w", i+1, total, err)
-		}
-		empty <- next.canvas // before merging, which goes on beside the next tile
-		if err := s.add(i, r.Detections); err != nil {
-			return found, fmt.Errorf("%w: %w", detect.ErrOutput, err)
-		}
-	}
-	t.progress(total, total)
-	start := monotime.Now()
-	found.Detections = s.merger.Result()
-	found.dropped = s.merger.Dropped()
-	found.DecodeNs += monotime.Now() - start
-	return found, nil
+// sheetRun is the inspection of one frame: one goroutine makes tiles ready, one or more infer them.
+type sheetRun struct {
+	sheet *sheet
+	job   *slot // whose frame it is
+	empty chan *tensor.Canvas
+	full  chan fitted // closed behind the last tile, or when stop is
+	stop  chan struct{}
+
+	helpers sync.WaitGroup
+
+	mu    sync.Mutex // guards what follows, and the sheet's merger
+	lead  tiler      // is told of the progress
+	found inspection
+	done  int
+	err   error // the first
 }
 
-// fit puts tile after tile into canvases that are free, and closes full in the end.
-func (s *sheet) fit(f *frame.Frame, empty <-chan *tensor.Canvas, full chan<- fitted, stop <-chan struct{}) {
-	defer close(full)
-	for i := range s.tiles.Len() {
+// inspect runs over all tiles of the frame that was laid out last. Times are sums over the tiles; those of
+// fitting are spent beside the model and not in them. The first error ends it. Help is asked for before each
+// tile, and may be nil; it adds to helpers when somebody comes.
+func (s *sheet) inspect(job *slot, lead tiler, help func(*sheetRun)) (inspection, error) {
+	s.merger.Reset()
+	places := len(s.canvases)
+	r := &sheetRun{
+		sheet: s, job: job, lead: lead, found: inspection{tiles: s.tiles.Len()},
+		empty: make(chan *tensor.Canvas, places), full: make(chan fitted, places), stop: make(chan struct{}),
+	}
+	for _, c := range s.canvases {
+		r.empty <- c
+	}
+	lead.progress(0, r.found.tiles)
+	go r.fit(job.frame)
+	r.work(lead, help)
+	r.helpers.Wait()
+	for range r.full { // until it is closed: nobody reads the frame any more
+		continue
+	}
+	if r.err != nil {
+		return r.found, r.err
+	}
+	start := monotime.Now()
+	r.found.Detections = s.merger.Result()
+	r.found.dropped = s.merger.Dropped()
+	r.found.DecodeNs += monotime.Now() - start
+	return r.found, nil
+}
+
+// fit puts tile after tile into canvases that are free.
+func (r *sheetRun) fit(f *frame.Frame) {
+	defer close(r.full)
+	for i := range r.found.tiles {
 		select {
-		case c := <-empty:
-			err := s.fitTile(f, s.tiles.Tile(i), c)
-			full <- fitted{c, err} // never blocks: there is a place for each canvas
-		case <-stop:
+		case c := <-r.empty:
+			err := r.sheet.fitTile(f, r.sheet.tiles.Tile(i), c)
+			r.full <- fitted{i, c, err} // never blocks: there is a place for each canvas
+		case <-r.stop:
 			return
 		}
 	}
+}
+
+// work infers tiles until none is left or one has failed.
+func (r *sheetRun) work(t tiler, help func(*sheetRun)) {
+	for next := range r.full {
+		if help != nil {
+			help(r)
+		}
+		var found infer.Result
+		if next.err == nil {
+			if found, next.err = t.infer(next.canvas); next.err != nil {
+				next.err = fmt.Errorf("tile %d of %d: %w", next.tile+1, r.found.tiles, next.err)
+			}
+		}
+		r.empty <- next.canvas // before merging, which goes on beside the next tile
+		if !r.take(next, &found) {
+			return
+		}
+	}
+}
+
+// take adds what was found in a tile, and says whether to go on.
+func (r *sheetRun) take(next fitted, found *infer.Result) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := &r.found
+	all.FillNs, all.InferenceNs = all.FillNs+found.FillNs, all.InferenceNs+found.InferenceNs
+	all.DecodeNs += found.DecodeNs
+	if next.err == nil && r.err == nil {
+		if err := r.sheet.add(next.tile, found.Detections); err != nil {
+			next.err = fmt.Errorf("%w: %w", detect.ErrOutput, err)
+		}
+	}
+	switch {
+	case r.err != nil:
+		return false
+	case next.err != nil:
+		r.err = next.err
+		close(r.stop)
+		return false
+	}
+	r.done++
+	r.lead.progress(r.done, all.tiles)
+	return true
 }
 
 func (s *sheet) fitTile(f *frame.Frame, r tiles.Rect, c *tensor.Canvas) error {

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"fmt"
 	"image"
 	"image/color"
@@ -149,7 +150,7 @@ func laidOut(t *testing.T, width, height int) (*sheet, *frame.Frame, *tensor.Pla
 	b, err := bundle.Load(onnxtest.Bundle(t))
 	require.NoError(t, err)
 	plan := tensor.NewPlan(b.Manifest.Input, b.Manifest.Preprocess).Unscaled()
-	s := newSheet(plan, &b.Manifest, overlap)
+	s := newSheet(plan, &b.Manifest, overlap, 1)
 	t.Cleanup(s.close)
 	f := &frame.Frame{}
 	require.NoError(t, f.Shape(width, height, 1))
@@ -180,7 +181,7 @@ func TestTheModelSeesEachTileOnceInOrderAsItIs(t *testing.T) {
 	}}
 	for range 2 { // the second sheet of one size takes what is there
 		seen = 0
-		got, err := s.inspect(f, e)
+		got, err := s.inspect(&slot{frame: f}, e, nil)
 		require.NoError(t, err)
 		require.Equal(t, s.tiles.Len(), seen)
 		require.Equal(t, s.tiles.Len(), got.tiles)
@@ -199,11 +200,11 @@ func TestASheetEndsAtTheFirstErrorAndBeginsAnew(t *testing.T) {
 		}
 		return infer.Result{}, nil
 	}}
-	_, err := s.inspect(f, e)
+	_, err := s.inspect(&slot{frame: f}, e, nil)
 	require.ErrorIs(t, err, infer.ErrCancelled)
 	require.ErrorContains(t, err, "tile 4 of")
 	require.Equal(t, 4, seen)
-	_, err = s.inspect(f, e)
+	_, err = s.inspect(&slot{frame: f}, e, nil)
 	require.NoError(t, err)
 }
 
@@ -289,4 +290,60 @@ func TestTilesThatCannotBeAreRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The track that has the sheet waits in its first tile until the other one has inferred one, too.
+func TestATrackThatIsFreeHelpsWithASheet(t *testing.T) {
+	s, f, _ := laidOut(t, 300, 170)
+	ours, theirs := pair(t)
+	t.Cleanup(func() {
+		require.NoError(t, ours.Close())
+		require.NoError(t, theirs.Close())
+	})
+	helped := make(chan struct{})
+	help := make(chan *sheetRun)
+	lead := &runs{each: func(int) { <-helped }}
+	other := &runs{each: func(n int) {
+		if n == 1 {
+			close(helped)
+		}
+	}}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- (&track{engine: other, help: help}).serve(ctx, nil) }()
+	tr := &track{engine: lead, help: help}
+	for range 3 {
+		found, err := tr.inspect(&slot{station: &station{conn: wire.NewConn(ours)}, frame: f, sheet: s})
+		require.NoError(t, err)
+		require.Equal(t, s.tiles.Len(), found.tiles)
+	}
+	stop()
+	require.NoError(t, <-ended)
+	require.Positive(t, lead.n)
+	require.Equal(t, 3*s.tiles.Len(), lead.n+other.n)
+}
+
+func TestTheFirstErrorOfATrackEndsTheSheetForAll(t *testing.T) {
+	s, f, _ := laidOut(t, 300, 170)
+	failed := make(chan struct{})
+	e := &eye{look: func(*tensor.Canvas) (infer.Result, error) {
+		<-failed
+		return infer.Result{}, nil
+	}}
+	joined := false
+	_, err := s.inspect(&slot{frame: f}, e, func(r *sheetRun) {
+		if joined {
+			return
+		}
+		joined = true
+		r.helpers.Add(1)
+		go func() {
+			defer r.helpers.Done()
+			r.work(&eye{look: func(*tensor.Canvas) (infer.Result, error) {
+				defer close(failed)
+				return infer.Result{}, infer.ErrCancelled
+			}}, nil)
+		}()
+	})
+	require.ErrorIs(t, err, infer.ErrCancelled)
 }
