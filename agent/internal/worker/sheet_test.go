@@ -145,7 +145,7 @@ func (e *eye) infer(c *tensor.Canvas) (infer.Result, error) { return e.look(c) }
 func (e *eye) progress(done, _ int) { e.dones = append(e.dones, done) }
 
 // laidOut is a sheet of noise, and how a model of 64×64 pixels sees it.
-func laidOut(t *testing.T, width, height int) (*sheet, *frame.Frame, *tensor.Plan) {
+func laidOut(t *testing.T) (*sheet, *frame.Frame, *tensor.Plan) {
 	t.Helper()
 	b, err := bundle.Load(onnxtest.Bundle(t))
 	require.NoError(t, err)
@@ -153,7 +153,7 @@ func laidOut(t *testing.T, width, height int) (*sheet, *frame.Frame, *tensor.Pla
 	s := newSheet(plan, &b.Manifest, overlap, 1)
 	t.Cleanup(s.close)
 	f := &frame.Frame{}
-	require.NoError(t, f.Shape(width, height, 1))
+	require.NoError(t, f.Shape(300, 170, 1))
 	t.Cleanup(f.Release)
 	for i := range f.Pix {
 		f.Pix[i] = byte(i * i >> 5)
@@ -163,7 +163,7 @@ func laidOut(t *testing.T, width, height int) (*sheet, *frame.Frame, *tensor.Pla
 }
 
 func TestTheModelSeesEachTileOnceInOrderAsItIs(t *testing.T) {
-	s, f, plan := laidOut(t, 300, 170)
+	s, f, plan := laidOut(t)
 	in, seen := tensor.NewInput(plan), 0
 	e := &eye{look: func(c *tensor.Canvas) (infer.Result, error) {
 		c.Fill(in)
@@ -191,7 +191,7 @@ func TestTheModelSeesEachTileOnceInOrderAsItIs(t *testing.T) {
 }
 
 func TestASheetEndsAtTheFirstErrorAndBeginsAnew(t *testing.T) {
-	s, f, _ := laidOut(t, 300, 170)
+	s, f, _ := laidOut(t)
 	seen := 0
 	e := &eye{look: func(*tensor.Canvas) (infer.Result, error) {
 		seen++
@@ -225,7 +225,7 @@ func (*runs) Close() error { return nil }
 // tiledTrack is a track with a sheet for it. Nobody listens to its progress.
 func tiledTrack(t *testing.T, each func(track *track, n int)) (*track, *slot) {
 	t.Helper()
-	s, f, _ := laidOut(t, 300, 170)
+	s, f, _ := laidOut(t)
 	ours, theirs := pair(t)
 	t.Cleanup(func() {
 		require.NoError(t, ours.Close())
@@ -294,7 +294,7 @@ func TestTilesThatCannotBeAreRefused(t *testing.T) {
 
 // The track that has the sheet waits in its first tile until the other one has inferred one, too.
 func TestATrackThatIsFreeHelpsWithASheet(t *testing.T) {
-	s, f, _ := laidOut(t, 300, 170)
+	s, f, _ := laidOut(t)
 	ours, theirs := pair(t)
 	t.Cleanup(func() {
 		require.NoError(t, ours.Close())
@@ -324,7 +324,7 @@ func TestATrackThatIsFreeHelpsWithASheet(t *testing.T) {
 }
 
 func TestTheFirstErrorOfATrackEndsTheSheetForAll(t *testing.T) {
-	s, f, _ := laidOut(t, 300, 170)
+	s, f, _ := laidOut(t)
 	failed := make(chan struct{})
 	e := &eye{look: func(*tensor.Canvas) (infer.Result, error) {
 		<-failed
@@ -336,14 +336,12 @@ func TestTheFirstErrorOfATrackEndsTheSheetForAll(t *testing.T) {
 			return
 		}
 		joined = true
-		r.helpers.Add(1)
-		go func() {
-			defer r.helpers.Done()
+		r.helpers.Go(func() {
 			r.work(&eye{look: func(*tensor.Canvas) (infer.Result, error) {
 				defer close(failed)
 				return infer.Result{}, infer.ErrCancelled
 			}}, nil)
-		}()
+		})
 	})
 	require.ErrorIs(t, err, infer.ErrCancelled)
 }
