@@ -98,14 +98,14 @@ func parse(args []string, progress io.Writer) (settings, error) {
 
 // measure inspects the sheet, with the model alone before and after.
 func (s *settings) measure(progress io.Writer, sheet files, v *verdict) error {
-	before, err := s.bare(progress)
+	before, err := s.bare()
 	if err != nil {
 		return err
 	}
 	if v.report, err = s.inspect(progress, sheet.template, sheet.board); err != nil {
 		return err
 	}
-	after, err := s.bare(progress)
+	after, err := s.bare()
 	v.bareMs = (before + after) / 2
 	return err
 }

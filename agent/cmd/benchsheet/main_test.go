@@ -52,18 +52,17 @@ func TestTheReasonOfASheetThatWasNotInspectedIsTold(t *testing.T) {
 }
 
 func TestTheModelAloneIsALoopOfTheWorkersOwn(t *testing.T) {
-	var said bytes.Buffer
 	s := settings{worker: loop(t), bundle: "boards", threads: 2}
-	ms, err := s.bare(&said)
+	ms, err := s.bare()
 	require.NoError(t, err)
 	require.InDelta(t, 25, ms, 1e-9)
 	for says, line := range map[string]string{
-		"bare: exit status 3":  "exit 3",
-		"read the bare loop's": "echo none",
-		"took 0 ns for 0 runs": "echo '{}'",
+		"bare loop: exit status 3":       "exit 3",
+		`bare loop: no figures in "none`: "echo none",
+		"took 0 ns for 0 runs":           "echo '{}'",
 	} {
 		s.worker = program(t, line)
-		_, err := s.bare(&said)
+		_, err := s.bare()
 		require.ErrorContains(t, err, says)
 	}
 }

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"strconv"
+
+	"github.com/sightline-edge/sightline/agent/internal/bench"
 )
 
 // bareRuns of the model alone are timed before the sheet, and as many after it: what else the machine does
@@ -38,28 +41,13 @@ type defect struct {
 }
 
 // bare is the milliseconds of a run of the model in a loop of nothing else.
-func (s *settings) bare(progress io.Writer) (float64, error) {
-	//nolint:gosec,noctx // the caller's own program, which ends by itself
-	command := exec.Command(s.worker, "bare", "--bundle", s.bundle, "--onnxruntime",
-		os.Getenv("SIGHTLINE_ONNXRUNTIME"), "--threads", strconv.Itoa(s.threads), "--runs",
-		strconv.Itoa(bareRuns))
-	command.Stderr = progress
-	raw, err := command.Output()
-	if err != nil {
-		return 0, fmt.Errorf("%s bare: %w", s.worker, err)
+func (s *settings) bare() (float64, error) {
+	loop := bench.Loop{
+		Worker: s.worker, Bundle: s.bundle, ONNXRuntime: os.Getenv("SIGHTLINE_ONNXRUNTIME"),
+		Threads: s.threads, Runs: bareRuns, Parallel: 1,
 	}
-	var loop struct {
-		TotalNs float64 `json:"total_ns"`
-		Runs    float64 `json:"runs"`
-	}
-	if err := json.Unmarshal(raw, &loop); err != nil {
-		return 0, fmt.Errorf("read the bare loop's figures: %w", err)
-	}
-	if !(loop.TotalNs > 0 && loop.Runs > 0) {
-		return 0, fmt.Errorf("%s bare took %v ns for %v runs: is it this checkout's worker?", s.worker,
-			loop.TotalNs, loop.Runs)
-	}
-	return loop.TotalNs / loop.Runs / 1e6, nil
+	run, err := loop.PerRun(context.Background())
+	return float64(run.Nanoseconds()) / 1e6, err
 }
 
 // inspect runs the agent on images, all of them beside one template where it is not empty. Each was inspected

@@ -81,11 +81,8 @@ func (p *preview) alignTiles(template *frame.Frame) error {
 // alignTile writes the moved template of one tile to its place in moved, and keeps the tile when it is the
 // first that does not fit, or the worst of those that do.
 func (p *preview) alignTile(pairs *pairing.Tiles, c *tensor.Canvas, r tiles.Rect, moved []byte) error {
-	tile := &frame.Frame{
-		Width: r.Width, Height: r.Height, Channels: p.frame.Channels, Stride: p.frame.Stride,
-		Pix: p.frame.Pix[r.Y*p.frame.Stride+r.X*p.frame.Channels:],
-	}
-	if err := c.Fit(tile); err != nil {
+	tile := p.frame.Part(r.X, r.Y, r.Width, r.Height)
+	if err := c.Fit(&tile); err != nil {
 		return err
 	}
 	fit, err := pairs.Match(c, r.X, r.Y)
@@ -103,7 +100,7 @@ func (p *preview) alignTile(pairs *pairing.Tiles, c *tensor.Canvas, r tiles.Rect
 		p.answer.Alignment = alignment(fit, err)
 		p.answer.Alignment.Tile = &wire.Tile{X: r.X, Y: r.Y, Width: r.Width, Height: r.Height}
 		p.answer.Alignment.Misfits = misfits
-		return p.look(tile, r, c)
+		return p.look(&tile, r, c)
 	}
 	a.Misfits += misfits
 	return nil

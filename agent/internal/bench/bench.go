@@ -168,7 +168,7 @@ func (r *Report) latency(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	interval := max(time.Duration(spare*float64(bare.perRun)), 20*time.Millisecond)
+	interval := max(time.Duration(spare*float64(bare)), 20*time.Millisecond)
 	samples, err := lineRun(ctx, o, line{mode: "interval", interval: interval, parallel: 1, step: "latency"})
 	if err != nil {
 		return err
@@ -212,7 +212,7 @@ func (r *Report) throughput(ctx context.Context, o *Options) error {
 				return err
 			}
 			s.agent = append(s.agent, agent)
-			s.bare = append(s.bare, 1/loop.perRun.Seconds())
+			s.bare = append(s.bare, 1/loop.Seconds())
 			s.rate.Rounds = append(s.rate.Rounds, s.agent[round]/s.bare[round])
 		}
 	}

@@ -167,40 +167,41 @@ func (a *agent) stop(cause error) error {
 	return os.RemoveAll(a.dir)
 }
 
-// bare is a loop of nothing but the model.
-type bare struct{ perRun time.Duration }
+// Loop is a loop of nothing but a model's runs, by the worker, with the same library as the agent's.
+type Loop struct {
+	Worker, Bundle, ONNXRuntime string
+	Threads, Runs               int
+	Parallel                    int // runs side by side, which share the threads
+}
 
-// bareLoop lets the worker run the model and nothing else, with the same library, threads and options.
-func bareLoop(ctx context.Context, o *Options, runs, parallel int) (bare, error) {
+// PerRun is the time of one run: of all of them, over their number.
+func (l *Loop) PerRun(ctx context.Context) (time.Duration, error) {
 	//nolint:gosec // the operator's own worker
-	command := exec.CommandContext(
-		ctx,
-		o.Worker,
-		"bare",
-		"--bundle",
-		o.Bundle.Dir,
-		"--onnxruntime",
-		o.ONNXRuntime,
-		"--threads",
-		strconv.Itoa(o.Threads),
-		"--runs",
-		strconv.Itoa(runs),
-		"--parallel",
-		strconv.Itoa(parallel),
-	)
+	command := exec.CommandContext(ctx, l.Worker, "bare", "--bundle", l.Bundle,
+		"--onnxruntime", l.ONNXRuntime, "--threads", strconv.Itoa(l.Threads),
+		"--runs", strconv.Itoa(l.Runs), "--parallel", strconv.Itoa(l.Parallel))
 	out, err := command.Output()
 	if err != nil {
 		if exit := new(exec.ExitError); errors.As(err, &exit) {
-			return bare{}, fmt.Errorf("bare loop: %w: %s", err, exit.Stderr)
+			return 0, fmt.Errorf("bare loop: %w: %s", err, exit.Stderr)
 		}
-		return bare{}, fmt.Errorf("bare loop: %w", err)
+		return 0, fmt.Errorf("bare loop: %w", err)
 	}
 	var result struct {
 		TotalNs int64 `json:"total_ns"`
 		Runs    int64 `json:"runs"`
 	}
-	if err := json.Unmarshal(out, &result); err != nil || result.Runs == 0 {
-		return bare{}, fmt.Errorf("bare loop: no figures in %q: %w", out, err)
+	if err := json.Unmarshal(out, &result); err != nil {
+		return 0, fmt.Errorf("bare loop: no figures in %q: %w", out, err)
 	}
-	return bare{perRun: time.Duration(result.TotalNs / result.Runs)}, nil
+	if result.TotalNs <= 0 || result.Runs <= 0 {
+		return 0, fmt.Errorf("bare loop: %s took %d ns for %d runs: is it this checkout's worker?", l.Worker,
+			result.TotalNs, result.Runs)
+	}
+	return time.Duration(result.TotalNs / result.Runs), nil
+}
+
+func bareLoop(ctx context.Context, o *Options, runs, parallel int) (time.Duration, error) {
+	loop := Loop{o.Worker, o.Bundle.Dir, o.ONNXRuntime, o.Threads, runs, parallel}
+	return loop.PerRun(ctx)
 }

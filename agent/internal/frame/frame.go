@@ -76,6 +76,16 @@ func (f *Frame) Show(pix []byte, width, height, channels int) error {
 	return nil
 }
 
+// Part is a rectangle of the picture, which lies within it, in f's own memory: it ends with f, and is not
+// released.
+func (f *Frame) Part(x, y, width, height int) Frame {
+	first := y*f.Stride + x*f.Channels
+	last := first + (height-1)*f.Stride + width*f.Channels
+	return Frame{
+		Width: width, Height: height, Channels: f.Channels, Stride: f.Stride, Pix: f.Pix[first:last:last],
+	}
+}
+
 // Beside returns the frame's template, to be drawn or decoded into.
 func (f *Frame) Beside() *Frame {
 	if f.beside == nil {

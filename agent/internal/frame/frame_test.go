@@ -178,3 +178,22 @@ func TestAShownPictureIsNotCopiedAndShapeReturnsToOwnMemory(t *testing.T) {
 	require.Same(t, own, &f.Pix[0])
 	require.Equal(t, byte(1), kept[0])
 }
+
+func TestAPartIsARectangleInTheFramesMemory(t *testing.T) {
+	f := &Frame{}
+	require.NoError(t, f.Shape(7, 5, 3))
+	t.Cleanup(f.Release)
+	for i := range f.Pix {
+		f.Pix[i] = byte(i)
+	}
+	p := f.Part(2, 1, 4, 3)
+	require.Equal(t, [4]int{4, 3, 3, f.Stride}, [4]int{p.Width, p.Height, p.Channels, p.Stride})
+	require.Len(t, p.Pix, 2*f.Stride+4*3, "nothing behind its last pixel")
+	for y := range p.Height {
+		require.Equal(t, f.Pix[(1+y)*f.Stride+2*3:][:4*3], p.Pix[y*p.Stride:][:4*3])
+	}
+	whole := f.Part(0, 0, 7, 5)
+	require.Equal(t, f.Pix, whole.Pix)
+	p.Release()
+	require.Equal(t, byte(0), f.Pix[0], "the frame is not the part's to give back")
+}

@@ -213,22 +213,12 @@ func (r *sheetRun) take(next fitted, found *infer.Result) bool {
 }
 
 func (s *sheet) fitTile(f *frame.Frame, r tiles.Rect, c *tensor.Canvas) error {
-	tile := view(f, r)
+	tile := f.Part(r.X, r.Y, r.Width, r.Height)
 	if err := c.Fit(&tile); err != nil || s.pairs == nil {
 		return err
 	}
 	_, err := s.pairs.Match(c, r.X, r.Y)
 	return err
-}
-
-// view is a part of a frame, in the frame's own memory.
-func view(f *frame.Frame, r tiles.Rect) frame.Frame {
-	first := r.Y*f.Stride + r.X*f.Channels
-	last := first + (r.Height-1)*f.Stride + r.Width*f.Channels
-	return frame.Frame{
-		Width: r.Width, Height: r.Height, Channels: f.Channels, Stride: f.Stride,
-		Pix: f.Pix[first:last:last],
-	}
 }
 
 // add moves what was found in a tile to its place on the sheet.

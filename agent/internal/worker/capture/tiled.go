@@ -66,8 +66,7 @@ func (t *tiled) move(board *frame.Frame, to *votes) (align.Fit, error) {
 
 // match moves the board's part onto a tile of the first sheet, in the canvas.
 func (t *tiled) match(pairs *pairing.Tiles, r tiles.Rect) (align.Fit, error) {
-	tile := *t.first
-	tile.Width, tile.Height, tile.Pix = r.Width, r.Height, t.first.Pix[r.Y*t.first.Stride+r.X:]
+	tile := t.first.Part(r.X, r.Y, r.Width, r.Height)
 	if err := t.canvas.Fit(&tile); err != nil {
 		return align.Fit{}, err
 	}

@@ -43,9 +43,7 @@ func NewSheet(plan *tensor.Plan, template *frame.Frame) (*Sheet, error) {
 		width: template.Width, height: template.Height, whole: plane.New(template.Width, template.Height),
 	}
 	for y := 0; y < s.height; y += strip {
-		rows := *template
-		rows.Height = min(strip, s.height-y)
-		rows.Pix = template.Pix[y*template.Stride:]
+		rows := template.Part(0, y, s.width, min(strip, s.height-y))
 		if err := canvas.Fit(&rows); err != nil {
 			return nil, fmt.Errorf("golden template: %w", err)
 		}
