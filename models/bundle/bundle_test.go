@@ -149,17 +149,28 @@ preprocess: {color: gray, std: [0]}
 decoder: {family: yolov9}
 model: ../model.onnx
 classes: [{name: open, threshold: 2}, {name: open, threshold: 0.5}]
-providers: {order: [{name: npu}], policy: maybe}
+providers: {order: [{name: npu}, {name: cpu, batch: 65}], policy: maybe}
 `))
 	for _, want := range []string{
 		"line 1: name", "line 2: version",
 		"line 3: input.width", "line 3: input.channels", "line 3: input.layout",
 		"line 4: preprocess.color", "line 4: preprocess.std", "line 5: decoder.family", "line 6: model:",
 		"line 7: classes[0].threshold", "line 7: classes[1].name: open is there twice",
-		"line 8: providers.order[0].name", "line 8: providers.policy",
+		"line 8: providers.order[0].name", "line 8: providers.policy", "line 8: providers.order[1].batch",
 	} {
 		require.ErrorContains(t, err, want)
 	}
+}
+
+func TestTheMemoryOfABatchIsBounded(t *testing.T) {
+	of := func(batch string) error {
+		_, err := bundle.Load(folder(t, strings.Replace(manifest, "width: 640, height: 640",
+			"width: 4096, height: 4096", 1)+"providers: {order: [{name: cpu, batch: "+batch+"}]}\n"))
+		return err
+	}
+	require.NoError(t, of("16"))
+	require.ErrorContains(t, of("17"),
+		"providers.order[0].batch: 17 images of 4096×4096×1 are 285212672 values")
 }
 
 func TestNothingOutsideTheFolderIsTouched(t *testing.T) {

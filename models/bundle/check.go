@@ -32,7 +32,9 @@ const (
 	maxSide     = 4096
 	maxChannels = 3
 	maxClasses  = 1000
-	grayPad     = 114 // the border that YOLO models are trained with
+	maxBatch    = 64
+	maxValues   = 1 << 28 // of the input of one run: 1 GiB of float32
+	grayPad     = 114     // the border that YOLO models are trained with
 )
 
 var (
@@ -86,6 +88,7 @@ func (m *Manifest) complete() {
 	}
 	for i := range m.Providers.Order {
 		setDefault(&m.Providers.Order[i].Model, m.Model)
+		setDefault(&m.Providers.Order[i].Batch, 1)
 	}
 	if m.Decoder.Family == FamilyDFL {
 		setDefault(&m.Decoder.Output, "scores")
@@ -175,6 +178,12 @@ func (m *Manifest) checkProviders(doc *strictyaml.Document) {
 		doc.Add("providers.order", "no provider", "leave it out for tensorrt, cuda, cpu")
 	}
 	for i, p := range m.Providers.Order {
-		doc.OneOf(fmt.Sprintf("providers.order[%d].name", i), p.Name, "tensorrt", "cuda", "cpu")
+		at := fmt.Sprintf("providers.order[%d]", i)
+		doc.OneOf(at+".name", p.Name, "tensorrt", "cuda", "cpu")
+		doc.Within(at+".batch", float64(p.Batch), 1, maxBatch)
+		if values := p.Batch * m.Input.Width * m.Input.Height * m.Input.Channels; values > maxValues {
+			doc.Add(at+".batch", fmt.Sprintf("%d images of %d×%d×%d are %d values", p.Batch, m.Input.Width,
+				m.Input.Height, m.Input.Channels, values), fmt.Sprintf("at most %d of one run", maxValues))
+		}
 	}
 }

@@ -45,7 +45,7 @@ def training_of(path: Path) -> dict | None:
 
 
 def export(model: Detector, out: Path, size: int, past: dict | None = None) -> float:
-    """Write the graph, fixed input uint8 [1,inputs,size,size], weights inside the file.
+    """Write the graph, input uint8 [images,inputs,size,size] for any number of images, weights inside the file.
 
     Compared with PyTorch before it takes its name; returns the largest difference.
     """
@@ -57,6 +57,7 @@ def export(model: Detector, out: Path, size: int, past: dict | None = None) -> f
         str(partial),
         input_names=["images"],
         output_names=["scores", "distances"],
+        dynamic_axes={name: {0: "images"} for name in ("images", "scores", "distances")},
         opset_version=OPSET,
         dynamo=False,
     )
@@ -86,7 +87,7 @@ def session(path: Path, threads: int = 2) -> onnxruntime.InferenceSession:
 def difference(model: Detector, path: Path, size: int) -> float:
     """Largest difference of ONNX Runtime's raw outputs from PyTorch's, relative above 1; nan if any is."""
     rng = np.random.default_rng(0)
-    coarse = rng.integers(0, 2, (1, model.design.inputs, size // 16, size // 16)).astype(np.uint8) * 255
+    coarse = rng.integers(0, 2, (2, model.design.inputs, size // 16, size // 16)).astype(np.uint8) * 255
     images = coarse.repeat(16, 2).repeat(16, 3)
     with torch.no_grad():
         wanted = Export(model).eval()(torch.from_numpy(images))

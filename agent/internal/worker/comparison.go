@@ -17,6 +17,7 @@ type comparison struct {
 	limit    int // findings
 	comparer *compare.Comparer
 	geometry tensor.Geometry
+	result   [1]infer.Result
 }
 
 // comparison makes the lane of one station that compares.
@@ -40,19 +41,24 @@ func (o *opener) comparison(s *station) *lane {
 	return l
 }
 
+// Images implements engine.
+func (*comparison) Images() int { return 1 }
+
 // Infer implements engine.
-func (c *comparison) Infer(canvas *tensor.Canvas, _ int64) (infer.Result, error) {
-	start := monotime.Now()
+func (c *comparison) Infer(canvases []*tensor.Canvas, _ int64) ([]infer.Result, error) {
+	start, canvas := monotime.Now(), canvases[0]
+	c.result[0] = infer.Result{}
 	if g := canvas.Geometry(); g != c.geometry {
 		comparer, err := compare.New(g.Width, g.Height, c.options)
 		if err != nil {
-			return infer.Result{}, fmt.Errorf("%w: %w", infer.ErrRun, err)
+			return c.result[:], fmt.Errorf("%w: %w", infer.ErrRun, err)
 		}
 		c.comparer, c.geometry = comparer, g
 	}
 	found := c.comparer.Compare(canvas.Plane(), canvas.Template())
 	found = found[:min(len(found), c.limit)] // the most certain come first
-	return infer.Result{Detections: found, InferenceNs: monotime.Now() - start}, nil
+	c.result[0] = infer.Result{Detections: found, InferenceNs: monotime.Now() - start}
+	return c.result[:], nil
 }
 
 // Close implements engine.

@@ -15,10 +15,11 @@ import (
 	"github.com/sightline-edge/sightline/models/bundle"
 )
 
-// engine inspects what a canvas holds: a model, or a comparison without one. One goroutine at a time.
-// Detections are valid until the next call.
+// engine inspects what canvases hold: a model, or a comparison without one. One goroutine at a time. Results
+// are valid until the next call.
 type engine interface {
-	Infer(c *tensor.Canvas, deadlineNs int64) (infer.Result, error)
+	Images() int // canvases at once, at most
+	Infer(canvases []*tensor.Canvas, deadlineNs int64) ([]infer.Result, error)
 	Close() error
 }
 
@@ -37,8 +38,9 @@ type track struct {
 	engine  engine
 	help    chan *sheetRun // the lane's
 	jobNs   atomic.Int64   // when the job under way began; 0: none
-	busyNs  atomic.Int64   // when the engine's run under way began, of a sheet that of one tile; 0: none
+	busyNs  atomic.Int64   // when the engine's run under way began, of a sheet that of a batch; 0: none
 	usualNs atomic.Int64   // what a job takes of late
+	one     [1]*tensor.Canvas
 	answer  *wire.Inspected
 	found   []*wire.Detection // memory of answer's detections
 	truth   []*wire.Detection
@@ -77,6 +79,15 @@ func sessionLane(sessions []*infer.Session, stations int) *lane {
 // slots is how many frames a station may have between its camera and its answers: one is preprocessed while
 // others are inferred.
 func slots(tracks int) int { return tracks + 1 }
+
+// images is how many images its tracks take in one run each, all together, and one of them at most.
+func (l *lane) images() (all, most int) {
+	for _, t := range l.tracks {
+		n := t.engine.Images()
+		all, most = all+n, max(most, n)
+	}
+	return all, most
+}
 
 // hangs says whether a run does not come back.
 func (l *lane) hangs(nowNs int64) bool {
@@ -156,15 +167,16 @@ func (t *track) inspect(job *slot) (inspection, error) {
 	if job.sheet != nil {
 		return job.sheet.inspect(job, &tiledJob{track: t, job: job}, t.recruit)
 	}
-	r, err := t.run(job.canvas, job.deadlineNs)
-	return inspection{Result: r}, err
+	t.one[0] = job.canvas
+	results, err := t.run(t.one[:], job.deadlineNs)
+	return inspection{Result: results[0]}, err
 }
 
 // run is one run of the engine, under the eyes of the watchdog.
-func (t *track) run(c *tensor.Canvas, deadlineNs int64) (infer.Result, error) {
+func (t *track) run(canvases []*tensor.Canvas, deadlineNs int64) ([]infer.Result, error) {
 	t.busyNs.Store(monotime.Now())
 	defer t.busyNs.Store(0)
-	return t.engine.Infer(c, deadlineNs)
+	return t.engine.Infer(canvases, deadlineNs)
 }
 
 // fill writes the answer, reusing its memory.

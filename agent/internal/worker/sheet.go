@@ -12,7 +12,6 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/worker/pairing"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tiles"
-	"github.com/sightline-edge/sightline/models/bundle"
 )
 
 const (
@@ -33,9 +32,11 @@ type inspection struct {
 
 // tiler is what a sheet needs of the one who inspects it.
 type tiler interface {
-	// infer inspects one tile. Detections are in its pixels, valid until the next call.
-	infer(c *tensor.Canvas) (infer.Result, error)
-	// progress is told how many tiles are done, before the first and after each.
+	// images is how many tiles it inspects at once, at most.
+	images() int
+	// infer inspects tiles. Detections are in their pixels, valid until the next call.
+	infer(canvases []*tensor.Canvas) ([]infer.Result, error)
+	// progress is told how many tiles are done, before the first and after each batch.
 	progress(done, total int)
 }
 
@@ -55,13 +56,15 @@ type sheet struct {
 	moved                   []detect.Detection
 }
 
-// newSheet takes an unscaled plan. While so many tiles are inferred side by side the next one is made ready.
-func newSheet(plan *tensor.Plan, m *bundle.Manifest, overlap, tracks int) *sheet {
+// newSheet takes an unscaled plan. While all tracks of the lane infer, the next batch is made ready.
+func newSheet(plan *tensor.Plan, l *lane, overlap int) *sheet {
+	m := l.manifest
 	s := &sheet{
 		plan: plan, width: m.Input.Width, height: m.Input.Height, overlap: overlap,
 		nmsIoU: float32(m.Decoder.NMSIoU),
 	}
-	for range tracks + 1 {
+	all, most := l.images()
+	for range all + most {
 		s.canvases = append(s.canvases, tensor.NewCanvas(plan))
 	}
 	return s
@@ -107,7 +110,8 @@ type fitted struct {
 	err    error
 }
 
-// sheetRun is the inspection of one frame: one goroutine makes tiles ready, one or more infer them.
+// sheetRun is the inspection of one frame: one goroutine makes tiles ready, one or more infer them, as many
+// at once as the provider likes.
 type sheetRun struct {
 	sheet *sheet
 	job   *slot // whose frame it is
@@ -170,46 +174,93 @@ func (r *sheetRun) fit(f *frame.Frame) {
 
 // work infers tiles until none is left or one has failed.
 func (r *sheetRun) work(t tiler, help func(*sheetRun)) {
-	for next := range r.full {
+	b := batch{tiles: make([]fitted, 0, t.images())}
+	for r.gather(&b) {
 		if help != nil {
 			help(r)
 		}
-		var found infer.Result
-		if next.err == nil {
-			if found, next.err = t.infer(next.canvas); next.err != nil {
-				next.err = fmt.Errorf("tile %d of %d: %w", next.tile+1, r.found.tiles, next.err)
-			}
+		found, err := r.infer(t, &b)
+		for _, next := range b.tiles {
+			r.empty <- next.canvas // before merging, which goes on beside the next tiles
 		}
-		r.empty <- next.canvas // before merging, which goes on beside the next tile
-		if !r.take(next, &found) {
+		if !r.take(&b, found, err) {
 			return
 		}
 	}
 }
 
-// take adds what was found in a tile, and says whether to go on.
-func (r *sheetRun) take(next fitted, found *infer.Result) bool {
+// batch is some tiles that are inferred in one run.
+type batch struct {
+	tiles    []fitted
+	canvases []*tensor.Canvas
+}
+
+// gather waits for as many tiles as fit into one run, or the last ones, and says whether there are any. A
+// tile that could not be fitted ends the batch.
+func (r *sheetRun) gather(b *batch) bool {
+	b.tiles, b.canvases = b.tiles[:0], b.canvases[:0]
+	for len(b.tiles) < cap(b.tiles) {
+		next, more := <-r.full
+		if !more {
+			break
+		}
+		b.tiles, b.canvases = append(b.tiles, next), append(b.canvases, next.canvas)
+		if next.err != nil {
+			break
+		}
+	}
+	return len(b.tiles) > 0
+}
+
+func (r *sheetRun) infer(t tiler, b *batch) ([]infer.Result, error) {
+	first, last := b.tiles[0].tile, b.tiles[len(b.tiles)-1]
+	if last.err != nil {
+		return nil, last.err
+	}
+	found, err := t.infer(b.canvases)
+	switch {
+	case err == nil:
+		return found, nil
+	case len(b.tiles) == 1:
+		return found, fmt.Errorf("tile %d of %d: %w", first+1, r.found.tiles, err)
+	default:
+		return found, fmt.Errorf("tiles %d to %d of %d: %w", first+1, last.tile+1, r.found.tiles, err)
+	}
+}
+
+// take adds what was found in a batch, and says whether to go on.
+func (r *sheetRun) take(b *batch, found []infer.Result, err error) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := &r.found
-	all.FillNs, all.InferenceNs = all.FillNs+found.FillNs, all.InferenceNs+found.InferenceNs
-	all.DecodeNs += found.DecodeNs
-	if next.err == nil && r.err == nil {
-		if err := r.sheet.add(next.tile, found.Detections); err != nil {
-			next.err = fmt.Errorf("%w: %w", detect.ErrOutput, err)
-		}
+	for i := range found {
+		all.FillNs, all.InferenceNs = all.FillNs+found[i].FillNs, all.InferenceNs+found[i].InferenceNs
+		all.DecodeNs += found[i].DecodeNs
 	}
-	switch {
-	case r.err != nil:
+	if r.err != nil {
 		return false
-	case next.err != nil:
-		r.err = next.err
+	}
+	if err == nil {
+		err = r.sheet.merge(b, found)
+	}
+	if err != nil {
+		r.err = err
 		close(r.stop)
 		return false
 	}
-	r.done++
+	r.done += len(b.tiles)
 	r.lead.progress(r.done, all.tiles)
 	return true
+}
+
+// merge adds what was found in the tiles of a batch.
+func (s *sheet) merge(b *batch, found []infer.Result) error {
+	for i, next := range b.tiles {
+		if err := s.add(next.tile, found[i].Detections); err != nil {
+			return fmt.Errorf("%w: %w", detect.ErrOutput, err)
+		}
+	}
+	return nil
 }
 
 func (s *sheet) fitTile(f *frame.Frame, r tiles.Rect, c *tensor.Canvas) error {
@@ -248,11 +299,13 @@ type tiledJob struct {
 	said  int64 // when progress was reported last
 }
 
-func (t *tiledJob) infer(c *tensor.Canvas) (infer.Result, error) {
+func (t *tiledJob) images() int { return t.track.engine.Images() }
+
+func (t *tiledJob) infer(canvases []*tensor.Canvas) ([]infer.Result, error) {
 	if due := t.job.deadlineNs; due != 0 && monotime.Now() >= due {
-		return infer.Result{}, infer.ErrCancelled
+		return nil, infer.ErrCancelled
 	}
-	return t.track.run(c, t.job.deadlineNs)
+	return t.track.run(canvases, t.job.deadlineNs)
 }
 
 // progress reports now and then. A socket that takes nothing is noticed by the answer.

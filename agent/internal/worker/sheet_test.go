@@ -134,23 +134,38 @@ func TestASmallSheetKeepsItsPixels(t *testing.T) {
 	require.Equal(t, [4]float32{5, 6, 17, 15}, [4]float32{d.GetX1(), d.GetY1(), d.GetX2(), d.GetY2()})
 }
 
-// eye is a tiler that looks at each tile.
+// eye is a tiler that looks at each tile, one after the other or several at once.
 type eye struct {
 	look  func(*tensor.Canvas) (infer.Result, error)
+	batch int // 0: one
+	seen  []int
 	dones []int
 }
 
-func (e *eye) infer(c *tensor.Canvas) (infer.Result, error) { return e.look(c) }
+func (e *eye) images() int { return max(e.batch, 1) }
+
+func (e *eye) infer(canvases []*tensor.Canvas) ([]infer.Result, error) {
+	e.seen = append(e.seen, len(canvases))
+	found := make([]infer.Result, 0, len(canvases))
+	for _, c := range canvases {
+		r, err := e.look(c)
+		found = append(found, r)
+		if err != nil {
+			return found, err
+		}
+	}
+	return found, nil
+}
 
 func (e *eye) progress(done, _ int) { e.dones = append(e.dones, done) }
 
-// laidOut is a sheet of noise, and how a model of 64×64 pixels sees it.
-func laidOut(t *testing.T) (*sheet, *frame.Frame, *tensor.Plan) {
+// laidOut is a sheet of noise, and how a model of 64×64 pixels sees it, so many tiles at once.
+func laidOut(t *testing.T, most int) (*sheet, *frame.Frame, *tensor.Plan) {
 	t.Helper()
 	b, err := bundle.Load(onnxtest.Bundle(t))
 	require.NoError(t, err)
 	plan := tensor.NewPlan(b.Manifest.Input, b.Manifest.Preprocess).Unscaled()
-	s := newSheet(plan, &b.Manifest, overlap, 1)
+	s := newSheet(plan, newLane(&b.Manifest, plan, []engine{&runs{most: most}}, 1), overlap)
 	t.Cleanup(s.close)
 	f := &frame.Frame{}
 	require.NoError(t, f.Shape(300, 170, 1))
@@ -163,9 +178,16 @@ func laidOut(t *testing.T) (*sheet, *frame.Frame, *tensor.Plan) {
 }
 
 func TestTheModelSeesEachTileOnceInOrderAsItIs(t *testing.T) {
-	s, f, plan := laidOut(t)
-	in, seen := tensor.NewInput(plan), 0
-	e := &eye{look: func(c *tensor.Canvas) (infer.Result, error) {
+	for _, batch := range []int{1, 4, 100} {
+		t.Run(fmt.Sprint(batch, " at once"), func(t *testing.T) { seesEachTile(t, batch) })
+	}
+}
+
+func seesEachTile(t *testing.T, batch int) {
+	t.Helper()
+	s, f, plan := laidOut(t, batch)
+	in, seen := tensor.NewInput(plan, 1), 0
+	e := &eye{batch: batch, look: func(c *tensor.Canvas) (infer.Result, error) {
 		c.Fill(in)
 		r := s.tiles.Tile(seen)
 		for y := range r.Height {
@@ -187,11 +209,15 @@ func TestTheModelSeesEachTileOnceInOrderAsItIs(t *testing.T) {
 		require.Equal(t, s.tiles.Len(), got.tiles)
 		require.EqualValues(t, 3*seen, got.InferenceNs)
 	}
-	require.Equal(t, s.tiles.Len(), e.dones[s.tiles.Len()])
+	require.Equal(t, s.tiles.Len(), e.dones[len(e.dones)-1])
+	for i, n := range e.seen[:len(e.seen)/2-1] {
+		require.Equal(t, min(batch, s.tiles.Len()), n, "run %d", i+1)
+	}
+	require.Len(t, e.seen, 2*((s.tiles.Len()+batch-1)/batch))
 }
 
 func TestASheetEndsAtTheFirstErrorAndBeginsAnew(t *testing.T) {
-	s, f, _ := laidOut(t)
+	s, f, _ := laidOut(t, 1)
 	seen := 0
 	e := &eye{look: func(*tensor.Canvas) (infer.Result, error) {
 		seen++
@@ -208,16 +234,35 @@ func TestASheetEndsAtTheFirstErrorAndBeginsAnew(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// runs is an engine that counts.
+func TestAFailedBatchIsNamedByItsTiles(t *testing.T) {
+	s, f, _ := laidOut(t, 3)
+	seen := 0
+	_, err := s.inspect(&slot{frame: f}, &eye{batch: 3, look: func(*tensor.Canvas) (infer.Result, error) {
+		seen++
+		if seen == 5 {
+			return infer.Result{}, infer.ErrCancelled
+		}
+		return infer.Result{}, nil
+	}}, nil)
+	require.ErrorIs(t, err, infer.ErrCancelled)
+	require.ErrorContains(t, err, "tiles 4 to 6 of")
+}
+
+// runs is an engine that counts tiles.
 type runs struct {
+	most int // tiles of one run
 	n    int
 	each func(n int)
 }
 
-func (r *runs) Infer(*tensor.Canvas, int64) (infer.Result, error) {
-	r.n++
-	r.each(r.n)
-	return infer.Result{}, nil
+func (r *runs) Images() int { return max(r.most, 1) }
+
+func (r *runs) Infer(canvases []*tensor.Canvas, _ int64) ([]infer.Result, error) {
+	for range canvases {
+		r.n++
+		r.each(r.n)
+	}
+	return make([]infer.Result, len(canvases)), nil
 }
 
 func (*runs) Close() error { return nil }
@@ -225,7 +270,7 @@ func (*runs) Close() error { return nil }
 // tiledTrack is a track with a sheet for it. Nobody listens to its progress.
 func tiledTrack(t *testing.T, each func(track *track, n int)) (*track, *slot) {
 	t.Helper()
-	s, f, _ := laidOut(t)
+	s, f, _ := laidOut(t, 1)
 	ours, theirs := pair(t)
 	t.Cleanup(func() {
 		require.NoError(t, ours.Close())
@@ -294,7 +339,7 @@ func TestTilesThatCannotBeAreRefused(t *testing.T) {
 
 // Nobody waits for help: a sheet is begun again until the other track was free to give some.
 func TestATrackThatIsFreeHelpsWithASheet(t *testing.T) {
-	s, f, _ := laidOut(t)
+	s, f, _ := laidOut(t, 1)
 	ours, theirs := pair(t)
 	t.Cleanup(func() {
 		require.NoError(t, ours.Close())
@@ -330,7 +375,7 @@ func TestATrackThatIsFreeHelpsWithASheet(t *testing.T) {
 }
 
 func TestTheFirstErrorOfATrackEndsTheSheetForAll(t *testing.T) {
-	s, f, _ := laidOut(t)
+	s, f, _ := laidOut(t, 1)
 	failed := make(chan struct{})
 	e := &eye{look: func(*tensor.Canvas) (infer.Result, error) {
 		<-failed

@@ -36,7 +36,7 @@ type slot struct {
 
 func newSlot(s *station, plan *tensor.Plan) *slot {
 	if overlap := int(s.config.GetTileOverlap()); overlap > 0 {
-		return &slot{station: s, sheet: newSheet(plan, s.lane.manifest, overlap, len(s.lane.tracks))}
+		return &slot{station: s, sheet: newSheet(plan, s.lane, overlap)}
 	}
 	return &slot{station: s, canvas: tensor.NewCanvas(plan)}
 }

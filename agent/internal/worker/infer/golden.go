@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/sightline-edge/sightline/agent/internal/frame"
 	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
@@ -17,7 +18,7 @@ var ErrGolden = errors.New("golden sample differs")
 
 const blankSide = 64
 
-// prove runs all golden samples, or a blank frame.
+// prove runs all golden samples, or a blank frame, each as often in one run as a batch has images.
 func (s *Session) prove() error {
 	canvas := tensor.NewCanvas(s.Plan)
 	defer canvas.Close()
@@ -44,7 +45,7 @@ func (s *Session) proveBlank(canvas *tensor.Canvas) error {
 	if s.Plan.Template() {
 		copy(canvas.Template(), canvas.Plane())
 	}
-	_, err := s.Infer(canvas, 0)
+	_, err := s.Infer(slices.Repeat([]*tensor.Canvas{canvas}, s.images), 0)
 	if err != nil && !errors.Is(err, detect.ErrOutput) { // nobody vouches for what it says of a blank frame
 		return fmt.Errorf("first run: %w", err)
 	}
@@ -67,15 +68,18 @@ func (s *Session) proveSample(canvas *tensor.Canvas, sample bundle.GoldenSample)
 	if err = s.besides(canvas, sample); err != nil {
 		return err
 	}
-	result, err := s.Infer(canvas, 0)
+	results, err := s.Infer(slices.Repeat([]*tensor.Canvas{canvas}, s.images), 0)
 	if errors.Is(err, detect.ErrOutput) {
 		return fmt.Errorf("%w: %s on %s: %w", ErrGolden, sample.Image, s.Provider, err)
 	}
 	if err != nil {
 		return fmt.Errorf("run golden sample %s: %w", sample.Image, err)
 	}
-	if difference := s.compare(result.Detections, expected); difference != "" {
-		return fmt.Errorf("%w: %s on %s: %s", ErrGolden, sample.Image, s.Provider, difference)
+	for i, result := range results {
+		if difference := s.compare(result.Detections, expected); difference != "" {
+			return fmt.Errorf("%w: %s on %s, image %d of %d: %s", ErrGolden, sample.Image, s.Provider, i+1,
+				s.images, difference)
+		}
 	}
 	return nil
 }

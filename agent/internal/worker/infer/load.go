@@ -31,6 +31,10 @@ func (l *Loader) Load(b *bundle.Bundle, policy string) (*Session, error) {
 		if err := c.read(p.Model); err != nil {
 			return nil, err
 		}
+		ports := c.models[p.Model].ports
+		if err := ports.takes(p.Batch); err != nil {
+			return nil, fmt.Errorf("%s on %s: %w", c.ModelPath(p.Model), p.Name, err)
+		}
 	}
 	if policy == "" {
 		policy = b.Manifest.Providers.Policy
@@ -97,27 +101,36 @@ func (l *Loader) firstThatRuns(c *candidate, policy string) (*Session, error) {
 // some providers fail only at their first run, or build their engine then.
 func (l *Loader) open(c *candidate, p bundle.Provider) (*Session, error) {
 	m := c.models[p.Model]
-	s := &Session{
-		Bundle: c.Bundle, Plan: c.plan, Provider: p.Name, input: tensor.NewInput(c.plan),
-		decoder: detect.NewDecoder(&c.Manifest, m.ports.grid),
-	}
-	var outputs []Output
-	for _, port := range m.ports.outputs {
-		out := Output{Name: port.name, Shape: port.dims, Values: make([]float32, size(port.dims))}
-		outputs, s.outputs = append(outputs, out), append(s.outputs, out.Values)
-	}
+	input := tensor.NewInput(c.plan, p.Batch)
+	s := newSession(c, p, m.ports, input.Images(c.plan))
 	runner, err := l.Runtime.Open(Spec{
-		Model: m.raw, Provider: p, Threads: l.Threads, Spinning: l.Spinning,
-		InputName: m.ports.input, InputShape: c.plan.Shape(), Input: s.input, Outputs: outputs,
+		Model: m.raw, Provider: p, Threads: l.Threads, Spinning: l.Spinning, Images: p.Batch,
+		InputName: m.ports.input, InputShape: c.plan.Shape(), Input: input, Outputs: s.outputs,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open model: %w", err)
 	}
 	s.runner, s.fuse = runner, newFuse(runner)
-	if err := s.prove(); err != nil {
+	if err := s.warm(l.Log); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+func newSession(c *candidate, p bundle.Provider, ports contract, inputs []*tensor.Input) *Session {
+	s := &Session{
+		Bundle: c.Bundle, Plan: c.plan, Provider: p.Name, inputs: inputs, images: 1,
+		results: make([]Result, len(inputs)), reads: make([][]float32, len(ports.outputs)),
+	}
+	for range inputs {
+		s.decoders = append(s.decoders, detect.NewDecoder(&c.Manifest, ports.grid))
+	}
+	for _, port := range ports.outputs {
+		s.outputs = append(s.outputs, Output{
+			Name: port.name, Shape: port.dims, Values: make([]float32, len(inputs)*size(port.dims)),
+		})
+	}
+	return s
 }
 
 func size(dims []int64) int {

@@ -228,7 +228,7 @@ func TestAnAbsurdOutputWithoutGoldenSamplesRefusesNoBundle(t *testing.T) {
 		return nil
 	}}, "", onnxtest.Bundle(t))
 	require.NoError(t, err)
-	_, err = s.Infer(blank(t, s), 0)
+	_, err = s.Infer(one(blank(t, s)), 0)
 	require.ErrorIs(t, err, detect.ErrOutput)
 }
 
@@ -250,13 +250,13 @@ func TestARunEndsAtItsDeadlineAndTheNextIsGood(t *testing.T) {
 	canvas := blank(t, s)
 	for range 3 {
 		slow = true
-		_, err = s.Infer(canvas, monotime.Now()+int64(5*time.Millisecond))
+		_, err = s.Infer(one(canvas), monotime.Now()+int64(5*time.Millisecond))
 		require.ErrorIs(t, err, infer.ErrCancelled)
 		slow = false
-		_, err = s.Infer(canvas, monotime.Now()+int64(time.Minute))
+		_, err = s.Infer(one(canvas), monotime.Now()+int64(time.Minute))
 		require.NoError(t, err)
 	}
-	_, err = s.Infer(canvas, monotime.Now()-1)
+	_, err = s.Infer(one(canvas), monotime.Now()-1)
 	require.ErrorIs(t, err, infer.ErrCancelled, "a deadline that has passed needs no run")
 }
 
@@ -271,13 +271,15 @@ func TestFailuresAreTold(t *testing.T) {
 	require.NoError(t, err)
 	canvas := blank(t, s)
 	failure = errors.New("CUDA error 700")
-	_, err = s.Infer(canvas, 0)
+	_, err = s.Infer(one(canvas), 0)
 	require.ErrorIs(t, err, infer.ErrRun)
 	require.ErrorContains(t, err, "tensorrt: CUDA error 700")
 	failure, score = nil, 7
-	_, err = s.Infer(canvas, 0)
+	_, err = s.Infer(one(canvas), 0)
 	require.ErrorIs(t, err, detect.ErrOutput)
 }
+
+func one(c *tensor.Canvas) []*tensor.Canvas { return []*tensor.Canvas{c} }
 
 func blank(t *testing.T, s *infer.Session) *tensor.Canvas {
 	t.Helper()

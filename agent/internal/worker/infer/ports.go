@@ -20,15 +20,17 @@ const (
 const (
 	boxRows   = 4       // of a yolov8 output, before the classes
 	maxCells  = 1 << 20 // of an output: 4096×4096 at stride 4
+	maxValues = 1 << 28 // of an output of one run: 1 GiB
 	sides     = 4       // of a box, in a dfl output
 	maxBins   = 64      // of the distance to a side
-	batchOnly = 0       // the dimension that may be dynamic: one frame is inferred at a time
+	batchOnly = 0       // the dimension that may be dynamic: the number of images
 )
 
 // contract is where a manifest and its model meet. Outputs are in the order that the decoder reads.
 type contract struct {
 	input   string
 	outputs []port
+	batched bool // a run may take several images
 	grid    detect.Grid
 }
 
@@ -51,6 +53,7 @@ func agree(s *signature, m *bundle.Manifest, plan *tensor.Plan) (contract, error
 	}
 	c := contract{input: in.name, outputs: []port{out}}
 	if m.Decoder.Family != bundle.FamilyDFL {
+		c.batched = anyBatch(in, out)
 		err = c.agreeRows(m)
 		return c, err
 	}
@@ -59,6 +62,7 @@ func agree(s *signature, m *bundle.Manifest, plan *tensor.Plan) (contract, error
 		return contract{}, err
 	}
 	c.outputs = append(c.outputs, distances)
+	c.batched = anyBatch(in, out, distances)
 	err = c.agreeGrid(m)
 	return c, err
 }
@@ -141,6 +145,28 @@ func (p *port) readable(dims int, wanted string) error {
 	}
 	p.dims = append([]int64{1}, p.dims[1:]...)
 	return nil
+}
+
+// takes says whether one run can have so many images.
+func (c *contract) takes(images int) error {
+	if images > 1 && !c.batched {
+		return fmt.Errorf("%w: it takes one image a run, bundle.yaml says batch %d: leave batch out or "+
+			"export the model with a first dimension that is not fixed", ErrModel, images)
+	}
+	for _, out := range c.outputs {
+		if values := images * size(out.dims); values > maxValues {
+			return fmt.Errorf("%w: output %q of %d images has %d values, over %d", ErrModel, out.name, images,
+				values, maxValues)
+		}
+	}
+	return nil
+}
+
+// anyBatch says that no port fixes the number of images.
+func anyBatch(ports ...port) bool {
+	return !slices.ContainsFunc(ports, func(p port) bool {
+		return len(p.dims) == 0 || p.dims[batchOnly] != dynamic
+	})
 }
 
 // realInputs leaves out the weights, which old models list as inputs, too.

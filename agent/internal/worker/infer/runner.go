@@ -6,13 +6,15 @@ import (
 	"github.com/sightline-edge/sightline/models/bundle"
 )
 
-// Spec is all that a runtime needs to open a model. Input and Outputs are the memory of each run: C keeps
-// pointers to it until Close, so it stays referenced and pinned.
+// Spec is all that a runtime needs to open a model. Input and Outputs are the memory of each run, of so many
+// images one behind the other: C keeps pointers to it until Close, so it stays referenced and pinned. Shapes
+// are those of one image.
 type Spec struct {
 	Model      []byte
 	Provider   bundle.Provider
 	Threads    int  // of one run; 0: one per core
 	Spinning   bool // threads spin between runs: faster alone, slower beside other load
+	Images     int  // the most of one run; above 1 the model's first dimension is not fixed
 	InputName  string
 	InputShape []int64
 	Input      *tensor.Input
@@ -28,9 +30,9 @@ type Output struct {
 
 // Runner is an opened model. Only Terminate is safe to call while Run runs.
 type Runner interface {
-	Run() error   // Spec.Input → Spec.Outputs
-	Terminate()   // makes Run return an error soon, now and until Rearm
-	Rearm() error // after Terminate
+	Run(images int) error // the first images of Spec.Input → those of Spec.Outputs
+	Terminate()           // makes Run return an error soon, now and until Rearm
+	Rearm() error         // after Terminate
 	Close() error
 }
 

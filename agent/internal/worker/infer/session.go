@@ -24,49 +24,78 @@ type Session struct {
 	FellBack       bool   // Provider is not the bundle's first
 	FallbackReason string // why not, one sentence for each provider before it
 
-	input   *tensor.Input
-	outputs [][]float32
-	runner  Runner
-	decoder *detect.Decoder
-	fuse    *fuse
+	inputs   []*tensor.Input // of one image each
+	outputs  []Output        // of all images, one behind the other
+	decoders []*detect.Decoder
+	results  []Result
+	reads    [][]float32 // outputs of the image that is decoded
+	images   int
+	runner   Runner
+	fuse     *fuse
 }
 
-// Result of one inference. Detections are valid until the next one.
+// Result is what was found in one image. Detections are valid until the next run. InferenceNs is the image's
+// share of the run.
 type Result struct {
 	Detections                    []detect.Detection
 	FillNs, InferenceNs, DecodeNs int64
 }
 
-// Infer runs the model on what the canvas holds. With a deadline (CLOCK_MONOTONIC, 0: none) the run is
-// broken off when it passes.
-func (s *Session) Infer(c *tensor.Canvas, deadlineNs int64) (Result, error) {
+// Images is how many images one run takes at most: as many as are fastest here.
+func (s *Session) Images() int { return s.images }
+
+// Infer runs the model on what the canvases hold, at most Images of them, and says of each what it took even
+// when it fails. With a deadline (CLOCK_MONOTONIC, 0: none) the run is broken off when it passes. Results are
+// valid until the next run.
+func (s *Session) Infer(canvases []*tensor.Canvas, deadlineNs int64) ([]Result, error) {
+	results := s.results[:len(canvases)]
 	start := monotime.Now()
-	c.Fill(s.input)
-	filled := monotime.Now()
-	r := Result{FillNs: filled - start}
-	if deadlineNs != 0 && filled >= deadlineNs {
-		return r, ErrCancelled
+	for i, c := range canvases {
+		c.Fill(s.inputs[i])
+		filled := monotime.Now()
+		results[i], start = Result{FillNs: filled - start}, filled
 	}
-	cancelled, err := s.run(deadlineNs)
-	ran := monotime.Now()
-	r.InferenceNs = ran - filled
+	if deadlineNs != 0 && start >= deadlineNs {
+		return results, ErrCancelled
+	}
+	cancelled, err := s.run(len(canvases), deadlineNs)
+	share := (monotime.Now() - start) / int64(len(canvases))
+	for i := range results {
+		results[i].InferenceNs = share
+	}
 	if cancelled && err != nil {
-		return r, ErrCancelled
+		return results, ErrCancelled
 	}
 	if err != nil {
-		return r, fmt.Errorf("%w on %s: %w", ErrRun, s.Provider, err)
+		return results, fmt.Errorf("%w on %s: %w", ErrRun, s.Provider, err)
 	}
-	r.Detections, err = s.decoder.Decode(s.outputs, c.Geometry())
-	r.DecodeNs = monotime.Now() - ran
-	return r, err
+	for i, c := range canvases {
+		if err := s.decode(i, c.Geometry()); err != nil {
+			return results, err
+		}
+	}
+	return results, nil
 }
 
-func (s *Session) run(deadlineNs int64) (cancelled bool, err error) {
+// decode reads the outputs of one image.
+func (s *Session) decode(image int, g tensor.Geometry) (err error) {
+	start := monotime.Now()
+	for i, out := range s.outputs {
+		values := size(out.Shape)
+		s.reads[i] = out.Values[image*values:][:values]
+	}
+	r := &s.results[image]
+	r.Detections, err = s.decoders[image].Decode(s.reads, g)
+	r.DecodeNs = monotime.Now() - start
+	return err
+}
+
+func (s *Session) run(images int, deadlineNs int64) (cancelled bool, err error) {
 	if deadlineNs == 0 {
-		return false, s.runner.Run()
+		return false, s.runner.Run(images)
 	}
 	s.fuse.arm(deadlineNs)
-	err = s.runner.Run()
+	err = s.runner.Run(images)
 	cancelled, rearm := s.fuse.disarm()
 	return cancelled, errors.Join(err, rearm)
 }

@@ -118,7 +118,7 @@ func (c *Canvas) Close() {
 	c.scaler.close()
 }
 
-// Input is the memory that the model reads: Floats or Bytes, of Plan.Size values.
+// Input is the memory that the model reads: Floats or Bytes, of Plan.Size values an image.
 type Input struct {
 	Floats []float32
 	Bytes  []uint8
@@ -126,10 +126,26 @@ type Input struct {
 	bordered Geometry // the border outside of this is in place
 }
 
-// NewInput makes the memory for a plan.
-func NewInput(p *Plan) *Input {
+// NewInput makes the memory of so many images, one behind the other.
+func NewInput(p *Plan, images int) *Input {
 	if p.bytes {
-		return &Input{Bytes: make([]uint8, p.Size())}
+		return &Input{Bytes: make([]uint8, images*p.Size())}
 	}
-	return &Input{Floats: make([]float32, p.Size())}
+	return &Input{Floats: make([]float32, images*p.Size())}
+}
+
+// Images are the parts of the memory that one image has each, to be filled.
+func (in *Input) Images(p *Plan) []*Input {
+	size := p.Size()
+	var images []*Input
+	for first := 0; first < max(len(in.Bytes), len(in.Floats)); first += size {
+		image := &Input{}
+		if p.bytes {
+			image.Bytes = in.Bytes[first:][:size:size]
+		} else {
+			image.Floats = in.Floats[first:][:size:size]
+		}
+		images = append(images, image)
+	}
+	return images
 }

@@ -9,7 +9,8 @@ type spreading struct {
 	scale, offset        float32 // a value is sample × scale + offset; bytes are not changed
 }
 
-// Fill writes what the canvas holds into the input. The border is written only when it has moved.
+// Fill writes what the canvas holds into the input of one image. The border is written only when it has
+// moved.
 func (c *Canvas) Fill(in *Input) {
 	if in.bordered != c.geometry {
 		in.bordered = c.geometry

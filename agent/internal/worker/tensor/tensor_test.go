@@ -105,7 +105,7 @@ func TestFillPutsEachValueInItsPlace(t *testing.T) {
 			in := unit(2, 2, 3)
 			in.Layout = c.layout
 			plan := newPlan(in, c.color, 1, []float64{1, 2, 3}, []float64{1, 2, 4})
-			canvas, input := NewCanvas(plan), NewInput(plan)
+			canvas, input := NewCanvas(plan), NewInput(plan, 1)
 			defer canvas.Close()
 			require.NoError(t, canvas.Fit(f))
 			canvas.Fill(input)
@@ -125,7 +125,7 @@ func TestFillGrayFromColourAndColourFromGray(t *testing.T) {
 		255, 0, 0, 0, 255, 0, 0, 0, 255, 255, 255, 255,
 	}}
 	plan := newPlan(unit(2, 2, 1), bundle.ColorGray, 1, []float64{0}, []float64{1})
-	canvas, input := NewCanvas(plan), NewInput(plan)
+	canvas, input := NewCanvas(plan), NewInput(plan, 1)
 	defer canvas.Close()
 	require.NoError(t, canvas.Fit(colour))
 	canvas.Fill(input)
@@ -135,7 +135,7 @@ func TestFillGrayFromColourAndColourFromGray(t *testing.T) {
 	in := unit(2, 2, 3)
 	in.Type = bundle.TypeUint8
 	plan = newPlan(in, bundle.ColorRGB, 1, []float64{0, 0, 0}, []float64{1, 1, 1})
-	other, input := NewCanvas(plan), NewInput(plan)
+	other, input := NewCanvas(plan), NewInput(plan, 1)
 	defer other.Close()
 	require.NoError(t, other.Fit(gray))
 	other.Fill(input)
@@ -144,12 +144,12 @@ func TestFillGrayFromColourAndColourFromGray(t *testing.T) {
 
 func TestBorderIsRewrittenWhenAnotherFrameSizeComes(t *testing.T) {
 	plan := newPlan(unit(64, 64, 1), bundle.ColorGray, 1, []float64{0}, []float64{1})
-	canvas, shared, fresh := NewCanvas(plan), NewInput(plan), NewInput(plan)
+	canvas, shared, fresh := NewCanvas(plan), NewInput(plan, 1), NewInput(plan, 1)
 	defer canvas.Close()
 	for _, f := range []*frame.Frame{noise(t, 64, 64, 1), noise(t, 128, 64, 1), noise(t, 64, 128, 3)} {
 		require.NoError(t, canvas.Fit(f))
 		canvas.Fill(shared)
-		*fresh = *NewInput(plan)
+		*fresh = *NewInput(plan, 1)
 		canvas.Fill(fresh)
 		require.Equal(t, fresh.Floats, shared.Floats)
 	}
@@ -225,7 +225,7 @@ func TestPaddedRowsScaleLikePackedOnes(t *testing.T) {
 		copy(padded.Pix[y*160:], packed.Pix[y*150:(y+1)*150])
 	}
 	plan := newPlan(unit(64, 64, 3), bundle.ColorBGR, 1, []float64{0, 0, 0}, []float64{1, 1, 1})
-	canvas, a, b := NewCanvas(plan), NewInput(plan), NewInput(plan)
+	canvas, a, b := NewCanvas(plan), NewInput(plan, 1), NewInput(plan, 1)
 	defer canvas.Close()
 	require.NoError(t, canvas.Fit(packed))
 	canvas.Fill(a)
@@ -250,7 +250,7 @@ func TestBrokenFramesAreRefused(t *testing.T) {
 
 func TestTheSteadyStateAllocatesNothing(t *testing.T) {
 	plan := newPlan(unit(640, 640, 3), bundle.ColorRGB, 1./255, []float64{0, 0, 0}, []float64{1, 1, 1})
-	canvas, input := NewCanvas(plan), NewInput(plan)
+	canvas, input := NewCanvas(plan), NewInput(plan, 1)
 	defer canvas.Close()
 	frames := []*frame.Frame{noise(t, 1920, 1080, 3), noise(t, 1920, 1080, 3)}
 	n := 0
@@ -263,7 +263,7 @@ func TestTheSteadyStateAllocatesNothing(t *testing.T) {
 
 func BenchmarkFullHDToFloat32(b *testing.B) {
 	plan := newPlan(unit(640, 640, 3), bundle.ColorRGB, 1./255, []float64{0, 0, 0}, []float64{1, 1, 1})
-	canvas, input := NewCanvas(plan), NewInput(plan)
+	canvas, input := NewCanvas(plan), NewInput(plan, 1)
 	defer canvas.Close()
 	f := noise(b, 1920, 1080, 3)
 	for b.Loop() {
@@ -277,7 +277,7 @@ func BenchmarkFullHDToFloat32(b *testing.B) {
 
 func BenchmarkGray640Unscaled(b *testing.B) {
 	plan := newPlan(unit(640, 640, 1), bundle.ColorGray, 1./255, []float64{0}, []float64{1})
-	canvas, input := NewCanvas(plan), NewInput(plan)
+	canvas, input := NewCanvas(plan), NewInput(plan, 1)
 	defer canvas.Close()
 	f := noise(b, 640, 640, 1)
 	for b.Loop() {

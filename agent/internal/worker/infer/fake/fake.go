@@ -13,8 +13,8 @@ var ErrTerminated = errors.New("fake run terminated")
 
 // Runtime opens runners that call Script. Absent names providers that it pretends not to have.
 type Runtime struct {
-	// Script fills the values of s.Outputs, and returns ErrTerminated when stop closes before it is done.
-	// nil: no detection.
+	// Script fills the values of s.Outputs for s.Images images, those of this run, and returns ErrTerminated
+	// when stop closes before it is done. nil: no detection.
 	Script func(s infer.Spec, stop <-chan struct{}) error
 	Absent map[string]error
 	Opened atomic.Int64 // runners opened so far
@@ -39,14 +39,16 @@ type runner struct {
 }
 
 // Run implements infer.Runner.
-func (r *runner) Run() error {
+func (r *runner) Run(images int) error {
 	if r.script == nil {
 		for _, out := range r.spec.Outputs {
 			clear(out.Values)
 		}
 		return nil
 	}
-	return r.script(r.spec, *r.stop.Load())
+	spec := r.spec
+	spec.Images = images
+	return r.script(spec, *r.stop.Load())
 }
 
 // Terminate implements infer.Runner.

@@ -112,9 +112,9 @@ func boards(t *testing.T, s *infer.Session) *tensor.Canvas {
 func TestARunAllocatesNothing(t *testing.T) {
 	s, err := load(t, reference, "")
 	require.NoError(t, err)
-	canvas := boards(t, s)
+	canvases := []*tensor.Canvas{boards(t, s)}
 	require.Zero(t, alloctest.Least(10, func() {
-		if _, err := s.Infer(canvas, monotime.Now()+int64(time.Minute)); err != nil {
+		if _, err := s.Infer(canvases, monotime.Now()+int64(time.Minute)); err != nil {
 			t.Error(err)
 		}
 	}))
@@ -123,13 +123,13 @@ func TestARunAllocatesNothing(t *testing.T) {
 func TestARunIsBrokenOffAtItsDeadline(t *testing.T) {
 	s, err := load(t, reference, "")
 	require.NoError(t, err)
-	canvas := boards(t, s)
+	canvases := []*tensor.Canvas{boards(t, s)}
 	for range 3 {
-		_, err = s.Infer(canvas, monotime.Now()+int64(4*time.Millisecond))
+		_, err = s.Infer(canvases, monotime.Now()+int64(4*time.Millisecond))
 		require.ErrorIs(t, err, infer.ErrCancelled)
-		r, err := s.Infer(canvas, 0)
+		r, err := s.Infer(canvases, 0)
 		require.NoError(t, err)
-		require.Positive(t, r.InferenceNs)
+		require.Positive(t, r[0].InferenceNs)
 	}
 }
 

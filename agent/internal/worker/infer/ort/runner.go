@@ -6,18 +6,41 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 
 	onnx "github.com/yalue/onnxruntime_go"
 
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
 )
 
-// runner is one session bound to its input and output for life: a run allocates nothing.
+// runner is one session with its input and output for life.
 type runner struct {
-	session *onnx.AdvancedSession
+	session session
 	options *onnx.RunOptions
 	values  []onnx.Value
 	pinner  runtime.Pinner // the tensors' Go memory, to which C keeps pointers
+}
+
+// session runs a model on its own memory.
+type session interface {
+	run(images int, options *onnx.RunOptions) error
+	Destroy() error
+}
+
+// bound takes one image a run, and allocates nothing.
+type bound struct{ *onnx.AdvancedSession }
+
+func (b bound) run(_ int, options *onnx.RunOptions) error { return b.RunWithOptions(options) }
+
+// batched takes one image or more. The library allocates two short lists a run, whatever its size.
+type batched struct {
+	*onnx.DynamicAdvancedSession
+
+	inputs, outputs [][]onnx.Value // of one image, of two, …
+}
+
+func (b *batched) run(images int, options *onnx.RunOptions) error {
+	return b.RunWithOptions(b.inputs[images-1], b.outputs[images-1], options)
 }
 
 // Open makes a session on the execution provider of the spec.
@@ -34,46 +57,87 @@ func (r *Runtime) Open(s infer.Spec) (infer.Runner, error) {
 	return run, nil
 }
 
-func (r *runner) open(s infer.Spec, options *onnx.SessionOptions) error {
-	input, err := r.bindInput(s)
-	if err != nil {
-		return fmt.Errorf("bind input: %w", err)
-	}
-	r.values = append(r.values, input)
-	var names []string
-	var outputs []onnx.Value
-	var value onnx.Value
-	for _, out := range s.Outputs {
-		r.pinner.Pin(&out.Values[0])
-		value, err = onnx.NewTensor(onnx.NewShape(out.Shape...), out.Values)
-		if err != nil {
-			return fmt.Errorf("bind output %s: %w", out.Name, err)
-		}
-		names, outputs, r.values = append(names, out.Name), append(outputs, value), append(r.values, value)
-	}
+func (r *runner) open(s infer.Spec, options *onnx.SessionOptions) (err error) {
 	if r.options, err = onnx.NewRunOptions(); err != nil {
 		return fmt.Errorf("make run options: %w", err)
 	}
-	r.session, err = onnx.NewAdvancedSessionWithONNXData(s.Model, []string{s.InputName},
-		names, []onnx.Value{input}, outputs, options)
+	r.pin(s)
+	var inputs, outputs [][]onnx.Value
+	for images := 1; images <= s.Images; images++ {
+		in, out, bad := r.bind(s, int64(images))
+		if bad != nil {
+			return bad
+		}
+		inputs, outputs = append(inputs, in), append(outputs, out)
+	}
+	var names []string
+	for _, out := range s.Outputs {
+		names = append(names, out.Name)
+	}
+	if s.Images == 1 {
+		var fixed *onnx.AdvancedSession
+		fixed, err = onnx.NewAdvancedSessionWithONNXData(s.Model, []string{s.InputName}, names, inputs[0],
+			outputs[0], options)
+		r.session = bound{fixed}
+	} else {
+		var dynamic *onnx.DynamicAdvancedSession
+		dynamic, err = onnx.NewDynamicAdvancedSessionWithONNXData(s.Model, []string{s.InputName}, names,
+			options)
+		r.session = &batched{dynamic, inputs, outputs}
+	}
 	if err != nil {
+		r.session = nil
 		return fmt.Errorf("load model: %w", err)
 	}
 	return nil
 }
 
-func (r *runner) bindInput(s infer.Spec) (onnx.Value, error) {
-	shape := onnx.NewShape(s.InputShape...)
+func (r *runner) pin(s infer.Spec) {
 	if s.Input.Bytes != nil {
 		r.pinner.Pin(&s.Input.Bytes[0])
-		return onnx.NewTensor(shape, s.Input.Bytes)
+	} else {
+		r.pinner.Pin(&s.Input.Floats[0])
 	}
-	r.pinner.Pin(&s.Input.Floats[0])
-	return onnx.NewTensor(shape, s.Input.Floats)
+	for _, out := range s.Outputs {
+		r.pinner.Pin(&out.Values[0])
+	}
+}
+
+// bind makes tensors of the first images in memory.
+func (r *runner) bind(s infer.Spec, images int64) (inputs, outputs []onnx.Value, err error) {
+	input, err := r.input(s, images)
+	if err != nil {
+		return nil, nil, fmt.Errorf("bind input: %w", err)
+	}
+	r.values = append(r.values, input)
+	for _, out := range s.Outputs {
+		shape := of(out.Shape, images)
+		value, err := onnx.NewTensor(shape, out.Values[:shape.FlattenedSize()])
+		if err != nil {
+			return nil, nil, fmt.Errorf("bind output %s: %w", out.Name, err)
+		}
+		r.values, outputs = append(r.values, value), append(outputs, onnx.Value(value))
+	}
+	return []onnx.Value{input}, outputs, nil
+}
+
+func (*runner) input(s infer.Spec, images int64) (onnx.Value, error) {
+	shape := of(s.InputShape, images)
+	if s.Input.Bytes != nil {
+		return onnx.NewTensor(shape, s.Input.Bytes[:shape.FlattenedSize()])
+	}
+	return onnx.NewTensor(shape, s.Input.Floats[:shape.FlattenedSize()])
+}
+
+// of is the shape of so many images.
+func of(shape []int64, images int64) onnx.Shape {
+	all := slices.Clone(shape)
+	all[0] = images
+	return all
 }
 
 // Run implements infer.Runner.
-func (r *runner) Run() error { return r.session.RunWithOptions(r.options) }
+func (r *runner) Run(images int) error { return r.session.run(images, r.options) }
 
 // Terminate implements infer.Runner.
 func (r *runner) Terminate() { _ = r.options.Terminate() } // fails only for options that do not exist
