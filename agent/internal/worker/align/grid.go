@@ -13,7 +13,7 @@ const (
 
 // tile is a part of the board with a shift of its own.
 type tile struct {
-	full, half window
+	full, half plane.Window
 	x, y       float64 // middle, in pixels
 	pixels     float64
 	dx, dy     float64 // where it lies in the template, less where it lies on the board, in pixels
@@ -47,9 +47,10 @@ func newTile(word, y, width, height int) tile {
 	return t
 }
 
-func cut(x, y, width, height int) window {
+func cut(x, y, width, height int) plane.Window {
 	words := (width + plane.Word - 1) / plane.Word
-	return window{x: x, y: y, words: words, rows: height, mask: ^uint64(0) >> (-width & (plane.Word - 1))}
+	last := ^uint64(0) >> (-width & (plane.Word - 1))
+	return plane.Window{X: x, Y: y, Words: words, Rows: height, Mask: last}
 }
 
 // starts of pieces that cover a length evenly.

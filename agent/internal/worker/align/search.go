@@ -26,35 +26,33 @@ const (
 
 // search counts differing pixels of a window at all shifts around one.
 type search struct {
-	board, template []uint64
-	counts          [(2*wholeReach + 1) * (2*wholeReach + 1)]int32
-	costs           [(2*fineReach + 1) * (2*fineReach + 1)]float64
+	scratch []uint64
+	counts  [(2*wholeReach + 1) * (2*wholeReach + 1)]int32
+	costs   [(2*fineReach + 1) * (2*fineReach + 1)]float64
 }
 
 // newSearch makes room for a window as large as the whole at a quarter of the resolution, and for a tile.
 func newSearch(whole *plane.Plane) search {
-	room := max(whole.Words*(whole.Height+2*wholeReach), 2*(tileSide+2*wholeReach))
-	return search{board: make([]uint64, room), template: make([]uint64, room)}
+	largest := plane.Search{Window: all(whole), Reach: wholeReach}
+	tile := plane.Search{Window: plane.Window{Words: tileWords, Rows: tileSide}, Reach: wholeReach}
+	return search{scratch: make([]uint64, max(largest.Scratch(), tile.Scratch()))}
 }
 
-// window is what a search looks at, in pixels of its plane; of each row's last word the pixels in mask.
-type window struct {
-	x, y, words, rows int
-	mask              uint64
+// all is a window as large as its plane.
+func all(p *plane.Plane) plane.Window {
+	return plane.Window{Words: p.Words, Rows: p.Height, Mask: p.LastMask()}
 }
 
 // around fills counts by dy, dx from -reach to reach around the shift (dx, dy): board pixel (x, y) against
 // template pixel (x+dx, y+dy). It returns the place of the least, of equal ones the nearest to the middle.
-func (s *search) around(board, template *plane.Plane, w window, dx, dy, reach int) (bestX, bestY int) {
-	size := w.words * w.rows
+func (s *search) around(board, template *plane.Plane, w plane.Window, dx, dy, reach int) (bestX, bestY int) {
+	at := plane.Search{Window: w, DX: dx, DY: dy, Reach: reach}
+	at.Around(s.counts[:], board, template, s.scratch)
 	side := 2*reach + 1
-	board.Window(s.board, w.x, w.y, w.words, w.rows, w.mask)
 	least, nearest := int32(math.MaxInt32), 0
 	for i := range side {
-		template.Window(s.template, w.x+dx+i-reach, w.y+dy-reach, w.words, w.rows+2*reach, w.mask)
 		for j := range side {
-			n := int32(plane.Differing(s.board[:size], s.template[j*w.words:j*w.words+size]))
-			s.counts[j*side+i] = n
+			n := s.counts[j*side+i]
 			away := (i-reach)*(i-reach) + (j-reach)*(j-reach)
 			if n < least || n == least && away < nearest {
 				least, nearest, bestX, bestY = n, away, i, j
@@ -67,9 +65,8 @@ func (s *search) around(board, template *plane.Plane, w window, dx, dy, reach in
 // whole finds the shift of the whole board, in pixels.
 func (a *Aligner) whole() (dx, dy int) {
 	p := a.quart
-	w := window{words: p.Words, rows: p.Height, mask: p.LastMask()}
 	s := &a.search
-	s.around(p, a.golden.quarter, w, 0, 0, wholeReach)
+	s.around(p, a.golden.quarter, all(p), 0, 0, wholeReach)
 	const side = 2*wholeReach + 1
 	least := math.Inf(1)
 	far := homing * a.golden.copper * (1 - a.golden.copper) * float64(p.Width*p.Height)

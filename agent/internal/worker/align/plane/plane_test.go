@@ -97,6 +97,38 @@ func TestWindowsRepeatTheEdgesAroundTheImage(t *testing.T) {
 	})
 }
 
+func TestAroundCountsWhatDiffersAtEachShift(t *testing.T) {
+	each(t, func(t *testing.T, pixels []byte, p *plane.Plane) {
+		t.Helper()
+		other := noise(p.Width, p.Height+1)[p.Width:]
+		q := plane.New(p.Width, p.Height)
+		q.Pack(other)
+		q.Extend()
+		x, y, width := p.Width/3, p.Height/4, p.Width-p.Width/3
+		words := (width + plane.Word - 1) / plane.Word
+		s := plane.Search{
+			Window: plane.Window{
+				X: x, Y: y, Words: words, Rows: p.Height - y, Mask: ^uint64(0) >> (-width & (plane.Word - 1)),
+			},
+			DX: -5, DY: 2, Reach: 3,
+		}
+		counts := make([]int32, 7*7)
+		s.Around(counts, p, q, make([]uint64, s.Scratch()))
+		at := func(x, y int) bool { return set(q, min(max(x, 0), q.Width-1), min(max(y, 0), q.Height-1)) }
+		for k, got := range counts {
+			dx, dy, want := s.DX+k%7-s.Reach, s.DY+k/7-s.Reach, int32(0)
+			for v := y; v < p.Height; v++ {
+				for u := x; u < p.Width; u++ {
+					if (pixels[v*p.Width+u] <= 127) != at(u+dx, v+dy) {
+						want++
+					}
+				}
+			}
+			require.Equal(t, want, got, "%d, %d", dx, dy)
+		}
+	})
+}
+
 func TestDifferingCountsPixelsOnly(t *testing.T) {
 	each(t, func(t *testing.T, pixels []byte, p *plane.Plane) {
 		t.Helper()
