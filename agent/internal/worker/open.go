@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -34,6 +35,7 @@ func newOpener(w *worker, group *errgroup.Group, rt Runtime) *opener {
 		worker: w, group: group, lanes: map[laneKey]*lane{}, parallel: runs,
 		loader: infer.Loader{
 			Runtime: rt, Log: w.log, Threads: max(threads/runs, 1), Spinning: w.config.GetAllowSpinning(),
+			Batches: slices.ContainsFunc(w.stations, (*station).tiled),
 		},
 	}
 }

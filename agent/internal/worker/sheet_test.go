@@ -9,6 +9,7 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,13 +26,19 @@ import (
 
 const overlap = 32
 
-// darkBlocks is a model that finds dark rectangles, whole or cut off by its tile.
+// darkBlocks is a model that finds dark rectangles, whole or cut off by its tile, in each image.
 func darkBlocks(s infer.Spec, _ <-chan struct{}) error {
-	out := s.Outputs[0].Values
+	const pixels, values = onnxtest.Side * onnxtest.Side, 10 * onnxtest.Cells
+	for i := range s.Images {
+		blocksOf(s.Input.Floats[i*pixels:][:pixels], s.Outputs[0].Values[i*values:][:values])
+	}
+	return nil
+}
+
+func blocksOf(tile, out []float32) {
 	clear(out)
 	dark := func(x, y int) bool {
-		return x >= 0 && y >= 0 && x < onnxtest.Side && y < onnxtest.Side &&
-			s.Input.Floats[y*onnxtest.Side+x] < 0.25
+		return x >= 0 && y >= 0 && x < onnxtest.Side && y < onnxtest.Side && tile[y*onnxtest.Side+x] < 0.25
 	}
 	cell := 0
 	for y := range onnxtest.Side {
@@ -54,7 +61,6 @@ func darkBlocks(s infer.Spec, _ <-chan struct{}) error {
 			cell++
 		}
 	}
-	return nil
 }
 
 // drawn writes a light sheet with dark blocks.
@@ -92,15 +98,26 @@ func TestEachBlockOfASheetIsFoundOnceWhereItIs(t *testing.T) {
 			want[[4]float32{float32(b.Min.X), float32(b.Min.Y), float32(b.Max.X), float32(b.Max.Y)}] = true
 		}
 	}
-	for name, edit := range map[string]func(*wire.StationConfig){
-		"gray":            func(*wire.StationConfig) {},
-		"black and white": func(c *wire.StationConfig) { c.Binarize = "otsu" },
+	var runs atomic.Int64
+	counted := func(s infer.Spec, stop <-chan struct{}) error {
+		runs.Add(1)
+		<-time.After(time.Millisecond) // whatever it holds, so that a batch is taken
+		return darkBlocks(s, stop)
+	}
+	for name, c := range map[string]struct {
+		edit func(*wire.StationConfig)
+		runs int64
+	}{
+		"gray":            {func(*wire.StationConfig) {}, 10 * 6},
+		"black and white": {func(c *wire.StationConfig) { c.Binarize = "otsu" }, 10 * 6},
+		"in batches":      {func(c *wire.StationConfig) { c.BundleDir = onnxtest.Batched(t, 8) }, 8},
 	} {
 		t.Run(name, func(t *testing.T) {
 			station := sheetStation(t, drawn(t, width, height, blocks...))
-			edit(station)
-			s := start(t, scripted(darkBlocks), station)
+			c.edit(station)
+			s := start(t, scripted(counted), station)
 			s.ready()
+			runs.Store(0)
 			s.inspect(1, 0)
 			s.exposed()
 			first := expect(s, wire.KindProgress, &wire.Progress{})
@@ -117,6 +134,7 @@ func TestEachBlockOfASheetIsFoundOnceWhereItIs(t *testing.T) {
 			}
 			require.Equal(t, want, found)
 			require.Len(t, got.GetDetections(), len(want), "none of them twice")
+			require.Equal(t, c.runs, runs.Load())
 		})
 	}
 }

@@ -35,8 +35,8 @@ type slot struct {
 }
 
 func newSlot(s *station, plan *tensor.Plan) *slot {
-	if overlap := int(s.config.GetTileOverlap()); overlap > 0 {
-		return &slot{station: s, sheet: newSheet(plan, s.lane, overlap)}
+	if s.tiled() {
+		return &slot{station: s, sheet: newSheet(plan, s.lane, int(s.config.GetTileOverlap()))}
 	}
 	return &slot{station: s, canvas: tensor.NewCanvas(plan)}
 }
@@ -87,6 +87,9 @@ type station struct {
 		message    *wire.StationState
 	}
 }
+
+// tiled says that the station sees its frames in tiles.
+func (s *station) tiled() bool { return s.config.GetTileOverlap() > 0 }
 
 func newStation(index uint32, c *wire.StationConfig, w *worker) *station {
 	s := &station{
@@ -190,7 +193,7 @@ func (s *station) unfit(o order, f *frame.Frame, err error) error {
 		Fault: wire.Fault_FAULT_UNALIGNED, FaultText: said(err.Error()),
 	}
 	s.inspected.Add(1)
-	s.keep(o.job, f) // before the answer: its settlement may follow at once
+	s.keep(o.job, shot{frame: f}) // before the answer: its settlement may follow at once
 	return closed(s.conn.Send(wire.KindInspected, answer))
 }
 
@@ -204,29 +207,29 @@ func (s *station) refuse(o order, fault wire.Fault, text string) error {
 
 // settled frees the part's frame, or sends it on to be drawn when evidence is wanted.
 func (s *station) settled(job uint64, wanted *wire.Settle) {
-	if f, known := s.kept.take(job, wanted); known {
-		s.finish(f, wanted)
+	if shot, known := s.kept.take(job, wanted); known {
+		s.finish(shot, wanted)
 	}
 }
 
 // keep holds the frame of an answered part until it is settled, or finishes it when it already was.
-func (s *station) keep(job uint64, f *frame.Frame) {
-	evicted, wanted, settled := s.kept.put(job, f)
+func (s *station) keep(job uint64, shot shot) {
+	evicted, wanted, settled := s.kept.put(job, shot)
 	if evicted != nil {
 		evicted.Release()
 	}
 	if settled {
-		s.finish(f, wanted)
+		s.finish(shot, wanted)
 	}
 }
 
-func (s *station) finish(f *frame.Frame, wanted *wire.Settle) {
+func (s *station) finish(shot shot, wanted *wire.Settle) {
 	if wanted == nil {
-		f.Release()
+		shot.frame.Release()
 		return
 	}
-	if !s.pictures.offer(picture{s, f, wanted}) {
+	if !s.pictures.offer(picture{shot, s, wanted}) {
 		s.evidenceDropped.Add(1)
-		f.Release()
+		shot.frame.Release()
 	}
 }

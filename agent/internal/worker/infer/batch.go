@@ -1,10 +1,11 @@
 package infer
 
 import (
+	"errors"
 	"fmt"
-	"log/slog"
 
 	"github.com/sightline-edge/sightline/agent/internal/monotime"
+	"github.com/sightline-edge/sightline/models/bundle"
 )
 
 const (
@@ -15,30 +16,47 @@ const (
 	trials = 5
 )
 
-// warm proves the session by the golden samples, and finds out whether batches are worth their while on this
-// provider: on a GPU they mostly are, on a CPU seldom.
-func (s *Session) warm(log *slog.Logger) error {
-	if err := s.prove(); err != nil {
-		return err
-	}
-	most := len(s.inputs)
-	if most == 1 {
-		return nil
-	}
-	alone, err := s.quickest(1)
+// openBatch makes a session for a batch and times it. Where batches are not worth their while there is none,
+// and no error: on a GPU they mostly are, on a CPU seldom.
+func (l *Loader) openBatch(c *candidate, p bundle.Provider) (*Session, error) {
+	s, err := l.openFor(c, p, p.Batch)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	together, err := s.quickest(most)
+	alone, together, err := s.timed()
 	if err != nil {
-		return err
+		return nil, errors.Join(err, s.Close())
 	}
-	log.Info("timed a batch", "bundle", s.Bundle.Manifest.Name, "provider", s.Provider, "images", most,
-		"ms_an_image", together/1e6, "ms_alone", alone/1e6)
-	if together > alone*(1-gain) {
-		return nil
+	taken := together <= alone*(1-gain)
+	l.Log.Info("timed a batch", "bundle", c.Manifest.Name, "provider", p.Name, "images", p.Batch,
+		"ms_an_image", together/1e6, "ms_alone", alone/1e6, "taken", taken)
+	if !taken {
+		return nil, s.Close()
 	}
-	s.images = most
+	if err := s.proveBatch(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// timed is how long an image takes alone, and in a full batch, in nanoseconds.
+func (s *Session) timed() (alone, together float64, err error) {
+	if alone, err = s.quickest(1); err != nil {
+		return 0, 0, err
+	}
+	together, err = s.quickest(len(s.inputs))
+	return alone, together, err
+}
+
+// proveBatch runs each size once, as the last batch of a sheet may have any, and the golden samples in all
+// places of a full one.
+func (s *Session) proveBatch() error {
+	for images := 2; images < len(s.inputs); images++ {
+		if err := s.runner.Run(images); err != nil {
+			return fmt.Errorf("run of %d images: %w", images, err)
+		}
+	}
+	s.images = len(s.inputs)
 	return s.prove()
 }
 
@@ -51,7 +69,7 @@ func (s *Session) quickest(images int) (float64, error) {
 		if err := s.runner.Run(images); err != nil {
 			return 0, fmt.Errorf("run of %d images: %w", images, err)
 		}
-		if ns := monotime.Now() - start; trial == 1 || ns < least {
+		if ns := monotime.Now() - start; trial <= 1 || ns < least {
 			least = ns
 		}
 	}

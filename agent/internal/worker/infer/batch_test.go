@@ -2,7 +2,7 @@ package infer_test
 
 import (
 	"errors"
-	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
@@ -15,18 +15,10 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer/fake"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer/onnxtest"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
+	"github.com/sightline-edge/sightline/models/bundle"
 )
 
 const most = 4
-
-// batched is a bundle whose model takes any number of images.
-func batched(t *testing.T, lines ...string) string {
-	t.Helper()
-	return onnxtest.Write(t, onnxtest.Model(onnxtest.Graph(
-		[]onnxtest.Port{{Name: "images", Elem: 1, Dims: []int64{0, 1, onnxtest.Side, onnxtest.Side}}},
-		[]onnxtest.Port{{Name: "output0", Elem: 1, Dims: []int64{0, 10, onnxtest.Cells}}},
-	)), append(lines, fmt.Sprintf("providers: {order: [{name: cpu, batch: %d}]}", most))...)
-}
 
 // brightest finds in each image an open whose score is the image's first pixel.
 func brightest(s infer.Spec) {
@@ -74,7 +66,7 @@ func TestABatchIsTakenWhereItIsFaster(t *testing.T) {
 				case <-time.After(c.delay(s.Images)):
 					return nil
 				}
-			}}, "", batched(t))
+			}}, "", onnxtest.Batched(t, most))
 			require.NoError(t, err)
 			require.Equal(t, c.want, s.Images())
 		})
@@ -86,7 +78,7 @@ func TestEachImageOfABatchHasItsOwnResult(t *testing.T) {
 		brightest(s)
 		<-time.After(time.Millisecond) // what a run costs, whatever it holds
 		return nil
-	}}, "", batched(t))
+	}}, "", onnxtest.Batched(t, most))
 	require.NoError(t, err)
 	require.Equal(t, most, s.Images())
 	for _, list := range [][]byte{{255, 204, 0, 153}, {0, 255}, {204}} {
@@ -121,23 +113,39 @@ func TestTheOutputsOfABatchAreBounded(t *testing.T) {
 	require.ErrorContains(t, err, `output "output0" of 26 images has 272629760 values, over 268435456`)
 }
 
-// A graph may have one size inside, whatever its ports say.
-func TestABatchThatDoesNotRunRefusesTheProvider(t *testing.T) {
-	_, err := load(t, &fake.Runtime{Script: func(s infer.Spec, _ <-chan struct{}) error {
+// A graph may have one size inside, whatever its ports say, or a device no memory for so much.
+func TestWhereABatchDoesNotRunOneImageDoes(t *testing.T) {
+	runtime := &fake.Runtime{Script: func(s infer.Spec, _ <-chan struct{}) error {
 		if s.Images > 1 {
 			return errors.New("Reshape: the shapes differ")
 		}
 		brightest(s)
 		return nil
-	}}, "", batched(t))
-	require.ErrorIs(t, err, infer.ErrProvider)
-	require.ErrorContains(t, err, "run of 4 images: Reshape: the shapes differ")
+	}}
+	s, err := load(t, runtime, "", onnxtest.Batched(t, most))
+	require.NoError(t, err)
+	require.Equal(t, 1, s.Images())
+	require.EqualValues(t, 2, runtime.Opened.Load(), "the second with memory for one image")
+	require.False(t, s.FellBack)
+}
+
+func TestNoBatchIsTriedWhereNoneComes(t *testing.T) {
+	b, err := bundle.Load(onnxtest.Batched(t, most))
+	require.NoError(t, err)
+	l := infer.Loader{Runtime: &fake.Runtime{Script: func(s infer.Spec, _ <-chan struct{}) error {
+		require.Equal(t, 1, s.Images)
+		brightest(s)
+		return nil
+	}}, Log: slog.New(slog.DiscardHandler)}
+	s, err := l.Load(b, "")
+	require.NoError(t, err)
+	require.NoError(t, s.Close())
 }
 
 // What is right alone may be wrong together.
 func TestGoldenSamplesDecideOnBatches(t *testing.T) {
 	dir := golden(t, `[{"class": "open", "score": 0.88, "box": [23, 26, 42, 38]}]`)
-	other := batched(t, "golden: {samples: [{image: g.png, expect: g.json}]}")
+	other := onnxtest.Batched(t, most, "golden: {samples: [{image: g.png, expect: g.json}]}")
 	for _, name := range []string{"g.png", "g.json"} {
 		require.NoError(t, os.Rename(filepath.Join(dir, name), filepath.Join(other, name)))
 	}

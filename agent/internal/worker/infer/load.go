@@ -19,6 +19,7 @@ type Loader struct {
 	Runtime  runtime
 	Threads  int
 	Spinning bool
+	Batches  bool // several images come at once, as tiles of a sheet
 	Log      *slog.Logger
 }
 
@@ -97,21 +98,36 @@ func (l *Loader) firstThatRuns(c *candidate, policy string) (*Session, error) {
 	return nil, fmt.Errorf("%w runs bundle %s: %s", ErrProvider, c.Manifest.Name, strings.Join(reasons, "; "))
 }
 
-// open makes a session on one provider and runs the golden samples, or a blank frame where there are none:
-// some providers fail only at their first run, or build their engine then.
+// open makes a session on one provider, for a batch where that is wanted and gains.
 func (l *Loader) open(c *candidate, p bundle.Provider) (*Session, error) {
+	if l.Batches && p.Batch > 1 {
+		s, err := l.openBatch(c, p)
+		if s != nil || errors.Is(err, ErrGolden) {
+			return s, err
+		}
+		if err != nil { // too much for the device's memory, perhaps: one image may still do
+			l.Log.Warn("no batches on this provider", "bundle", c.Manifest.Name, "provider", p.Name,
+				"images", p.Batch, "error", err)
+		}
+	}
+	return l.openFor(c, p, 1)
+}
+
+// openFor makes a session that takes so many images, and runs the golden samples one by one, or a blank frame
+// where there are none: some providers fail only at their first run, or build their engine then.
+func (l *Loader) openFor(c *candidate, p bundle.Provider, images int) (*Session, error) {
 	m := c.models[p.Model]
-	input := tensor.NewInput(c.plan, p.Batch)
+	input := tensor.NewInput(c.plan, images)
 	s := newSession(c, p, m.ports, input.Images(c.plan))
 	runner, err := l.Runtime.Open(Spec{
-		Model: m.raw, Provider: p, Threads: l.Threads, Spinning: l.Spinning, Images: p.Batch,
+		Model: m.raw, Provider: p, Threads: l.Threads, Spinning: l.Spinning, Images: images,
 		InputName: m.ports.input, InputShape: c.plan.Shape(), Input: input, Outputs: s.outputs,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open model: %w", err)
 	}
 	s.runner, s.fuse = runner, newFuse(runner)
-	if err := s.warm(l.Log); err != nil {
+	if err := s.prove(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil

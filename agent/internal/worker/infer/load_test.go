@@ -28,7 +28,7 @@ func load(t *testing.T, r *fake.Runtime, policy, dir string) (*infer.Session, er
 	t.Helper()
 	b, err := bundle.Load(dir)
 	require.NoError(t, err)
-	l := infer.Loader{Runtime: r, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	l := infer.Loader{Runtime: r, Batches: true, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	s, err := l.Load(b, policy)
 	if err == nil {
 		t.Cleanup(func() { require.NoError(t, s.Close()) })

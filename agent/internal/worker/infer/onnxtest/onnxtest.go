@@ -75,6 +75,17 @@ func Bundle(tb testing.TB, lines ...string) string {
 	return Write(tb, Model(Graph(inputs, outputs)), lines...)
 }
 
+// Batched writes the same with a model that takes any number of images, so many of them in one run.
+func Batched(tb testing.TB, images int, lines ...string) string {
+	tb.Helper()
+	inputs, outputs := []Port{{"images", 1, []int64{0, 1, Side, Side}}}, []Port{{
+		"output0", 1,
+		[]int64{0, 10, Cells},
+	}}
+	provider := fmt.Sprintf("providers: {order: [{name: cpu, batch: %d}]}", images)
+	return Write(tb, Model(Graph(inputs, outputs)), append(lines, provider)...)
+}
+
 // Write writes a bundle around a model.
 func Write(tb testing.TB, model []byte, lines ...string) string {
 	tb.Helper()
