@@ -192,7 +192,7 @@ bench-detectors: boards-given $(VENV)/ready build ## reference detectors and com
 	  $(VENV)/bin/python models/training/boards.py --data '$(DATA)' --part $$part --out build/detectors/$$part; \
 	done
 	@$(ENV); CGO_ENABLED=0 go run ./agent/cmd/simboards -out build/detectors/sim \
-	  -boards 200 -seed 2002 -clean 0.33; \
+	  -boards 500 -seed 2002 -clean 0.6; \
 	$(VENV)/bin/python scripts/detectors/bench.py --parts build/detectors $(ARGS)
 
 .PHONY: clean

@@ -107,6 +107,25 @@ def summary(pairs: list, thresholds: list[float] | None) -> dict:
     }
 
 
+def crossed_f(names: list[str], pairs: list, more: list) -> float:
+    """F at IoU over 0.33 at thresholds that are chosen elsewhere.
+
+    Boards are halved within each group. Each half is judged at the best thresholds of the other one and of
+    `more`, which is not judged; neighbours overlap, so that a half is a run of ids.
+    """
+    groups: dict[str, list[int]] = {}
+    for k in sorted(range(len(names)), key=names.__getitem__):
+        groups.setdefault(names[k][:5], []).append(k)
+    first = {k for members in groups.values() for k in members[: len(members) // 2]}
+    halves = [[pair for k, pair in enumerate(pairs) if (k in first) == side] for side in (True, False)]
+    total = np.zeros(3, int)
+    for judged, other in (halves, halves[::-1]):
+        for label in range(len(CLASSES)):
+            threshold = paper_curve(other + more, label).best()[1]
+            total += np.array(paper_curve(judged, label).at(threshold), int)
+    return f_score(*(int(n) for n in total))
+
+
 def precisions(pairs: list) -> np.ndarray:
     """Average precision [classes,10] at COCO's overlaps; nan for a class without truth."""
     return np.array(
@@ -141,11 +160,17 @@ def measure(
     thresholds: list[float] | None,
     threads: int,
     decoder: Decoder = DECODER,
+    more: int = 0,
 ) -> dict:
-    """The summary of an exported model, with its own times."""
+    """The summary of an exported model, with its own times; the last `more` boards only help to choose."""
     pairs, times = predict(session(path, threads), boards, decoder)
-    times = {"ms_p50": float(np.median(times)), "ms_p99": float(np.percentile(times, 99))}
-    return summary(pairs, thresholds) | times
+    result = summary(pairs, thresholds)
+    result |= {"ms_p50": float(np.median(times)), "ms_p99": float(np.percentile(times, 99))}
+    if thresholds is None:
+        count = len(boards) - more
+        names = [board.id for board in boards[:count]]
+        result["f_iou33_crossed"] = crossed_f(names, pairs[:count], pairs[count:])
+    return result
 
 
 def gains(result: dict, other: dict) -> dict[str, float]:
@@ -259,12 +284,12 @@ def main() -> None:
         raise SystemExit("name the model to judge: --model FILE, or --bundle DIR")
     warn([args.model, *filter(None, [args.against])], args.part)
     boards = chosen_boards(args)
-    if args.also:
-        boards += load_boards(Path(args.also), board_ids(Path(args.also)))
+    also = load_boards(Path(args.also), board_ids(Path(args.also))) if args.also else []
+    boards += also
     if args.against:
         compare(args, boards, thresholds, decoder)
         return
-    result = measure(Path(args.model), boards, thresholds, args.threads, decoder)
+    result = measure(Path(args.model), boards, thresholds, args.threads, decoder, len(also))
     print(as_json(result) if args.output == "json" else table(result))
 
 

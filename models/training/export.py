@@ -45,9 +45,10 @@ def training_of(path: Path) -> dict | None:
 
 
 def export(model: Detector, out: Path, size: int, past: dict | None = None) -> float:
-    """Write the graph, input uint8 [images,inputs,size,size] for any number of images, weights inside the file.
+    """Write the graph, input uint8 [images,inputs,size,size], weights inside the file.
 
-    Compared with PyTorch before it takes its name; returns the largest difference.
+    It takes any number of images. Compared with PyTorch before it takes its name; returns the largest
+    difference.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_suffix(".partial")
@@ -57,11 +58,11 @@ def export(model: Detector, out: Path, size: int, past: dict | None = None) -> f
         str(partial),
         input_names=["images"],
         output_names=["scores", "distances"],
-        dynamic_axes={name: {0: "images"} for name in ("images", "scores", "distances")},
         opset_version=OPSET,
         dynamo=False,
     )
     graph = onnx.load(str(partial))
+    take(graph, None)
     if past is not None:
         onnx.helper.set_model_props(graph, {TRAINING: json.dumps(past)})
     onnx.checker.check_model(graph, full_check=True)
@@ -75,6 +76,17 @@ def export(model: Detector, out: Path, size: int, past: dict | None = None) -> f
         )
     partial.replace(out)
     return error
+
+
+def take(model: onnx.ModelProto, images: int | None) -> None:
+    """Fix the number of images of a run, or leave it open: the first size of the input and the outputs."""
+    for port in (*model.graph.input, *model.graph.output):
+        size = port.type.tensor_type.shape.dim[0]
+        if images is None:
+            size.dim_param = "images"
+        else:
+            size.dim_value = images
+    del model.graph.value_info[:]  # what is inferred for another number
 
 
 def session(path: Path, threads: int = 2) -> onnxruntime.InferenceSession:

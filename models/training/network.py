@@ -32,7 +32,7 @@ DESIGNS = {
     # What is wrong in one image is a matter of its surroundings: a third stage widens the view.
     "single": Design(inputs=1, stem=32, kernel=8, widths=(64, 128, 256), blocks=(1, 2, 1), bins=12),
     # What is wrong in a pair is where the two differ.
-    "pair": Design(inputs=2, stem=32, kernel=4, widths=(64, 128), blocks=(2, 1), bins=16),
+    "pair": Design(inputs=2, stem=32, kernel=4, widths=(48, 128), blocks=(2, 1), bins=16),
 }
 
 

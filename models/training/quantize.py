@@ -19,6 +19,7 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from boards import load_boards, part_ids, spread
+from export import take
 
 BOARDS = 40
 # A layer's range follows those of the boards, a twentieth at a time: one board with an extreme does not make
@@ -41,8 +42,11 @@ def quantize(source: Path, out: Path, pixels: list[np.ndarray]) -> None:
     """Write the int8 twin of a float model that `export` made."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        prepared = Path(folder) / "prepared.onnx"
-        quant_pre_process(str(source), str(prepared))
+        single, prepared = Path(folder) / "single.onnx", Path(folder) / "prepared.onnx"
+        model = onnx.load(str(source))
+        take(model, 1)
+        onnx.save(model, str(single))
+        quant_pre_process(str(single), str(prepared))
         graph = onnx.load(str(prepared)).graph
         partial = out.with_suffix(".partial")
         quantize_static(
@@ -61,6 +65,7 @@ def quantize(source: Path, out: Path, pixels: list[np.ndarray]) -> None:
     told = {entry.key: entry.value for entry in onnx.load(str(source)).metadata_props}
     onnx.helper.set_model_props(model, told)
     feed_bytes(model.graph)
+    take(model, None)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, str(partial))
     partial.replace(out)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import bench
+import onnx
 import pytest
 
 GOOD = {
@@ -14,6 +15,7 @@ GOOD = {
     "map50_95": 0.8401, "precision": 0.99, "recall": 0.99, "ms_p50": 5.5, "inspection_ms_p50": 6,
     "clean": 100, "clean_alarmed": 1, "failed": None,
 }
+UNSEEN = {"unseen": True}
 
 
 @pytest.mark.parametrize(("part", "figure", "found", "missed"), [
@@ -30,21 +32,48 @@ GOOD = {
     ("block", "failed", [], False),
 ])
 def test_a_figure_is_held_against_the_bar_of_its_part(part, figure, found, missed):
-    assert bench.misses("pcb-defects-pair", part, figure, GOOD | {figure: found}) == missed
+    assert bench.misses("pcb-defects-pair", part, figure, GOOD | UNSEEN | {figure: found}) == missed
 
 
 def test_alarms_need_clean_boards_to_be_counted_on():
-    assert bench.misses(bench.COMPARE, "sim", "clean_alarmed", GOOD | {"clean": 0, "clean_alarmed": 0})
+    none = GOOD | UNSEEN | {"clean": 0, "clean_alarmed": 0}
+    assert bench.misses(bench.COMPARE, "sim", "clean_alarmed", none)
 
 
-def bench_with(folder, report, code=0):
+@pytest.mark.parametrize("told", [True, None])
+def test_boards_of_the_training_reach_no_bar(tmp_path, told):
+    done = bench_with(tmp_path, json.dumps(GOOD), told=told)
+
+    assert done.returncode != 0
+    assert "pcb-defects-pair was trained on block and group, or does not say" in done.stdout
+    missed = done.stderr.splitlines()[-1]
+    assert "pcb-defects-pair map_iou33 on block" in missed
+    assert "on sim" not in missed and "compare" not in missed
+
+
+def bundles(folder, told):
+    """The two bundles, whose models for the CPU say so of their training."""
+    for name in ("pcb-defects", "pcb-defects-pair"):
+        bundle = folder / name
+        bundle.mkdir()
+        (bundle / "bundle.yaml").write_text(
+            "providers: {order: [{name: cuda}, {name: cpu, model: small.onnx}]}\n"
+        )
+        model = onnx.helper.make_model(onnx.helper.make_graph([], "nothing", [], []))
+        if told is not None:
+            onnx.helper.set_model_props(model, {bench.TRAINING: json.dumps({"everything": told})})
+        onnx.save(model, bundle / "small.onnx")
+
+
+def bench_with(folder, report, code=0, told=False):
     """Runs the program with an agent that writes down its arguments and prints a report."""
+    bundles(folder, told)
     (folder / "report").write_text(report)
     agent = folder / "agent"
     agent.write_text(f'#!/bin/sh\necho "$*" >>"{folder}/calls"\ncat "{folder}/report"\nexit {code}\n')
     agent.chmod(0o755)
     program = Path(bench.__file__)
-    command = [sys.executable, program, "--agent", agent, "--parts", folder]
+    command = [sys.executable, program, "--agent", agent, "--parts", folder, "--models", folder]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -55,10 +84,10 @@ def test_every_detector_is_evaluated_on_every_part(tmp_path):
     calls = (tmp_path / "calls").read_text().splitlines()
     assert len(calls) == 9
     options = "--threads 2 -o json --log-level error"
-    assert f"eval --bundle models/pcb-defects-pair --data {tmp_path}/sim {options}" in calls
+    assert f"eval --bundle {tmp_path}/pcb-defects-pair --data {tmp_path}/sim {options}" in calls
     assert f"eval --method compare --data {tmp_path}/block {options}" in calls
     assert " !" not in done.stdout
-    assert json.loads((tmp_path / "report.json").read_text())["compare"]["group"] == GOOD
+    assert json.loads((tmp_path / "report.json").read_text())["compare"]["group"] == GOOD | UNSEEN
 
 
 def test_a_missed_bar_is_marked_and_ends_with_an_error(tmp_path):

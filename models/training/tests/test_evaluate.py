@@ -2,11 +2,13 @@ import json
 import re
 import shutil
 
+import numpy as np
 import pytest
 
 import evaluate
-from evaluate import METRICS, POINTS, gains, six_thresholds
+from evaluate import METRICS, POINTS, crossed_f, gains, six_thresholds
 from export import export
+from metrics import Detections, Truth
 from network import CLASSES
 
 
@@ -42,6 +44,32 @@ def test_table_and_json_say_the_same_with_precision_by_class(models, monkeypatch
     row = next(line for line in text.splitlines() if line.startswith("open"))
     assert f"{result['classes']['open']['ap50_95']:.4f}" in row
     assert "AP50-95" in text
+
+
+def seen(right, wrong):
+    """A board with one defect, found with the score `right`, and a false alarm of the score `wrong`."""
+    box, other = [10.0, 10, 30, 30], [50.0, 50, 70, 70]
+    found = Detections(np.array([box, other]), np.array([right, wrong]), np.array([0, 0]))
+    return found, Truth(np.array([box], np.float32), np.array([0]))
+
+
+def test_thresholds_that_are_chosen_elsewhere_judge_each_half():
+    names, pairs = ["12345001", "12345002"], [seen(0.9, 0.5), seen(0.4, 0.3)]
+    # The first is judged at 0.4: a hit and a false alarm; the second at 0.9: a miss.
+    assert crossed_f(names, pairs, []) == pytest.approx(0.5)
+    assert evaluate.summary(pairs, None)["f_iou33"] > 0.7
+    # What helps to choose is not judged itself, and lies in the order of ids, whatever the boards' is.
+    assert crossed_f(names[::-1], pairs[::-1], []) == pytest.approx(0.5)
+    assert crossed_f(names, [seen(0.9, 0.1)] * 2, [seen(0.9, 0.2)] * 9) == 1
+
+
+def test_the_figure_of_chosen_thresholds_is_there_when_they_are_chosen(models, monkeypatch, capsys):
+    out, folder = models
+    words = ("--data", folder, "--model", out / "good.onnx", "-o", "json")
+    run(monkeypatch, *words)
+    assert 0 <= json.loads(capsys.readouterr().out)["f_iou33_crossed"] <= 1
+    run(monkeypatch, *words, "--thresholds", ",".join(["0.5"] * 6))
+    assert "f_iou33_crossed" not in json.loads(capsys.readouterr().out)
 
 
 def test_a_model_against_itself_differs_by_nothing(models, monkeypatch, capsys):

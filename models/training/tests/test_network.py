@@ -160,8 +160,24 @@ def test_export_equals_pytorch(name, tmp_path):
     export(model, tmp_path / "model.onnx", 128)
     assert difference(model, tmp_path / "model.onnx", 128) <= TOLERANCE
     assert [p.name for p in tmp_path.iterdir()] == ["model.onnx"]
-    (images,) = session(tmp_path / "model.onnx", 1).get_inputs()
-    assert (images.type, images.shape) == ("tensor(uint8)", [1, model.design.inputs, 128, 128])
+    opened = session(tmp_path / "model.onnx", 1)
+    (images,) = opened.get_inputs()
+    assert (images.type, images.shape) == ("tensor(uint8)", ["images", model.design.inputs, 128, 128])
+    assert [o.shape for o in opened.get_outputs()] == [  # the agent wants the other sizes fixed
+        ["images", 6, 16, 16],
+        ["images", 4 * model.design.bins, 16, 16],
+    ]
+
+
+def test_images_of_one_run_do_not_mix(tmp_path):
+    export(shaken(SMALL[1]), tmp_path / "model.onnx", 64)
+    opened = session(tmp_path / "model.onnx", 1)
+    boards = np.random.default_rng(3).integers(0, 2, (3, 1, 64, 64)).astype(np.uint8) * 255
+    together = opened.run(None, {"images": boards})
+    for k, board in enumerate(boards):
+        alone = opened.run(None, {"images": board[None]})
+        for one, many in zip(alone, together, strict=True):
+            assert np.abs(one[0] - many[k]).max() < 1e-4
 
 
 def test_an_export_that_differs_leaves_the_file_before_it(tmp_path, monkeypatch):
@@ -217,7 +233,7 @@ def test_a_checkpoint_without_arguments_can_be_exported_with_the_bins_it_has(tin
     assert history(state) is None
     export(average_of(state), tmp_path / "model.onnx", 64, history(state))
     assert training_of(tmp_path / "model.onnx") is None
-    assert session(tmp_path / "model.onnx", 1).get_outputs()[1].shape == [1, 28, 8, 8]
+    assert session(tmp_path / "model.onnx", 1).get_outputs()[1].shape == ["images", 28, 8, 8]
 
 
 def test_model_and_its_int8_twin_say_what_they_were_trained_on(twins, learned, tmp_path):
