@@ -21,7 +21,7 @@ func benchCommand(l *logging) *cobra.Command {
 	var limits bool
 	var save string
 	c := &cobra.Command{
-		Use:   "bench --bundle DIR",
+		Use:   "bench [--bundle DIR]",
 		Short: "Measure the agent's own time and its throughput beside a bare model loop",
 		Long: "Runs the real agent and worker on frames in memory and measures, as a subscriber of the\n" +
 			"result topic: the time from a frame in memory to its result, less the model's own run;\n" +

@@ -30,19 +30,11 @@ func (k *checker) config(path string) {
 
 // adopt takes the worker's part of the configuration for what no flag says.
 func (k *checker) adopt(cfg *config.Loaded) {
+	k.tool.adopt(k.command, cfg)
 	w := &cfg.Worker
-	if !k.command.Flags().Changed("onnxruntime") { // $SIGHTLINE_ONNXRUNTIME counts less than the file
-		k.library = w.ONNXRuntime
-	}
-	if k.worker == "" {
-		k.worker = w.Path
-	}
 	limit := w.MemoryLimit
 	if limit != 0 && !cfg.Faulty("worker.memory_limit") && !k.command.Flags().Changed(memoryLimit) {
 		k.memory = uint64(limit)
-	}
-	if w.Threads != 0 && !cfg.Faulty("worker.threads") {
-		k.threads = w.Threads
 	}
 	if !cfg.Faulty("worker.parallel") { // each run has its share of the threads, and a model in memory
 		k.parallel = w.Parallel
@@ -87,6 +79,9 @@ func (k *checker) station(cfg *config.Loaded, i int, well bool) {
 // recipe looks at how method, golden template and rules fit each other and the bundle, nil for none.
 func (k *checker) recipe(cfg *config.Loaded, i int, model *bundle.Bundle, well bool) {
 	says := "its rules fit the bundle"
+	if model == nil {
+		says = "its rules fit, and each frame brings its golden template"
+	}
 	r, err := recipe.New(&cfg.Config, i, model)
 	if err == nil {
 		_, err = verdict.Compile(cfg.Stations[i].Verdict, r.Manifest.Classes)

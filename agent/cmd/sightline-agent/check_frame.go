@@ -145,7 +145,7 @@ func (k *checker) recipes(path string) (*config.Loaded, int, error) {
 	s := &cfg.Stations[at]
 	if k.look.binarize != "" {
 		s.Binarize = k.look.binarize
-		if _, _, err = (bundle.Preprocess{Binarize: s.Binarize}).Binary(); err != nil {
+		if err = checkBinarize(s.Binarize); err != nil {
 			return nil, 0, err
 		}
 	}

@@ -34,8 +34,10 @@ func TestCheckOfAFrameSaysWhatIsMissing(t *testing.T) {
 		"is no file: name one image":           {path, "--frame", t.TempDir()},
 		"name a picture with --template":       {path, "--frame", picture},
 		"no station \"line9/none\": choose":    {path, "--frame", picture, "--station", "line9/none"},
-		"\"300\" is no threshold":              {path, "--frame", picture, "--binarize", "300"},
-		"nothing to check: name a conf":        {"nowhere.yaml", "--frame", picture},
+		"--binarize: not a way to binarize: \"300\" is no threshold; write otsu, or a threshold from": {
+			path, "--frame", picture, "--binarize", "300",
+		},
+		"nothing to check: name a conf": {"nowhere.yaml", "--frame", picture},
 	} {
 		_, err := command(t, append([]string{"check"}, args...)...)
 		require.ErrorContains(t, err, says)

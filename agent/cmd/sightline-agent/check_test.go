@@ -83,8 +83,8 @@ func beCapture() int {
 func configured(p *fakeworker.Peer, m *wire.Configure) {
 	if path := os.Getenv(toldArgs); path != "" {
 		var told strings.Builder
-		fmt.Fprintf(&told, "%s library %s parallel %d", strings.Join(os.Args[1:], " "),
-			m.GetOnnxruntimeLibrary(), m.GetParallelRuns())
+		fmt.Fprintf(&told, "%s library %s parallel %d threads %d", strings.Join(os.Args[1:], " "),
+			m.GetOnnxruntimeLibrary(), m.GetParallelRuns(), m.GetInferenceThreads())
 		for _, s := range m.GetStations() {
 			open, read := time.Duration(s.GetOpenTimeoutNs()), time.Duration(s.GetReadTimeoutNs())
 			fmt.Fprintf(&told, " open %s read %s", open, read)
@@ -273,6 +273,9 @@ func TestCheckLoadsBundlesAsTheConfigurationAndTheFlagsSay(t *testing.T) {
 		{"", "", "library /environment.so"},
 		{"", "", "parallel 1"},
 		{"worker: {parallel: 2}\n", "", "parallel 2"},
+		{"", "--threads=5", "threads 5 "},
+		{"worker: {threads: 3}\n", "", "threads 3 "},
+		{"worker: {threads: 3}\n", "--threads=5", "threads 5 "},
 		{"worker: {onnxruntime: /file.so}\n", "", "library /file.so"},
 		{"worker: {onnxruntime: /file.so}\n", "--onnxruntime=/flag.so", "library /flag.so"},
 	} {
@@ -288,6 +291,22 @@ func TestCheckLoadsBundlesAsTheConfigurationAndTheFlagsSay(t *testing.T) {
 		require.NoError(t, err)
 		require.Contains(t, string(raw), c.want)
 	}
+}
+
+func TestCheckOfAComparisonWhoseFramesBringTemplatesSpeaksOfNoBundle(t *testing.T) {
+	out, err := command(t, "check", file(t, `place: acme/dongguan/smt
+stations:
+  - {name: line3/aoi-1, camera: "sim:?template=true", method: compare, recipe: panel-7}
+`))
+	require.NoError(t, err)
+	require.Contains(t, out, "its rules fit, and each frame brings its golden template")
+	require.NotContains(t, out, "bundle")
+}
+
+func TestRunRefusesAnOutputThatItDoesNotKnow(t *testing.T) {
+	c := root()
+	c.SetArgs([]string{"run", "nowhere.yaml", "-o", "xml"})
+	require.EqualError(t, c.ExecuteContext(t.Context()), `output "xml" is neither text nor json`)
 }
 
 func TestCheckWarnsOfADeadlineThatTheModelCannotKeep(t *testing.T) {

@@ -61,8 +61,8 @@ type evaluation struct {
 
 // load reads bundle and data set; a nil bundle compares.
 func (e *evaluation) load() (*bundle.Bundle, *eval.Dataset, error) {
-	if _, _, err := (bundle.Preprocess{Binarize: e.binarize}).Binary(); err != nil {
-		return nil, nil, fmt.Errorf("--binarize: %w; write otsu, or a threshold from 1 to 255", err)
+	if err := checkBinarize(e.binarize); err != nil {
+		return nil, nil, err
 	}
 	switch {
 	case e.method == config.MethodCompare && e.bundle == "":

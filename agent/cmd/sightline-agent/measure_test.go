@@ -130,6 +130,33 @@ func TestReplayAndALookAtAFrameWaitAsLongAsTheStation(t *testing.T) {
 	}
 }
 
+func TestReplayTakesLibraryAndThreadsOfTheConfiguration(t *testing.T) {
+	dir, err := filepath.Abs(reference)
+	require.NoError(t, err)
+	told := filepath.Join(t.TempDir(), "args")
+	t.Setenv(toldArgs, told)
+	t.Setenv("SIGHTLINE_ONNXRUNTIME", "/environment.so")
+	for _, c := range []struct {
+		key, want string
+		flags     []string
+	}{
+		{"", "library /environment.so ", nil},
+		{"worker: {onnxruntime: /file.so, threads: 3}\n", "library /file.so parallel 0 threads 3 ", nil},
+		{
+			"worker: {onnxruntime: /file.so, threads: 3}\n", "library /flag.so parallel 0 threads 5 ",
+			[]string{"--onnxruntime", "/flag.so", "--threads", "5"},
+		},
+	} {
+		path := file(t, fmt.Sprintf("place: acme/dongguan/smt\n%sstations:\n"+
+			"  - {name: line3/aoi-1, camera: \"sim:\", bundle: %s}\n", c.key, dir))
+		_, err := command(t, append([]string{"replay", path, "--images", t.TempDir()}, c.flags...)...)
+		require.NoError(t, err)
+		raw, err := os.ReadFile(told)
+		require.NoError(t, err)
+		require.Contains(t, string(raw), c.want)
+	}
+}
+
 func TestReplayJudgesEachImageByTheStationsRules(t *testing.T) {
 	dir, err := filepath.Abs(reference)
 	require.NoError(t, err)

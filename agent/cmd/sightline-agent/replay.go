@@ -84,9 +84,7 @@ func (t *tool) replay(c *cobra.Command, path, name, images, glob string) error {
 	if err != nil {
 		return cfg.Locate(at, err)
 	}
-	if t.worker == "" {
-		t.worker = cfg.Worker.Path
-	}
+	t.adopt(c, cfg)
 	i, err := t.inspector(c.Context(), log, s, r, uint64(cfg.Worker.MemoryLimit))
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"log/slog"
 
 	"github.com/spf13/cobra"
@@ -11,12 +12,15 @@ import (
 )
 
 func runCommand(l *logging) *cobra.Command {
-	output := ""
+	var output string
 	c := &cobra.Command{
 		Use:   "run CONFIGURATION",
 		Short: "Inspect until stopped by SIGINT or SIGTERM",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if output != "text" && output != asJSON {
+				return fmt.Errorf("output %q is neither text nor json", output)
+			}
 			log, err := l.logger(c)
 			if err != nil {
 				return err
@@ -30,19 +34,14 @@ func runCommand(l *logging) *cobra.Command {
 			}})
 		},
 	}
-	c.Flags().StringVarP(
-		&output,
-		"output",
-		"o",
-		"",
-		"json: print a line with the addresses that it listens on",
-	)
+	c.Flags().StringVarP(&output, "output", "o", "text",
+		"text or json; json: print a line with the address of health once everything runs")
 	return c
 }
 
 // announce tells a parent process where to ask.
 func announce(c *cobra.Command, output, health string, log *slog.Logger) {
-	if output != "json" {
+	if output != asJSON {
 		return
 	}
 	if err := json.NewEncoder(c.OutOrStdout()).Encode(map[string]string{"health": health}); err != nil {

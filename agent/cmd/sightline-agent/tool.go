@@ -16,8 +16,12 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/sightline-edge/sightline/agent/internal/config"
 	"github.com/sightline-edge/sightline/agent/internal/vision"
+	"github.com/sightline-edge/sightline/models/bundle"
 )
+
+const asJSON = "json" // of --output
 
 // tool is what the commands share that use a worker without a line: check, eval, bench, replay, sheet,
 // template.
@@ -43,11 +47,33 @@ func (t *tool) flags(c *cobra.Command) {
 }
 
 func (t *tool) check() error {
-	if t.output != "table" && t.output != "json" {
+	if t.output != "table" && t.output != asJSON {
 		return fmt.Errorf("output %q is neither table nor json", t.output)
 	}
 	if t.threads < 1 {
 		return fmt.Errorf("%d threads: at least one", t.threads)
+	}
+	return nil
+}
+
+// adopt takes of a configuration what the flags of every tool say of its worker, where no flag was given.
+func (t *tool) adopt(c *cobra.Command, cfg *config.Loaded) {
+	w := &cfg.Worker
+	if !c.Flags().Changed("onnxruntime") { // $SIGHTLINE_ONNXRUNTIME counts less than the file
+		t.library = w.ONNXRuntime
+	}
+	if t.worker == "" {
+		t.worker = w.Path
+	}
+	if w.Threads != 0 && !c.Flags().Changed("threads") && !cfg.Faulty("worker.threads") {
+		t.threads = w.Threads
+	}
+}
+
+// checkBinarize says what to write instead of a way to binarize that a flag names wrongly.
+func checkBinarize(way string) error {
+	if _, _, err := (bundle.Preprocess{Binarize: way}).Binary(); err != nil {
+		return fmt.Errorf("--binarize: %w; write otsu, or a threshold from 1 to 255", err)
 	}
 	return nil
 }
@@ -73,7 +99,7 @@ func (t *tool) launch(
 
 // print writes the value as JSON, or lets table write it.
 func (t *tool) print(out io.Writer, value any, table func(*tabwriter.Writer)) error {
-	if t.output == "json" {
+	if t.output == asJSON {
 		encoder := json.NewEncoder(out)
 		encoder.SetIndent("", "  ")
 		return encoder.Encode(value)
