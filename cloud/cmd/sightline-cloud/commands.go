@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,19 +14,26 @@ import (
 const asJSON = "json"
 
 func root() *cobra.Command {
+	var l logging
 	c := &cobra.Command{
-		Use: "sightline-cloud", Short: "the cloud's side of Sightline",
-		SilenceUsage: true, SilenceErrors: true,
+		Use: "sightline-cloud", Short: "Carry what the nodes say from MQTT into Kafka, and show what arrives",
+		SilenceUsage: true, SilenceErrors: true, Version: version,
 	}
-	c.AddCommand(bridgeCommand(), allCommand(), watchCommand(), versionCommand())
+	l.flags(c)
+	c.AddCommand(bridgeCommand(&l), allCommand(&l), watchCommand(&l), versionCommand())
 	return c
 }
 
-func bridgeCommand() *cobra.Command {
-	s := newSettings()
+func bridgeCommand(l *logging) *cobra.Command {
+	s := newSettings(l)
 	c := &cobra.Command{
 		Use:   "bridge",
-		Short: "carry the nodes' uplink from MQTT into Kafka",
+		Short: "Carry the nodes' uplink from MQTT into Kafka",
+		Long: "Subscribes at the broker that the nodes' uplinks reach, and writes what they say to Kafka.\n" +
+			"A message is acknowledged to the broker only after all in-sync replicas have it, or its\n" +
+			"picture is on disk: nothing is lost between the two, and what comes twice has one ce_id.\n" +
+			"Start it once before the first node: a broker keeps messages for sessions that it knows.\n\n" +
+			"Settings come from flags, else from the file of --config.",
 		Example: "  sightline-cloud bridge --mqtt ssl://mqtt.example.com:8883 --kafka kafka-1:9092 " +
 			"--evidence-dir /var/lib/sightline/evidence\n  sightline-cloud bridge --config cloud.yaml",
 		Args: cobra.NoArgs,
@@ -45,17 +51,21 @@ func bridgeCommand() *cobra.Command {
 	}
 	s.mqttFlags(c)
 	s.kafkaFlags(c)
-	s.commonFlags(c)
+	s.fileFlags(c)
+	s.bridgeFlags(c)
 	return c
 }
 
-func allCommand() *cobra.Command {
-	s := newSettings()
+func allCommand(l *logging) *cobra.Command {
+	s := newSettings(l)
 	var d app.Demo
 	c := &cobra.Command{
 		Use:   "all",
-		Short: "the bridge with an embedded MQTT broker and Kafka server: for demonstration, not durable",
-		Args:  cobra.NoArgs,
+		Short: "Run the bridge with an embedded MQTT broker and Kafka server, for demonstration",
+		Long: "Runs the bridge between a broker and a Kafka-protocol server of its own, both in memory. They\n" +
+			"let everybody in, and what they hold ends with the process: for demonstration, not durable.",
+		Example: "  sightline-cloud all\n  sightline-cloud watch --kafka 127.0.0.1:9092   # in another shell",
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			config, log, err := s.load(c)
 			if err != nil {
@@ -69,17 +79,23 @@ func allCommand() *cobra.Command {
 		"address of the embedded broker; port 0: a free one")
 	c.Flags().StringVar(&d.KafkaListen, "kafka-listen", "127.0.0.1:9092",
 		"address of the embedded Kafka server; port 0: a free one")
-	s.commonFlags(c)
+	s.fileFlags(c)
+	s.bridgeFlags(c)
 	return c
 }
 
-func watchCommand() *cobra.Command {
-	s := newSettings()
+func watchCommand(l *logging) *cobra.Command {
+	s := newSettings(l)
 	var w app.Watch
 	c := &cobra.Command{
-		Use:   "watch [topic]",
-		Short: "print what arrives in Kafka: inspections, anomalies, states, updates, metrics, dead-letters",
-		Args:  cobra.MaximumNArgs(1),
+		Use:   "watch [TOPIC]",
+		Short: "Print what arrives in Kafka",
+		Long: "Prints the records of one of the bridge's topics, a line each: inspections (the default),\n" +
+			"anomalies, states, updates, metrics or dead-letters; another topic by its full name. It joins\n" +
+			"no consumer group and commits nothing, so that looking changes nothing for anybody.",
+		Example: "  sightline-cloud watch --kafka kafka-1:9092\n" +
+			"  sightline-cloud watch dead-letters --kafka kafka-1:9092 --from-beginning -o json",
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			config, _, err := s.load(c)
 			if err != nil {
@@ -95,13 +111,13 @@ func watchCommand() *cobra.Command {
 	c.Flags().BoolVar(&w.FromStart, "from-beginning", false, "print everything that is kept, then follow")
 	c.Flags().IntVarP(&w.Count, "count", "n", 0, "stop after so many records")
 	s.kafkaFlags(c)
-	s.commonFlags(c)
+	s.fileFlags(c)
 	return c
 }
 
 func versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "print the version", Args: cobra.NoArgs,
+		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		Run: func(c *cobra.Command, _ []string) { _, _ = fmt.Fprintln(c.OutOrStdout(), version) },
 	}
 }
@@ -119,12 +135,4 @@ func (s *settings) announce(to io.Writer, at app.Addresses) {
 	if at.Health != "" {
 		_, _ = fmt.Fprintf(to, "health  http://%s/readyz /healthz /metrics\n", at.Health)
 	}
-}
-
-func newLog(to io.Writer, level string) (*slog.Logger, error) {
-	var at slog.Level
-	if err := at.UnmarshalText([]byte(level)); err != nil {
-		return nil, fmt.Errorf("log level %q is none of debug, info, warn, error", level)
-	}
-	return slog.New(slog.NewTextHandler(to, &slog.HandlerOptions{Level: at})), nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"testing"
@@ -18,13 +19,15 @@ func TestAFlagWinsOverTheFileAndTheFileOverTheDefault(t *testing.T) {
 mqtt: {url: "tcp://file:1883", client_id: file, username: file}
 kafka: {brokers: ["file:9092"]}
 `), 0o600))
-	s := newSettings()
+	s := newSettings(&logging{level: "info", format: "text"})
 	c := &cobra.Command{}
 	s.mqttFlags(c)
 	s.kafkaFlags(c)
-	s.commonFlags(c)
+	s.fileFlags(c)
+	s.bridgeFlags(c)
 	require.NoError(t, c.ParseFlags([]string{
 		"--config", path, "--client-id", "flag", "--kafka", "a:1,b:2", "--kafka-username", "k", "--kafka-tls",
+		"--max-unacked-bytes", "4096",
 	}))
 	got, _, err := s.load(c)
 	require.NoError(t, err)
@@ -34,22 +37,26 @@ kafka: {brokers: ["file:9092"]}
 	require.Equal(t, []string{"a:1", "b:2"}, got.Kafka.Brokers)
 	require.Equal(t, "k", got.Kafka.Identity.Username)
 	require.True(t, got.Kafka.TLS)
+	require.Equal(t, 4096, got.MQTT.MaxUnackedBytes)
 	require.Equal(t, app.Defaults().Health, got.Health)
 }
 
 func TestWrongUseIsAClearError(t *testing.T) {
 	for want, args := range map[string][]string{
-		"write one such as":     {"bridge", "--kafka", "127.0.0.1:1"},
-		"no kafka broker":       {"bridge", "--mqtt", "tcp://127.0.0.1:1"},
-		"neither text nor json": {"bridge", "-o", "xml"},
-		"none of debug":         {"all", "--log-level", "loud"},
-		"unknown flag":          {"all", "--mqtt-lisen", "x"},
-		"read configuration":    {"bridge", "--config", "/none.yaml"},
+		"write one such as":      {"bridge", "--kafka", "127.0.0.1:1"},
+		"give --kafka host:port": {"bridge", "--mqtt", "tcp://127.0.0.1:1"},
+		"neither text nor json":  {"bridge", "-o", "xml"},
+		"none of debug":          {"all", "--log-level", "loud"},
+		"log format \"xml\"":     {"watch", "--log-format", "xml"},
+		"unknown flag":           {"all", "--mqtt-lisen", "x"},
+		"flag: --health":         {"watch", "--health", "off"},
+		"flag: --evidence-dir":   {"watch", "--evidence-dir", "x"},
+		"read configuration":     {"bridge", "--config", "/none.yaml"},
 		"holds a secret": {
 			"bridge", "--mqtt", "tcp://u:p@127.0.0.1:1", "--kafka",
 			"127.0.0.1:1",
 		},
-		"no kafka broker is named": {"watch"},
+		"no kafka broker is named: give --kafka": {"watch"},
 		"is less than 0": {
 			"bridge", "--mqtt", "tcp://127.0.0.1:1", "--kafka", "127.0.0.1:1",
 			"--max-unacked", "-5",
@@ -66,10 +73,26 @@ func TestWrongUseIsAClearError(t *testing.T) {
 }
 
 func TestTheVersionIsPrinted(t *testing.T) {
+	for asked, want := range map[string]string{
+		"version": version + "\n", "--version": "sightline-cloud version " + version + "\n",
+	} {
+		c := root()
+		var out bytes.Buffer
+		c.SetArgs([]string{asked})
+		c.SetOut(&out)
+		require.NoError(t, c.ExecuteContext(t.Context()))
+		require.Equal(t, want, out.String())
+	}
+}
+
+func TestLogsAreJSONWhenAskedFor(t *testing.T) {
 	c := root()
 	var out bytes.Buffer
-	c.SetArgs([]string{"version"})
+	c.SetArgs([]string{"all", "--log-format", "json", "--mqtt-listen", "nowhere"})
 	c.SetOut(&out)
-	require.NoError(t, c.ExecuteContext(t.Context()))
-	require.Equal(t, version+"\n", out.String())
+	c.SetErr(&out)
+	require.Error(t, c.ExecuteContext(t.Context()))
+	var line struct{ Msg string }
+	require.NoError(t, json.NewDecoder(&out).Decode(&line))
+	require.Contains(t, line.Msg, "for demonstration")
 }

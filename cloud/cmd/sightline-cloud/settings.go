@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"log/slog"
 	"time"
 
@@ -11,18 +12,46 @@ import (
 	"github.com/sightline-edge/sightline/cloud/internal/app"
 )
 
-// settings are flags over a file over defaults.
-type settings struct {
-	file, output, level string
-	flags               app.Config
-	given               []func(c *app.Config, changed func(string) bool)
+// logging is what all commands share: where and how they log.
+type logging struct {
+	level, format string
 }
 
-func newSettings() *settings { return &settings{flags: app.Defaults()} }
+func (l *logging) flags(c *cobra.Command) {
+	f := c.PersistentFlags()
+	f.StringVar(&l.level, "log-level", "info", "debug, info, warn or error")
+	f.StringVar(&l.format, "log-format", "text", "text or json")
+}
+
+func (l *logging) logger(to io.Writer) (*slog.Logger, error) {
+	var at slog.Level
+	if err := at.UnmarshalText([]byte(l.level)); err != nil {
+		return nil, fmt.Errorf("log level %q is none of debug, info, warn, error", l.level)
+	}
+	options := &slog.HandlerOptions{Level: at}
+	switch l.format {
+	case "text":
+		return slog.New(slog.NewTextHandler(to, options)), nil
+	case asJSON:
+		return slog.New(slog.NewJSONHandler(to, options)), nil
+	default:
+		return nil, fmt.Errorf("log format %q is neither text nor json", l.format)
+	}
+}
+
+// settings are flags over a file over defaults.
+type settings struct {
+	logging      *logging
+	file, output string
+	flags        app.Config
+	given        []func(c *app.Config, changed func(string) bool)
+}
+
+func newSettings(l *logging) *settings { return &settings{logging: l, flags: app.Defaults()} }
 
 // load reads the file, when one is named, and lays the flags that were given over it.
 func (s *settings) load(c *cobra.Command) (app.Config, *slog.Logger, error) {
-	log, err := newLog(c.ErrOrStderr(), s.level)
+	log, err := s.logging.logger(c.ErrOrStderr())
 	if err != nil {
 		return app.Config{}, nil, err
 	}
@@ -55,11 +84,14 @@ func flag[T any](
 	})
 }
 
-func (s *settings) commonFlags(c *cobra.Command) {
+func (s *settings) fileFlags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&s.file, "config", "", "configuration file (YAML)")
 	f.StringVarP(&s.output, "output", "o", "text", "text or json")
-	f.StringVar(&s.level, "log-level", "info", "debug, info, warn or error")
+}
+
+func (s *settings) bridgeFlags(c *cobra.Command) {
+	f := c.Flags()
 	flag(s, f.StringVar, "health", "address for /metrics, /healthz and /readyz, or off",
 		func(c *app.Config) *string { return &c.Health.Listen })
 	flag(s, f.StringVar, "evidence-dir", "folder for evidence pictures",
@@ -76,6 +108,8 @@ func (s *settings) mqttFlags(c *cobra.Command) {
 		func(c *app.Config) *time.Duration { return &c.MQTT.KeepAlive })
 	flag(s, f.IntVar, "max-unacked", "messages held in memory at most, 0: 10000",
 		func(c *app.Config) *int { return &c.MQTT.MaxUnacked })
+	flag(s, f.IntVar, "max-unacked-bytes", "of the messages held in memory at most, 0: 67108864",
+		func(c *app.Config) *int { return &c.MQTT.MaxUnackedBytes })
 	s.identityFlags(f, "mqtt", func(c *app.Config) *app.Identity { return &c.MQTT.Identity })
 }
 

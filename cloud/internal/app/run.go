@@ -79,7 +79,7 @@ func runBridge(
 func sweep(ctx context.Context, folder *evidence.Folder, log *slog.Logger) {
 	removed, err := folder.Sweep(ctx)
 	if err != nil && ctx.Err() == nil {
-		log.WarnContext(ctx, "leftovers in the evidence folder not removed", "err", err)
+		log.WarnContext(ctx, "leftovers in the evidence folder not removed", "error", err)
 	}
 	if removed > 0 {
 		log.InfoContext(ctx, "removed leftovers in the evidence folder", "files", removed)

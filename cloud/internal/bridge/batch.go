@@ -160,6 +160,6 @@ func (b *Bridge) storePicture(ctx context.Context, d *delivery) error {
 	bare.Payload = nil // a picture is no Kafka record
 	dead := record.DeadLetter(bare, record.PictureNotStored, err.Error())
 	d.out = record.Output{Records: []kafka.Message{dead}, Rejected: record.PictureNotStored}
-	b.log.ErrorContext(ctx, "picture not stored", "err", err, "topic", d.in.Topic)
+	b.log.ErrorContext(ctx, "picture not stored", "error", err, "topic", d.in.Topic)
 	return nil
 }

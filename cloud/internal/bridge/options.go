@@ -78,7 +78,8 @@ func (o *Options) complete() error {
 	case o.negative():
 		return errors.New("a number or the keep-alive is less than 0: write 0 for the default")
 	case len(o.Kafka.Brokers) == 0:
-		return errors.New("no kafka broker is named: write at least one host:port")
+		return errors.New("no kafka broker is named: give --kafka host:port, or kafka.brokers in " +
+			"the file of --config")
 	case o.Metrics == nil || o.Log == nil:
 		return errors.New("metrics and log are required")
 	}

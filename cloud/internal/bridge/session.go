@@ -66,7 +66,7 @@ func (b *Bridge) listen(ctx context.Context) {
 			wait, takeovers = firstBackoff, 0
 		}
 		b.log.WarnContext(ctx, "mqtt session ended; connecting again",
-			"err", err, "wait_ms", wait.Milliseconds())
+			"error", err, "wait_ms", wait.Milliseconds())
 		if pause(ctx, nil, wait) != nil {
 			return
 		}

@@ -161,7 +161,7 @@ func (s *sink) complain(ctx context.Context, failed failure, wait time.Duration)
 	}
 	s.logged = time.Now()
 	s.log.WarnContext(ctx, "kafka does not take records; trying again for as long as it takes",
-		"err", failed.err, "records", len(failed.forNow), "wait_ms", wait.Milliseconds())
+		"error", failed.err, "records", len(failed.forNow), "wait_ms", wait.Milliseconds())
 }
 
 // permanent returns why Kafka will never take a record, or "" when trying again can help. Missing rights,

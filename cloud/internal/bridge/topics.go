@@ -36,7 +36,7 @@ func (t *topics) ensure(ctx context.Context) error {
 			logged = time.Now()
 			t.log.WarnContext(ctx, "kafka cannot be reached; messages wait in the mqtt session",
 				"brokers", t.to.Brokers,
-				"err", err)
+				"error", err)
 		}
 		if err := pause(ctx, nil, wait); err != nil {
 			return err

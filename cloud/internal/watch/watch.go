@@ -60,7 +60,8 @@ func Follow(ctx context.Context, o Options, see func(kafka.Message) (more bool))
 
 func lookup(ctx context.Context, o Options) ([]kafka.Partition, error) {
 	if len(o.Brokers) == 0 {
-		return nil, errors.New("no kafka broker is named: write at least one host:port")
+		return nil, errors.New("no kafka broker is named: give --kafka host:port, or kafka.brokers in " +
+			"the file of --config")
 	}
 	dialer := o.Dialer
 	if dialer == nil {
