@@ -6,6 +6,7 @@ set -uo pipefail
 
 setup=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/setup
 readonly setup
+script=$setup
 failures=0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -13,11 +14,12 @@ trap 'rm -rf "$work"' EXIT
 # fresh begins a case: an empty build folder, a PATH of stand-ins and this machine's tools, an OpenCV.
 fresh() {
   case_name=$1
+  script=$setup
   rm -rf "$work"
   mkdir -p "$work"/{bin,ocv/include/opencv4/opencv2/core,ocv/lib}
   local tool
-  for tool in bash sh cat chmod chown cut env find grep head id ln ls mkdir mktemp mv paste printf rm sed \
-    sha256sum sort stat tail tar touch tr uname dirname gzip go g++ pkg-config; do
+  for tool in bash sh cat chmod chown cp cut env find grep head id ln ls mkdir mktemp mv paste printf rm sed \
+    sha256sum sort stat tail tar touch tr uname wc dirname gzip go g++ pkg-config; do
     ln -s "$(command -v "$tool" || echo /nowhere/"$tool")" "$work/bin/$tool"
   done
   local module
@@ -47,8 +49,33 @@ setup_with() {
   shift
   output=$(env -i HOME=/nonexistent GOPATH="$work/gopath" PATH="$work/bin" SIGHTLINE_BUILD="$work/build" \
     GOCACHE="${GOCACHE:-$work/gocache}" SIGHTLINE_CA_FILE="$work/ca.crt" "${environment[@]}" \
-    bash "$setup" "$@" 2>&1)
+    XDG_CACHE_HOME="$work/cache" bash "$script" "$@" 2>&1)
   code=$?
+}
+
+# checkout makes the script one of a small checkout, with other pins: a library and jars of a few bytes, which
+# the stand-ins of npm and mvn bring.
+checkout() {
+  local tree=$work/tree package=$work/npm/package arch
+  mkdir -p "$tree"/{scripts,cloud/e2e/servers/kafka} "$work/jars"
+  cp "${setup%/*}/../go.mod" "$tree/"
+  for arch in x64 arm64; do
+    mkdir -p "$package/bin/napi-v6/linux/$arch"
+    echo "onnxruntime" >"$package/bin/napi-v6/linux/$arch/libonnxruntime.so.1"
+  done
+  tar -czf "$work/npm.tgz" -C "$work/npm" package
+  sed -e "s/^\(readonly ort_package_sha256\)=.*/\1=$(sha256sum "$work/npm.tgz" | cut -d' ' -f1)/" \
+    -e "s/^\(readonly ort_\(x\|arm\)64_sha256\)=.*/\1=$(echo onnxruntime | sha256sum | cut -d' ' -f1)/" \
+    "$setup" >"$tree/scripts/setup"
+  script=$tree/scripts/setup
+  stand_in npm "cp '$work/npm.tgz' onnxruntime-node-1.24.1.tgz"
+  echo "<project/>" >"$tree/cloud/e2e/servers/kafka/pom.xml"
+  echo broker >"$work/jars/kafka_2.13-0.jar"
+  echo client >"$work/jars/kafka-clients-0.jar"
+  (cd "$work/jars" && sha256sum ./*.jar) >"$tree/cloud/e2e/servers/kafka/jars.sha256"
+  stand_in java 'echo "openjdk version \"17.0.1\"" >&2'
+  stand_in mosquitto
+  stand_in mvn "for a in \"\$@\"; do case \$a in -DoutputDirectory=*) mkdir -p \"\${a#*=}\"; cp '$work'/jars/*.jar \"\${a#*=}\";; esac; done"
 }
 
 # as_owner has everything there already, by the environment.
@@ -67,7 +94,13 @@ expect_code 0
 expect_idle
 grep -q "own.so" "$work/build/env.sh" || wrong "env.sh lacks the user's ONNX Runtime"
 grep -q "$work/ocv/include/opencv4" "$work/build/env.sh" || wrong "env.sh lacks the user's OpenCV"
-grep -qx '#define HAVE_OPENCV_VIDEOIO' "$work/build/opencv/opencv2/opencv_modules.hpp" || wrong "no modules header"
+output=$(env -i bash -c ". '$work/build/env.sh'; echo \"\$CGO_CXXFLAGS\"")
+expect_says "-DOPENCV_ALL_HPP -include opencv2/core.hpp -include opencv2/imgproc.hpp -include opencv2/imgcodecs.hpp -include opencv2/videoio.hpp"
+
+case_name="the compiler's flags name no checkout, so that Go's cache serves all"
+output=$(env -i bash -c ". '$work/build/env.sh'; env" | grep -E '^(CGO_|GOFLAGS)')
+expect_lines 4
+[[ $output != *"$work/build"* ]] || wrong "a flag names the checkout"
 
 case_name="a second run changes nothing and takes less than a second"
 before=$(find "$work/build" -type f -exec stat -c '%n %Y %s' {} + | sort)
@@ -82,7 +115,7 @@ expect_says "setup: nothing is missing"
 
 case_name="env.sh survives a shell and a later choice of the user wins"
 output=$(env -i SIGHTLINE_ONNXRUNTIME=/later.so bash -c ". '$work/build/env.sh'; echo \"\$SIGHTLINE_ONNXRUNTIME|\$CGO_CPPFLAGS\"")
-expect_says "/later.so|'-I$work/build/opencv' '-I$work/ocv/include/opencv4'"
+expect_says "/later.so|'-I$work/ocv/include/opencv4'"
 
 case_name="a library that env.sh named is not taken for the user's own"
 setup_with SIGHTLINE_ONNXRUNTIME="$work/build/onnxruntime/libonnxruntime.so.1" SIGHTLINE_OPENCV_PREFIX="$work/ocv" -- --dry-run
@@ -140,11 +173,54 @@ expect_says "would be fetching Apache Kafka"
 expect_idle
 [[ ! -e $work/build ]] || wrong "made the build folder"
 
+fresh "what was fetched is kept, and the next checkout takes it without npm"
+checkout
+setup_with SIGHTLINE_OPENCV_PREFIX="$work/ocv" --
+expect_code 0
+expect_called "npm pack onnxruntime-node@1.24.1"
+expect_says "setup: keeping a copy of ONNX Runtime for other checkouts: $work/cache/sightline/onnxruntime-1.24.1-"
+kept=$(echo "$work"/cache/sightline/*)
+rm -r "$work/build" "$work/bin/npm"
+stand_in apt-get
+: >"$work/calls"
+setup_with SIGHTLINE_OPENCV_PREFIX="$work/ocv" --
+expect_code 0
+expect_idle # nor does apt bring npm
+expect_says "setup: taking ONNX Runtime 1.24.1 into $work/build/onnxruntime from $kept (sha256 checked again)"
+[[ $(<"$work/build/onnxruntime/libonnxruntime.so.1") == onnxruntime ]] || wrong "the library is another"
+setup_with SIGHTLINE_OPENCV_PREFIX="$work/ocv" --
+expect_says "setup: nothing is missing"
+
+case_name="a checkout that has the library leaves a copy, too"
+rm "$kept"
+setup_with SIGHTLINE_OPENCV_PREFIX="$work/ocv" -- --dry-run
+expect_says "would be keeping a copy"
+[[ ! -e $kept ]] || wrong "the dry run kept one"
+setup_with SIGHTLINE_OPENCV_PREFIX="$work/ocv" --
+expect_code 0
+[[ $(<"$kept") == onnxruntime ]] || wrong "kept no copy"
+
+case_name="a damaged copy is not taken, and replaced"
+rm -r "$work/build"
+echo torn >"$kept"
+stand_in npm "cp '$work/npm.tgz' onnxruntime-node-1.24.1.tgz"
+setup_with SIGHTLINE_OPENCV_PREFIX="$work/ocv" --
+expect_code 0
+expect_called "npm pack onnxruntime-node@1.24.1"
+expect_says "removing $kept, which is damaged"
+[[ $(<"$work/build/onnxruntime/libonnxruntime.so.1") == onnxruntime ]] || wrong "took the damaged copy"
+[[ $(<"$kept") == onnxruntime ]] || wrong "left the damaged copy"
+
+fresh "a place that takes no copy is said and no failure"
+checkout
+touch "$work/cache"
+setup_with SIGHTLINE_OPENCV_PREFIX="$work/ocv" --
+expect_code 0
+expect_says "no copy is kept: $work/cache/sightline cannot be written"
+[[ -f $work/build/onnxruntime/libonnxruntime.so.1 ]] || wrong "installed nothing"
+
 fresh "--tests asks Maven for Kafka once"
-stand_in java 'echo "openjdk version \"17.0.1\"" >&2'
-stand_in mosquitto
-# shellcheck disable=SC2016 # the stand-in expands it
-stand_in mvn 'for a in "$@"; do case $a in -DoutputDirectory=*) mkdir -p "${a#*=}"; touch "${a#*=}/kafka_2.13-0.jar";; esac; done'
+checkout
 as_owner --tests
 expect_code 0
 expect_called "mvn -q -B -C -f"
@@ -153,6 +229,30 @@ expect_called "mvn -q -B -C -f"
 as_owner --tests
 expect_lines 1
 if grep -q '^mvn' "$work/calls"; then wrong "fetched Kafka again"; fi
+
+# again changes something of an installed Kafka, which must then be fetched once more.
+again() {
+  case_name="--tests asks Maven again where $1"
+  : >"$work/calls"
+  (cd "$work/build/kafka/libs" && eval "$2")
+  as_owner --tests
+  expect_code 0
+  expect_called "mvn -q -B -C -f"
+  [[ $(ls "$work/build/kafka/libs") == $'kafka-clients-0.jar\nkafka_2.13-0.jar' ]] || wrong "not the listed jars"
+  [[ $(<"$work/build/kafka/libs/kafka-clients-0.jar") == client ]] || wrong "left the damaged jar"
+}
+again "a jar is gone" 'rm kafka_2.13-0.jar'
+again "a jar is damaged" 'echo torn >kafka-clients-0.jar'
+again "a jar of nobody lies there" 'echo other >other.jar'
+again "pom.xml was changed" "echo '<!-- -->' >>'$work/tree/cloud/e2e/servers/kafka/pom.xml'"
+
+case_name="jars that are not the listed ones are refused, and those that were there stay"
+echo evil >"$work/jars/kafka_2.13-0.jar"
+rm "$work/build/kafka/libs/kafka-clients-0.jar"
+as_owner --tests
+expect_code 1
+expect_says "the jars that Maven brought are not those of cloud/e2e/servers/kafka/jars.sha256"
+[[ $(<"$work/build/kafka/libs/kafka_2.13-0.jar") == broker ]] || wrong "installed them all the same"
 
 # Debian's mosquitto, where this machine has it, is found outside of PATH.
 fresh "--bench brings no more than mosquitto"
