@@ -247,6 +247,50 @@ func TestExpectedDetectionsOfTheReferenceBundlesAreValid(t *testing.T) {
 	}
 }
 
+// The guide says which keys its full example leaves out.
+func TestTheGuidesExampleOfAManifestIsValidAndFull(t *testing.T) {
+	_, example, found := strings.Cut(text(t, "../bundle.md"), "## A full example")
+	require.True(t, found)
+	block := yamlBlock.FindStringSubmatch(example)
+	require.NotNil(t, block)
+	require.NoError(t, load(t, block[1]))
+	given := map[string]bool{}
+	var document any
+	require.NoError(t, yaml.Unmarshal([]byte(block[1]), &document))
+	collect(document, given)
+	var left []string
+	for _, value := range []any{
+		bundle.Manifest{},
+		bundle.Input{},
+		bundle.Preprocess{},
+		bundle.Decoder{},
+		bundle.Class{},
+		bundle.Providers{},
+		bundle.Provider{},
+		bundle.Golden{},
+		bundle.GoldenSample{},
+	} {
+		all, _ := fields(reflect.TypeOf(value), "yaml")
+		left = append(left, slices.DeleteFunc(all, func(key string) bool { return given[key] })...)
+	}
+	require.ElementsMatch(t, []string{"scale", "mean", "std"}, left)
+}
+
+// collect notes the keys of all maps in a document.
+func collect(document any, keys map[string]bool) {
+	switch d := document.(type) {
+	case map[string]any:
+		for key, value := range d {
+			keys[key] = true
+			collect(value, keys)
+		}
+	case []any:
+		for _, value := range d {
+			collect(value, keys)
+		}
+	}
+}
+
 // A page that shows what an older model printed misleads: the examples are of the bundle that is here.
 func TestExamplesOnThePagesAreValidAndOfTheReferenceBundle(t *testing.T) {
 	reference, err := bundle.Load(reference)
@@ -267,6 +311,7 @@ func TestExamplesOnThePagesAreValidAndOfTheReferenceBundle(t *testing.T) {
 
 var (
 	jsonBlock     = regexp.MustCompile("(?s)```json\n(.*?)```")
+	yamlBlock     = regexp.MustCompile("(?s)```yaml\n(.*?)```")
 	bundleVersion = regexp.MustCompile(`pcb-defects(?:"?,"version":"|\nversion: | )(\d+\.\d+\.\d+)`)
 )
 

@@ -67,7 +67,7 @@ func (c *Config) check(doc *strictyaml.Document) {
 		doc.Add(
 			"stations",
 			fmt.Sprintf("%d stations", len(c.Stations)),
-			"one to 64, each with a name, camera and bundle",
+			"one to 64, each with a name, a camera and, unless its method is compare, a bundle",
 		)
 	}
 	names := map[string]bool{}

@@ -74,7 +74,7 @@ type Tiles struct {
 type Trigger struct {
 	Mode     string        `yaml:"mode"`     // continuous (default), interval, mqtt
 	Interval time.Duration `yaml:"interval"` // of mode interval
-	Deadline time.Duration `yaml:"deadline"` // trigger (continuous: exposure) to verdict, default 50ms
+	Deadline time.Duration `yaml:"deadline"` // trigger (continuous: exposure) to verdict, default 100ms
 	// RepeatWindow is how long after a trigger another one with the same partId is taken for its repetition,
 	// also when the part has its verdict. Default 2s.
 	RepeatWindow time.Duration `yaml:"repeat_window"`
