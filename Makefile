@@ -90,7 +90,7 @@ $(VENV)/ready: models/training/requirements.txt
 
 ##@ Train
 DESIGN ?= pair
-DATA   ?= $(wildcard ../shared/data/deeppcb)
+DATA   ?= $(or $(SIGHTLINE_DEEPPCB),$(wildcard ../shared/data/deeppcb))
 PART   ?= block
 RUN    ?= models/training/runs/$(DESIGN)
 BUNDLE  = models/pcb-defects$(if $(filter pair,$(DESIGN)),-pair)
