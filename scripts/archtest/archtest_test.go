@@ -49,7 +49,7 @@ func broken() map[string][2]string {
 		"the cloud sees of the device only its events and topics": {
 			"cloud/internal/bridge", "agent/internal/wire",
 		},
-		"the device knows of the cloud only its resource types": {
+		"the device knows nothing of the cloud": {
 			"agent/internal/uplink", "cloud/internal/bridge",
 		},
 		"the public packages need nothing internal": {

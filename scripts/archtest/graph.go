@@ -73,7 +73,7 @@ func names(paths []string) []string {
 func (g graph) own() []string {
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(g)), func(pkg string) bool {
 		first, _, _ := strings.Cut(pkg, "/")
-		return !slices.Contains([]string{"agent", "models", "firmware", "cloud", "docs", "scripts"}, first)
+		return !slices.Contains([]string{"agent", "models", "cloud", "docs", "scripts"}, first)
 	})
 }
 
