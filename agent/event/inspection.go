@@ -93,9 +93,10 @@ type Model struct {
 	Template string `json:"template,omitempty"` // digest of the golden template beside it
 }
 
-// TimesMs are the steps of one part. Capture is trigger to frame in memory, Verdict the rules, Publish from
-// the frame in memory to the result's hand-over to the local broker; the others are the worker's own.
-// Exposure is left out while unknown: no source tells it yet.
+// TimesMs are the steps of one part. Capture is trigger to frame in memory, Verdict from the worker's answer
+// taken up to the event made, Publish from the frame in memory to the event made, which is then handed to the
+// broker's connection; the others are the worker's own. Exposure is left out while unknown: no source tells
+// it yet.
 type TimesMs struct {
 	Exposure   float64 `json:"exposure,omitempty"`
 	Capture    float64 `json:"capture"`
