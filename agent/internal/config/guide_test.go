@@ -64,8 +64,9 @@ func absent(typed reflect.Type, values []any, at string) []string {
 			missing = append(missing, absent(field.Type, given, at+key+".")...)
 		}
 		return missing
+	default:
+		return nil
 	}
-	return nil
 }
 
 // inside are the items of a list, or the values of a map.

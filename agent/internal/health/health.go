@@ -48,7 +48,7 @@ type Options struct {
 	Log     *slog.Logger
 }
 
-// Server answers until it is closed. It is safe for concurrent use, and calls Stations and Alive concurrently.
+// Server answers until it is closed. It is safe for concurrent use; it calls Stations and Alive so, too.
 type Server struct {
 	options  Options
 	listener net.Listener

@@ -62,8 +62,9 @@ func allCommand(l *logging) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "all",
 		Short: "Run the bridge with an embedded MQTT broker and Kafka server, for demonstration",
-		Long: "Runs the bridge between a broker and a Kafka-protocol server of its own, both in memory. They\n" +
-			"let everybody in, and what they hold ends with the process: for demonstration, not durable.",
+		Long: "Runs the bridge between a broker and a Kafka-protocol server of its own, both in memory.\n" +
+			"They let everybody in, and what they hold ends with the process: for demonstration, not\n" +
+			"durable.",
 		Example: "  sightline-cloud all\n  sightline-cloud watch --kafka 127.0.0.1:9092   # in another shell",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -91,8 +92,8 @@ func watchCommand(l *logging) *cobra.Command {
 		Use:   "watch [TOPIC]",
 		Short: "Print what arrives in Kafka",
 		Long: "Prints the records of one of the bridge's topics, a line each: inspections (the default),\n" +
-			"anomalies, states, updates, metrics or dead-letters; another topic by its full name. It joins\n" +
-			"no consumer group and commits nothing, so that looking changes nothing for anybody.",
+			"anomalies, states, updates, metrics or dead-letters; another topic by its full name. It\n" +
+			"joins no consumer group, so that looking changes nothing for anybody.",
 		Example: "  sightline-cloud watch --kafka kafka-1:9092\n" +
 			"  sightline-cloud watch dead-letters --kafka kafka-1:9092 --from-beginning -o json",
 		Args: cobra.MaximumNArgs(1),

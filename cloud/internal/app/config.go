@@ -18,8 +18,8 @@ import (
 
 const maxSecret = 1 << 20
 
-// Config is cloud.yaml. Each key has a flag of the same meaning, which wins; what only a flag can say, such as
-// where to log, is no part of it.
+// Config is cloud.yaml. Each key has a flag of the same meaning, which wins; what only a flag can say, such
+// as where to log, is no part of it.
 type Config struct {
 	MQTT     MQTT     `yaml:"mqtt"`
 	Kafka    Kafka    `yaml:"kafka"`
