@@ -53,7 +53,7 @@ type Template struct {
 type Info struct {
 	Captured time.Time `json:"captured"`
 	Camera   string    `json:"camera"`
-	Boards   int       `json:"boards"`   // averaged
+	Boards   int       `json:"boards"`   // whose majority it shows
 	LeftOut  int       `json:"left_out"` // did not fit the others
 	Width    int       `json:"width"`    // pixels
 	Height   int       `json:"height"`
