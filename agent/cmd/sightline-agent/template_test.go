@@ -326,8 +326,6 @@ func evaluatesComparisons(t *testing.T, worker string) {
 
 func evaluatesPairs(t *testing.T, worker string) {
 	t.Helper()
-	if _, err := os.Stat(filepath.Join(pairReference, "bundle.yaml")); err != nil {
-		t.Skip("there is no reference bundle of pairs")
-	}
+	require.FileExists(t, filepath.Join(pairReference, "bundle.yaml"))
 	require.Greater(t, evaluate(t, worker, "--bundle", pairReference).F, 0.9)
 }
