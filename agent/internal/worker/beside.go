@@ -3,10 +3,19 @@ package worker
 import (
 	"errors"
 
+	"github.com/sightline-edge/sightline/agent/internal/frame"
 	"github.com/sightline-edge/sightline/agent/internal/worker/evidence"
 	"github.com/sightline-edge/sightline/agent/internal/worker/pairing"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 )
+
+// view is what a picture shows of a template.
+type view struct {
+	golden *evidence.Golden // nil: nothing beside the frame, or a misfit that cannot be drawn
+	misfit bool
+	frame  *frame.Frame // the part that is drawn of a misfit
+	where  string       // that part, for the caption; empty: it is the whole
+}
 
 // beside aligns the template of a part once more, to draw where they differ: what aligned it for the
 // inspection is at the next part. It keeps the memory of one station. One goroutine at a time.
@@ -15,38 +24,46 @@ type beside struct {
 	canvas  *tensor.Canvas
 	matcher *pairing.Matcher // of the station's template
 	golden  evidence.Golden
+	sheet   besideSheet // instead, where frames are seen in tiles
 }
 
-// look returns the template beside the picture's frame, and whether it fits. It is nil where there is none,
-// or none that can be drawn, as that of a sheet.
-func (b *beside) look(pic *picture) (g *evidence.Golden, fits bool, err error) {
-	plans := pic.station.golden
-	if plans == nil || plans.tiled || plans.prepared == nil && pic.frame.Template == nil {
-		return nil, true, nil
+// look returns the template beside the picture's frame. There may be none, and none that can be drawn.
+func (b *beside) look(pic *picture, pen *evidence.Pen) (view, error) {
+	s := pic.station
+	switch {
+	case s.golden == nil || s.config.GetTemplate().GetPath() == "" && pic.frame.Template == nil:
+		return view{}, nil
+	case s.golden.tiled:
+		b.turn(s)
+		return b.sheet.look(pic, pen)
 	}
-	b.turn(pic.station)
+	b.turn(s)
 	matcher := b.matcher
 	if template := pic.frame.Template; template != nil {
-		prepared, bad := pairing.New(plans.plan, template)
-		if bad != nil {
-			return nil, true, bad
+		prepared, err := pairing.New(s.golden.plan, template)
+		if err != nil {
+			return view{}, err
 		}
 		matcher = prepared.Matcher()
 	}
-	if err = b.canvas.Fit(pic.frame); err != nil {
-		return nil, true, err
+	if err := b.canvas.Fit(pic.frame); err != nil {
+		return view{}, err
 	}
 	fit, err := matcher.Match(b.canvas)
-	unfit := errors.Is(err, pairing.ErrUnaligned)
+	misfit := errors.Is(err, pairing.ErrUnaligned)
 	switch {
-	case unfit && fit.Residual == 0: // of another size: they were not compared
-		return nil, false, nil
-	case err != nil && !unfit:
-		return nil, true, err
+	case misfit && fit.Residual == 0: // of another size: they were not compared
+		return view{misfit: true}, nil
+	case err != nil && !misfit:
+		return view{}, err
 	}
-	size := b.canvas.Geometry()
-	err = b.golden.Take(b.canvas.Plane(), b.canvas.Template(), size.Width, size.Height)
-	return &b.golden, !unfit, err
+	return view{&b.golden, misfit, pic.frame, ""}, taken(&b.golden, b.canvas)
+}
+
+// taken looks where what a canvas holds differs from the template beside it.
+func taken(g *evidence.Golden, c *tensor.Canvas) error {
+	size := c.Geometry()
+	return g.Take(c.Plane(), c.Template(), size.Width, size.Height)
 }
 
 // turn makes a canvas and a matcher for another station.
@@ -55,7 +72,12 @@ func (b *beside) turn(s *station) {
 		return
 	}
 	b.close()
-	b.station, b.canvas, b.matcher = s, tensor.NewCanvas(s.golden.plan), nil
+	b.station = s
+	if s.golden.tiled {
+		b.sheet.open(s.golden.plan)
+		return
+	}
+	b.canvas, b.matcher = tensor.NewCanvas(s.golden.plan), nil
 	if s.golden.prepared != nil {
 		b.matcher = s.golden.prepared.Matcher()
 	}
@@ -65,5 +87,6 @@ func (b *beside) close() {
 	if b.canvas != nil {
 		b.canvas.Close()
 	}
+	b.sheet.close()
 	b.station, b.canvas = nil, nil
 }

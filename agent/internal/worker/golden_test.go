@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"image"
 	"image/jpeg"
 	"image/png"
@@ -66,14 +67,23 @@ func captured(tb testing.TB, uri string) *wire.Template {
 // pairBundle is the small bundle of tests, whose model sees the frame and its template.
 func pairBundle(tb testing.TB) string {
 	tb.Helper()
+	return pairBundleOf(tb, onnxtest.Side)
+}
+
+// pairBundleOf is the same for a model with a larger input.
+func pairBundleOf(tb testing.TB, side int) string {
+	tb.Helper()
 	dir := onnxtest.Write(tb, onnxtest.Model(onnxtest.Graph(
-		[]onnxtest.Port{{Name: "images", Elem: 1, Dims: []int64{1, 2, onnxtest.Side, onnxtest.Side}}},
+		[]onnxtest.Port{{Name: "images", Elem: 1, Dims: []int64{1, 2, int64(side), int64(side)}}},
 		[]onnxtest.Port{{Name: "output0", Elem: 1, Dims: []int64{1, 10, onnxtest.Cells}}},
 	)), "preprocess: {binarize: otsu}")
 	path := filepath.Join(dir, bundle.ManifestFile)
 	raw, err := os.ReadFile(path)
 	require.NoError(tb, err)
-	text := strings.Replace(string(raw), "channels: 1", "channels: 2, template: true", 1)
+	small, large := fmt.Sprintf("width: %d, height: %[1]d, channels: 1", onnxtest.Side),
+		fmt.Sprintf("width: %d, height: %[1]d, channels: 2, template: true", side)
+	require.Contains(tb, string(raw), small)
+	text := strings.Replace(string(raw), small, large, 1)
 	require.NoError(tb, os.WriteFile(path, []byte(text), 0o600))
 	return dir
 }

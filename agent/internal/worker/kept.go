@@ -11,6 +11,12 @@ import (
 // maxKept parts may be answered and not settled, besides one on each track.
 const maxKept = 8
 
+// shot is a frame, and where its tiles were found in its golden template: nil where there is nothing to say.
+type shot struct {
+	frame *frame.Frame
+	trail *trail
+}
+
 // kept holds the frames of parts whose verdict is not settled yet, oldest out first, and the settlements
 // that came before their frame. Safe for concurrent use; made by newKept.
 type kept struct {
@@ -26,16 +32,17 @@ func newKept(tracks int, dropped *atomic.Uint64) *kept {
 
 // entry has a frame or, settled first, none.
 type entry struct {
+	shot
+
 	job     uint64
 	age     uint64 // counts up from 1; 0: the place is free
 	settled bool
-	frame   *frame.Frame
 	wanted  *wire.Settle
 }
 
 // put stores a frame. It says whether the part was settled before: then the frame stays the caller's. The
 // evicted frame, if any, is the caller's, too.
-func (k *kept) put(job uint64, f *frame.Frame) (evicted *frame.Frame, wanted *wire.Settle, settled bool) {
+func (k *kept) put(job uint64, s shot) (evicted *frame.Frame, wanted *wire.Settle, settled bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if e := k.find(job); e != nil && e.settled {
@@ -43,11 +50,11 @@ func (k *kept) put(job uint64, f *frame.Frame) (evicted *frame.Frame, wanted *wi
 		*e = entry{}
 		return nil, wanted, true
 	}
-	return k.add(entry{job: job, frame: f}), nil, false
+	return k.add(entry{job: job, shot: s}), nil, false
 }
 
 // take returns the frame of a part. A part that has none yet is remembered as settled.
-func (k *kept) take(job uint64, wanted *wire.Settle) (f *frame.Frame, known bool) {
+func (k *kept) take(job uint64, wanted *wire.Settle) (s shot, known bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	e := k.find(job)
@@ -55,14 +62,14 @@ func (k *kept) take(job uint64, wanted *wire.Settle) (f *frame.Frame, known bool
 		if old := k.add(entry{job: job, settled: true, wanted: wanted}); old != nil {
 			old.Release()
 		}
-		return nil, false
+		return shot{}, false
 	}
 	if e.settled { // told twice
-		return nil, false
+		return shot{}, false
 	}
-	f = e.frame
+	s = e.shot
 	*e = entry{}
-	return f, true
+	return s, true
 }
 
 func (k *kept) find(job uint64) *entry {

@@ -13,18 +13,18 @@ import (
 func TestKeptFramesComeBackToWhoeverSettlesThem(t *testing.T) {
 	k := newKept(0, &atomic.Uint64{})
 	f, wanted := &frame.Frame{Seq: 1}, &wire.Settle{Job: 2}
-	evicted, _, settled := k.put(1, f)
+	evicted, _, settled := k.put(1, shot{frame: f})
 	require.Nil(t, evicted)
 	require.False(t, settled)
 	got, known := k.take(1, nil)
 	require.True(t, known)
-	require.Same(t, f, got)
+	require.Same(t, f, got.frame)
 	_, known = k.take(1, nil)
 	require.False(t, known, "once")
 
 	_, known = k.take(2, wanted) // settled before its frame comes
 	require.False(t, known)
-	_, was, settled := k.put(2, f)
+	_, was, settled := k.put(2, shot{frame: f})
 	require.True(t, settled)
 	require.Same(t, wanted, was)
 }
@@ -36,7 +36,7 @@ func TestTheOldestIsGivenUpAndSettlementsBeforeFrames(t *testing.T) {
 		k.take(100+job, nil)
 	}
 	for job := range uint64(maxKept) {
-		evicted, _, _ := k.put(job, &frame.Frame{Seq: job})
+		evicted, _, _ := k.put(job, shot{frame: &frame.Frame{Seq: job}})
 		require.Nil(t, evicted)
 		if job%3 == 0 { // places become free in between
 			_, known := k.take(job, nil)
@@ -45,7 +45,7 @@ func TestTheOldestIsGivenUpAndSettlementsBeforeFrames(t *testing.T) {
 	}
 	var given []uint64
 	for job := range uint64(maxKept) {
-		if evicted, _, _ := k.put(50+job, &frame.Frame{}); evicted != nil {
+		if evicted, _, _ := k.put(50+job, shot{frame: &frame.Frame{}}); evicted != nil {
 			given = append(given, evicted.Seq)
 		}
 	}

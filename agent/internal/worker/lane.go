@@ -153,7 +153,7 @@ func (t *track) infer(job *slot) error {
 	s, f, turn := job.station, job.frame, job.turn
 	t.fill(job, found, err)
 	s.inspected.Add(1)
-	s.keep(job.job, f) // before the answer: its settlement may follow at once
+	s.keep(job.job, shot{f, job.trail()}) // before the answer: its settlement may follow at once
 	job.frame = nil
 	s.turns.await(turn)
 	err = s.conn.Send(wire.KindInspected, t.answer)

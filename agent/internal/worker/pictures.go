@@ -7,7 +7,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sightline-edge/sightline/agent/internal/frame"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/agent/internal/worker/evidence"
 )
@@ -20,8 +19,9 @@ const (
 
 // picture is a settled part whose evidence is wanted. It owns its frame.
 type picture struct {
+	shot
+
 	station *station
-	frame   *frame.Frame
 	wanted  *wire.Settle
 }
 
@@ -73,8 +73,7 @@ func (p *pictures) run(ctx context.Context) error {
 type drawing struct {
 	pen    *evidence.Pen
 	beside beside
-	golden *evidence.Golden // nil: the picture has no template beside it
-	fits   bool
+	view   view
 }
 
 // draw makes the annotated frame and then the crops. A picture that cannot be drawn is dropped and counted.
@@ -87,7 +86,7 @@ func (p *pictures) draw(ctx context.Context, d *drawing, pic picture) {
 	marks := s.marks(w.GetDefects())
 	crops := min(int(s.config.GetMaxCrops()), len(marks))
 	var err error
-	if d.golden, d.fits, err = d.beside.look(&pic); err != nil {
+	if d.view, err = d.beside.look(&pic, d.pen); err != nil {
 		p.log.WarnContext(ctx, "evidence drawn without its template", "station", s.config.GetName(),
 			"job", w.GetJob(), "error", err)
 	}
@@ -124,20 +123,32 @@ func (p *pictures) send(ctx context.Context) error {
 
 func (p *picture) draw(d *drawing, marks []evidence.Mark, n, quality int) ([]byte, error) {
 	if n > 0 {
-		return d.pen.Crop(p.frame, d.golden, marks[n-1], quality)
+		return p.crop(d, marks[n-1], quality)
 	}
 	text := p.station.config.GetName() + "   " + p.frame.Source
 	if p.frame.Simulated {
 		text = p.station.config.GetName() + "   simulated board " + p.frame.Source
 	}
 	caption := evidence.Caption{Verdict: p.wanted.GetVerdict(), Text: text}
-	if !d.fits {
-		caption.Text += "   the golden template does not fit"
+	if v := &d.view; v.misfit {
+		caption.Text += "   the golden template does not fit" + v.where
+		if v.golden != nil {
+			return d.pen.Misfit(v.frame, v.golden, caption, quality)
+		}
 	}
-	if d.golden != nil && !d.fits {
-		return d.pen.Misfit(p.frame, d.golden, caption, quality)
+	return d.pen.Annotate(p.frame, d.view.golden, caption, marks, quality)
+}
+
+// crop shows one defect: of a sheet, in the part around it that is aligned for it.
+func (p *picture) crop(d *drawing, m evidence.Mark, quality int) ([]byte, error) {
+	if p.trail == nil {
+		return d.pen.Crop(p.frame, d.view.golden, m, quality)
 	}
-	return d.pen.Annotate(p.frame, d.golden, caption, marks, quality)
+	part, err := d.beside.sheet.around(p, m)
+	if err != nil {
+		return nil, err
+	}
+	return d.pen.Crop(part.frame, part.golden, part.mark, quality)
 }
 
 func (s *station) marks(defects []*wire.Detection) []evidence.Mark {

@@ -52,6 +52,7 @@ type sheet struct {
 	tiles                   *tiles.Plan
 	merger                  *tiles.Merger
 	pairs                   *pairing.Tiles // of the frame's template; nil where none is wanted
+	trail                   *trail         // of the frame; nil where pairs is
 	canvases                []*tensor.Canvas
 	moved                   []detect.Detection
 }
@@ -81,6 +82,7 @@ func (l *lane) tiled(overlap int) error {
 
 // lay divides the frame into tiles, and readies the golden template for them.
 func (s *sheet) lay(f *frame.Frame, g *golden) error {
+	s.trail = nil
 	threshold, err := s.plan.Sheet(f)
 	if err != nil {
 		return err
@@ -91,6 +93,14 @@ func (s *sheet) lay(f *frame.Frame, g *golden) error {
 	for _, c := range s.canvases {
 		c.Hold(threshold)
 	}
+	if err = s.divide(f); err == nil && s.pairs != nil {
+		s.trail = newTrail(g.sheet, s.tiles, threshold)
+	}
+	return err
+}
+
+// divide lays tiles over the frame, unless they are those of the frame before.
+func (s *sheet) divide(f *frame.Frame) error {
 	if s.merger != nil && f.Width == s.sheetWidth && f.Height == s.sheetHeight {
 		return nil
 	}
@@ -149,6 +159,7 @@ func (s *sheet) inspect(job *slot, lead tiler, help func(*sheetRun)) (inspection
 		continue
 	}
 	if r.err != nil {
+		s.trail.failed(r.err)
 		return r.found, r.err
 	}
 	start := monotime.Now()
@@ -164,7 +175,7 @@ func (r *sheetRun) fit(f *frame.Frame) {
 	for i := range r.found.tiles {
 		select {
 		case c := <-r.empty:
-			err := r.sheet.fitTile(f, r.sheet.tiles.Tile(i), c)
+			err := r.sheet.fitTile(f, i, c)
 			r.full <- fitted{i, c, err} // never blocks: there is a place for each canvas
 		case <-r.stop:
 			return
@@ -263,12 +274,14 @@ func (s *sheet) merge(b *batch, found []infer.Result) error {
 	return nil
 }
 
-func (s *sheet) fitTile(f *frame.Frame, r tiles.Rect, c *tensor.Canvas) error {
+func (s *sheet) fitTile(f *frame.Frame, i int, c *tensor.Canvas) error {
+	r := s.tiles.Tile(i)
 	tile := f.Part(r.X, r.Y, r.Width, r.Height)
 	if err := c.Fit(&tile); err != nil || s.pairs == nil {
 		return err
 	}
 	_, err := s.pairs.Match(c, r.X, r.Y)
+	s.trail.matched(i, s.pairs, err)
 	return err
 }
 

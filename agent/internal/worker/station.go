@@ -207,29 +207,29 @@ func (s *station) refuse(o order, fault wire.Fault, text string) error {
 
 // settled frees the part's frame, or sends it on to be drawn when evidence is wanted.
 func (s *station) settled(job uint64, wanted *wire.Settle) {
-	if shot, known := s.kept.take(job, wanted); known {
-		s.finish(shot, wanted)
+	if seen, known := s.kept.take(job, wanted); known {
+		s.finish(seen, wanted)
 	}
 }
 
 // keep holds the frame of an answered part until it is settled, or finishes it when it already was.
-func (s *station) keep(job uint64, shot shot) {
-	evicted, wanted, settled := s.kept.put(job, shot)
+func (s *station) keep(job uint64, seen shot) {
+	evicted, wanted, settled := s.kept.put(job, seen)
 	if evicted != nil {
 		evicted.Release()
 	}
 	if settled {
-		s.finish(shot, wanted)
+		s.finish(seen, wanted)
 	}
 }
 
-func (s *station) finish(shot shot, wanted *wire.Settle) {
+func (s *station) finish(seen shot, wanted *wire.Settle) {
 	if wanted == nil {
-		shot.frame.Release()
+		seen.frame.Release()
 		return
 	}
-	if !s.pictures.offer(picture{shot, s, wanted}) {
+	if !s.pictures.offer(picture{seen, s, wanted}) {
 		s.evidenceDropped.Add(1)
-		shot.frame.Release()
+		seen.frame.Release()
 	}
 }

@@ -9,6 +9,15 @@ import (
 // mostPixels bounds a picture, and with it the canvas: 64 MiB, where a line-scan sheet would take a gigabyte.
 const mostPixels = 1 << 24
 
+// Reduced is the frame as Annotate draws it. Its memory is the frame's own, or the pen's until the next call.
+func (p *Pen) Reduced(f *frame.Frame) (*frame.Frame, error) {
+	if err := check(f); err != nil {
+		return nil, err
+	}
+	f, _, err := p.reduced(f, nil)
+	return f, err
+}
+
 // reduced is a frame that is small enough to be drawn on, with its marks: as it is, or one pixel in step. Its
 // memory is the pen's.
 func (p *Pen) reduced(f *frame.Frame, marks []Mark) (*frame.Frame, []Mark, error) {

@@ -57,6 +57,20 @@ func NewSheet(plan *tensor.Plan, template *frame.Frame) (*Sheet, error) {
 // Blank says that the template is all black, or all white.
 func (s *Sheet) Blank() bool { return s.copper == 0 || s.copper == 1 }
 
+// Size is that of the frames that it is for, in pixels.
+func (s *Sheet) Size() (width, height int) { return s.width, s.height }
+
+// At is a pixel of the template, 0 for copper or 255 for bare board. There is none beyond its border.
+func (s *Sheet) At(x, y int) (v byte, known bool) {
+	if x < 0 || y < 0 || x >= s.width || y >= s.height {
+		return 0, false
+	}
+	if s.whole.Bits(x, y)&1 != 0 {
+		return 0, true
+	}
+	return 255, true
+}
+
 // Tiles makes what moves the template onto the tiles of frames.
 func (s *Sheet) Tiles() *Tiles { return &Tiles{sheet: s} }
 
@@ -86,6 +100,12 @@ func (t *Tiles) Begin(width, height int) error {
 			"capture the template anew", ErrUnaligned, s.width, s.height, width, height)
 	}
 	return nil
+}
+
+// Seek takes what Shift said of a place in the frame, for the next Match there.
+func (t *Tiles) Seek(x, y float64) {
+	t.first = shift{x, y}
+	t.last = t.first
 }
 
 // Match writes the moved template beside the tile that the canvas holds, whose corner lies at (x, y) of the

@@ -91,6 +91,9 @@ func spread(last, n int) []int {
 // Len is the number of tiles.
 func (p *Plan) Len() int { return len(p.xs) * len(p.ys) }
 
+// Columns is the number of tiles in a row.
+func (p *Plan) Columns() int { return len(p.xs) }
+
 // Tile is the place of tile i, 0 ≤ i < Len.
 func (p *Plan) Tile(i int) Rect {
 	columns := len(p.xs)
