@@ -14,18 +14,16 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/sightline-edge/sightline/models/deeppcbtest"
 )
 
-// Dataset finds the DeepPCB images: $SIGHTLINE_DEEPPCB, else shared/data/deeppcb beside the checkout, seen
-// from a package three folders below agent. Without any it skips the test.
+// Dataset finds the DeepPCB data set. Without any it skips the test.
 func Dataset(tb testing.TB) string {
 	tb.Helper()
-	dir := os.Getenv("SIGHTLINE_DEEPPCB")
+	dir := deeppcbtest.Find(tb)
 	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "..", "..", "shared", "data", "deeppcb")
-	}
-	if files, err := filepath.Glob(filepath.Join(dir, "images", "*.jpg")); err != nil || len(files) == 0 {
-		tb.Skip("set SIGHTLINE_DEEPPCB to the folder of the DeepPCB data set")
+		tb.Skip(deeppcbtest.Remedy)
 	}
 	return dir
 }
@@ -94,10 +92,14 @@ func Load(tb testing.TB, dir, id string) Board {
 	require.NoError(tb, err)
 	defer func() { require.NoError(tb, f.Close()) }()
 	for lines := bufio.NewScanner(f); lines.Scan(); {
-		var x1, y1, x2, y2, class int
-		if _, err := fmt.Sscan(lines.Text(), &x1, &y1, &x2, &y2, &class); err == nil {
-			b.Defects = append(b.Defects, image.Rect(x1, y1, x2+1, y2+1))
+		line := strings.TrimSpace(strings.ReplaceAll(lines.Text(), ",", " "))
+		if line == "" {
+			continue
 		}
+		var x1, y1, x2, y2, class int
+		_, err := fmt.Sscan(line, &x1, &y1, &x2, &y2, &class)
+		require.NoError(tb, err, "%s: %s", f.Name(), line)
+		b.Defects = append(b.Defects, image.Rect(x1, y1, x2+1, y2+1))
 	}
 	return b
 }
