@@ -272,40 +272,10 @@ func capturesNothing(t *testing.T, worker string) {
 	}
 }
 
-// deepPCB finds the data set: $SIGHTLINE_DEEPPCB, else shared/data/deeppcb beside the checkout.
-func deepPCB(t *testing.T) string {
-	t.Helper()
-	dir := os.Getenv("SIGHTLINE_DEEPPCB")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "..", "shared", "data", "deeppcb")
-	}
-	if _, err := os.Stat(filepath.Join(dir, "images")); err != nil {
-		t.Skip("set SIGHTLINE_DEEPPCB to the folder of the DeepPCB data set")
-	}
-	return dir
-}
-
-type measured struct {
-	Images int     `json:"images"`
-	F      float64 `json:"f_iou33"`
-	MAP    float64 `json:"map_iou33"`
-}
-
-func evaluate(t *testing.T, worker string, args ...string) measured {
-	t.Helper()
-	out, beside, err := said(t, "", append([]string{
-		"eval", "--worker", worker, "--data", deepPCB(t), "--limit", "20", "-o", "json",
-	}, args...)...)
-	require.NoError(t, err, beside)
-	var report measured
-	require.NoError(t, json.Unmarshal([]byte(out), &report))
-	require.Equal(t, 20, report.Images)
-	return report
-}
-
 func evaluatesComparisons(t *testing.T, worker string) {
 	t.Helper()
-	report := evaluate(t, worker, "--method", "compare")
+	report := evaluate(t, worker, "--data", deepPCB(t), "--limit", "20", "--method", "compare")
+	require.Equal(t, 20, report.Images)
 	require.Greater(t, report.F, 0.85)
 	for says, args := range map[string][]string{
 		"say what to measure: --bundle DIR": {},
@@ -327,5 +297,7 @@ func evaluatesComparisons(t *testing.T, worker string) {
 func evaluatesPairs(t *testing.T, worker string) {
 	t.Helper()
 	require.FileExists(t, filepath.Join(pairReference, "bundle.yaml"))
-	require.Greater(t, evaluate(t, worker, "--bundle", pairReference).F, 0.9)
+	report := evaluate(t, worker, "--data", deepPCB(t), "--limit", "20", "--bundle", pairReference)
+	require.Equal(t, 20, report.Images)
+	require.Greater(t, report.F, 0.9)
 }
