@@ -3,10 +3,10 @@ package line_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -17,31 +17,36 @@ import (
 	"github.com/sightline-edge/sightline/cloud/e2e/servers"
 	"github.com/sightline-edge/sightline/cloud/internal/record"
 	"github.com/sightline-edge/sightline/cloud/internal/watch"
+	"github.com/sightline-edge/sightline/models/deeppcbtest"
 )
 
 const (
 	boards = 200
 	window = 2 // parts between trigger and result
+	burst  = 6 // boards that are with a worker when it is killed: more than it answers before its end
+	early  = 2 // boards that come before it is back
 )
 
-// dataset finds the DeepPCB images: $SIGHTLINE_DEEPPCB, else shared/data/deeppcb beside the checkout.
+// dataset finds the images of DeepPCB.
 func dataset(t *testing.T) string {
 	t.Helper()
-	dir := os.Getenv("SIGHTLINE_DEEPPCB")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "..", "shared", "data", "deeppcb")
-	}
-	dir, err := filepath.Abs(dir)
-	require.NoError(t, err)
-	require.DirExists(
-		t,
-		filepath.Join(dir, "images"),
-		"set SIGHTLINE_DEEPPCB to the folder of the DeepPCB data set",
-	)
+	dir := deeppcbtest.Find(t)
+	require.NotEmpty(t, dir, deeppcbtest.Remedy)
 	return filepath.Join(dir, "images")
 }
 
-func TestTwoHundredRealBoardsReachPLCAndKafkaOnceAndInOrder(t *testing.T) {
+// chain is everything between a folder of real boards and Kafka, with its PLC.
+type chain struct {
+	*plc
+
+	agent  *process
+	images []string // in the camera's order
+	store  string   // Kafka's address
+	fed    int      // boards that were triggered
+}
+
+func startChain(t *testing.T) *chain {
+	t.Helper()
 	line := servers.StartMosquitto(t, servers.MosquittoOptions{})
 	images := dataset(t)
 	names, err := filepath.Glob(filepath.Join(images, "*_test.jpg"))
@@ -50,29 +55,80 @@ func TestTwoHundredRealBoardsReachPLCAndKafkaOnceAndInOrder(t *testing.T) {
 	slices.Sort(names)
 
 	cloud := servers.StartMosquitto(t, servers.MosquittoOptions{})
-	store := servers.StartKafka(t)
-	bridge := startProgram(t, "sightline-cloud", "bridge", "--mqtt", cloud.URL(), "--kafka", store,
+	c := &chain{images: names, store: servers.StartKafka(t)}
+	bridge := startProgram(t, "sightline-cloud", "bridge", "--mqtt", cloud.URL(), "--kafka", c.store,
 		"--health", "off", "--evidence-dir", t.TempDir())
 	require.Eventually(t, func() bool { // what a broker takes before anybody subscribes is nobody's
 		return strings.Contains(bridge.log.String(), "subscribed at the mqtt broker")
 	}, patience, 10*time.Millisecond)
-	startAgent(t, agentConfig{
+	c.agent = startAgent(t, agentConfig{
 		local: line.URL(), uplink: cloud.URL(), camera: "dir:" + images + "?glob=*_test.jpg", deadline: "10s",
 	})
-	p := newPLC(t, line.URL())
-	p.until("TriggerReady", func() bool { return p.ready })
-	for i := range boards {
-		p.trigger(fmt.Sprintf("board-%03d", i))
-		p.until("a result", func() bool { return len(p.results) > i-window })
-	}
-	p.until("all results", func() bool { return len(p.results) == boards })
+	c.plc = newPLC(t, line.URL())
+	c.until("TriggerReady", func() bool { return c.ready })
+	return c
+}
 
+func boardID(i int) string { return fmt.Sprintf("board-%03d", i) }
+
+// feed triggers boards, few at a time, until there were so many.
+func (c *chain) feed(total int) {
+	c.t.Helper()
+	for c.fed < total {
+		c.send(1)
+		c.until("a result", func() bool { return len(c.results) >= c.fed-window })
+	}
+}
+
+// send triggers boards without waiting for their results.
+func (c *chain) send(n int) {
+	c.t.Helper()
+	for range n {
+		c.trigger(boardID(c.fed))
+		c.fed++
+	}
+}
+
+// kill ends the worker while it has boards, brings some more before it is back, and waits until it is.
+func (c *chain) kill(signal syscall.Signal) {
+	c.t.Helper()
+	victim := c.agent.worker(c.t)
+	require.NotZero(c.t, victim)
+	c.send(burst)
+	last := c.fed - 1
+	c.until("the boards to be with the worker", func() bool { return c.acked+c.refused == c.fed })
+	require.NoError(c.t, syscall.Kill(victim, signal))
+	c.until("word of its end", func() bool { return !c.ready })
+	c.send(early)
+	c.until("all verdicts", func() bool { return len(c.results) == c.fed })
+	require.Equal(c.t, "worker_died", c.results[last].Reason, "the last board was with the worker")
+	c.until("TriggerReady", func() bool { return c.ready })
+	require.NotEqual(c.t, victim, c.agent.worker(c.t))
+}
+
+// arrived sees that each board has one result at the PLC and one record in Kafka, in order.
+func (c *chain) arrived() {
+	c.t.Helper()
+	c.until("all results", func() bool { return len(c.results) == boards })
+	for i := range c.results {
+		require.Equal(c.t, boardID(i), c.results[i].PartID, "order at the PLC")
+	}
+	all := ids(c.results)
+	require.Len(c.t, slices.Compact(slices.Sorted(slices.Values(all))), boards, "each result has its own id")
+	require.Equal(c.t, all, kafkaIDs(c.t, c.store), "ids and order in Kafka")
+	c.drain()
+	require.Len(c.t, c.results, boards, "none comes after the last")
+}
+
+func TestTwoHundredRealBoardsReachPLCAndKafkaOnceAndInOrder(t *testing.T) {
+	c := startChain(t)
+	c.feed(boards)
+	c.arrived()
 	kinds := map[event.Verdict]int{}
-	for i, in := range p.results {
-		require.Equal(t, fmt.Sprintf("board-%03d", i), in.PartID, "order at the PLC")
+	for i, in := range c.results {
 		require.Equal(
 			t,
-			filepath.Base(names[i]),
+			filepath.Base(c.images[i]),
 			filepath.Base(in.Frame.Source),
 			"each part has its own board",
 		)
@@ -80,7 +136,32 @@ func TestTwoHundredRealBoardsReachPLCAndKafkaOnceAndInOrder(t *testing.T) {
 	}
 	require.Zero(t, kinds[event.Unknown])
 	require.Greater(t, kinds[event.Fail], boards/2, "nearly every board of the data set has defects")
-	require.Equal(t, ids(p.results), kafkaIDs(t, store), "ids and order in Kafka")
+	t.Logf("%d boards: %v", boards, kinds)
+}
+
+// Fault 18.
+func TestWorkerKilledTwiceLeavesEachOfTwoHundredRealBoardsOneResultAndOneRecord(t *testing.T) {
+	c := startChain(t)
+	c.feed(70)
+	c.kill(syscall.SIGKILL)
+	c.feed(140)
+	c.kill(syscall.SIGSEGV)
+	c.feed(boards)
+	c.arrived()
+	kinds, next := map[event.Verdict]int{}, 0
+	for i := range c.results {
+		in := &c.results[i]
+		kinds[in.Verdict]++
+		if in.Verdict == event.Unknown {
+			require.Contains(t, []string{"worker_died", "not_ready"}, in.Reason, in.PartID)
+			next = 0 // the camera begins anew with its worker
+			continue
+		}
+		require.Equal(t, filepath.Base(c.images[next]), filepath.Base(in.Frame.Source), in.PartID)
+		next++
+	}
+	require.LessOrEqual(t, kinds[event.Unknown], 2*(window+burst+early), "no part beyond those that it meets")
+	require.Greater(t, kinds[event.Fail], boards/2, "nearly every board of the data set has defects")
 	t.Logf("%d boards: %v", boards, kinds)
 }
 

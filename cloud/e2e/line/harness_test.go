@@ -95,7 +95,8 @@ type plc struct {
 	client  mqtt.Client
 	inbox   chan mqtt.Message
 	ready   bool
-	acked   int                      // triggers accepted
+	acked   int // triggers accepted
+	refused int
 	results []event.Inspection       // by arrival, repeated ones left out
 	seen    map[string]string        // result id by part
 	took    map[string]time.Duration // trigger to result by part
@@ -154,6 +155,14 @@ func (p *plc) until(what string, condition func() bool) {
 	}
 }
 
+// drain takes in what has arrived.
+func (p *plc) drain() {
+	p.t.Helper()
+	for len(p.inbox) > 0 {
+		p.take(<-p.inbox)
+	}
+}
+
 func (p *plc) take(m mqtt.Message) {
 	p.t.Helper()
 	if m.Topic() == place().Topic(topic.TriggerAck) {
@@ -161,6 +170,8 @@ func (p *plc) take(m mqtt.Message) {
 		require.NoError(p.t, json.Unmarshal(m.Payload(), &ack))
 		if ack.Accepted {
 			p.acked++
+		} else {
+			p.refused++
 		}
 		return
 	}
