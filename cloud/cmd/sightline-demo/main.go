@@ -28,6 +28,7 @@ func main() {
 func command() *cobra.Command {
 	o := demo.Options{Stdout: os.Stdout}
 	lines := false
+	var began int64
 	c := &cobra.Command{
 		Use:   "sightline-demo",
 		Short: "Run a simulated line, PLC, agent, bridge and Kafka consumer on this machine",
@@ -35,12 +36,16 @@ func command() *cobra.Command {
 			"bridge, and a Kafka consumer, on embedded servers that are for demonstration. Pictures\n" +
 			"of what did not pass, logs and the configuration stay in --out. The exit status is 0\n" +
 			"only when every part has one verdict everywhere, no more than 5 % of them are UNKNOWN,\n" +
-			"and the first came within --first-within. A duplicate is told from a new part among the\n" +
-			"last 10,000 parts; those give p50 and p99, too.",
+			"and the first came within --first-within, counted from --began. A duplicate is told from\n" +
+			"a new part among the last 10,000 parts, and waited for a second behind the last verdict;\n" +
+			"those parts give p50 and p99, too.",
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if c.Flags().Changed("began") {
+				o.Began = time.UnixMilli(began)
+			}
 			o.Live = !lines && term.IsTerminal(int(os.Stdout.Fd()))
 			return demo.Run(c.Context(), o)
 		},
@@ -53,6 +58,12 @@ func command() *cobra.Command {
 		"deadline",
 		time.Second,
 		"trigger to verdict; a part without answer is then UNKNOWN",
+	)
+	f.Int64Var(
+		&began,
+		"began",
+		0,
+		"when set-up and build began, in milliseconds since 1970; left out: this program is the start",
 	)
 	f.DurationVar(
 		&o.FirstWithin,

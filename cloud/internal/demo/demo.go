@@ -21,7 +21,8 @@ type Options struct {
 	Parts       int           // 0: until stopped
 	Interval    time.Duration // between triggers
 	Deadline    time.Duration // trigger to verdict
-	FirstWithin time.Duration // start to the first verdict at the PLC; 0: whenever it comes
+	Began       time.Time     // of what came before this program, set-up and build; zero: nothing did
+	FirstWithin time.Duration // from there to the first verdict at the PLC; 0: whenever it comes
 	Seed        uint64        // of the simulated boards
 	Defects     float64       // mean number on a board that has any
 	Clean       float64       // share of boards without
@@ -42,6 +43,8 @@ var (
 
 const (
 	settleLimit = 15 * time.Second // for the last results to reach Kafka
+	settling    = time.Second      // for what comes twice to come the second time
+	longest     = 24 * time.Hour   // of set-up and build
 	pollEvery   = 100 * time.Millisecond
 	lineLog     = "line.log" // its presence also marks a folder as a demonstration's
 )
@@ -51,6 +54,7 @@ type chain struct {
 	options Options
 	station topic.Station
 	tally   *Tally
+	before  time.Duration // from Options.Began to the start of this program
 	places  places
 	log     *slog.Logger
 	logFile *os.File
@@ -61,8 +65,13 @@ type chain struct {
 
 // Run plays the demonstration to its end and prints the closing line. The error says what did not agree.
 func Run(ctx context.Context, o Options) (err error) {
+	now := time.Now()
+	before, err := o.before(now)
+	if err != nil {
+		return err
+	}
 	f := &chain{
-		options: o, tally: NewTally(time.Now()),
+		options: o, tally: NewTally(now.Add(-before)), before: before,
 		station: topic.Station{Enterprise: "demo", Site: "laptop", Area: "smt", Line: "line1", Name: "aoi-1"},
 	}
 	defer func() { err = errors.Join(err, f.stop()) }()
@@ -75,15 +84,44 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := f.startAgent(ctx); err != nil {
 		return err
 	}
+	return f.play(ctx)
+}
+
+// before is how long before now set-up and build began.
+func (o *Options) before(now time.Time) (time.Duration, error) {
+	if o.Began.IsZero() {
+		return 0, nil
+	}
+	before := now.Sub(o.Began)
+	if before < 0 || before > longest {
+		return 0, fmt.Errorf("set-up and build began at %s, which is not within the %s before now: say it "+
+			"with --began in milliseconds since 1970, as date +%%s%%3N prints them",
+			o.Began.UTC().Format(time.RFC3339), longest)
+	}
+	return before, nil
+}
+
+// play runs the line. PLC and consumer go on listening behind its end, until what they count has settled.
+func (f *chain) play(ctx context.Context) error {
+	show := plain{f.options.Stdout}.part
+	if f.options.Live {
+		show = func(Part) {} // the view redraws from the tally
+	}
+	controller := newPLC(f.station, f.tally, f.log, show)
+	if err := controller.connect(f.places.LineBroker); err != nil {
+		return err
+	}
+	defer controller.close()
 	always := context.WithoutCancel(ctx) // what is under way when the line is stopped is counted, too
-	consuming, stopConsuming := context.WithCancel(always)
-	defer stopConsuming()
-	consumed := make(chan error, 1)
-	go func() { consumed <- consume(consuming, f.places.Kafka, f.tally) }()
-	ran := f.run(ctx)
+	listening, stopListening := context.WithCancel(always)
+	defer stopListening()
+	consumed, heard := make(chan error, 1), make(chan error, 1)
+	go func() { consumed <- consume(listening, f.places.Kafka, f.tally) }()
+	ran := f.run(ctx, controller)
+	go func() { heard <- controller.listen(listening) }()
 	f.settle(always)
-	stopConsuming()
-	return errors.Join(ran, <-consumed, f.conclude())
+	stopListening()
+	return errors.Join(ran, <-heard, <-consumed, f.conclude())
 }
 
 // prepare makes the folder. State of an earlier demonstration goes: it would be delivered into this one's
@@ -144,19 +182,19 @@ func (o *Options) check() error {
 	return nil
 }
 
-// settle waits until Kafka holds what the PLC has, or its limit is over; the closing line tells which.
+// settle waits until Kafka holds what the PLC has, and from then on as long as a second verdict or record may
+// take, or until its limit is over; the closing line tells what was counted.
 func (f *chain) settle(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, settleLimit)
-	defer cancel()
+	end := time.After(settleLimit)
 	ticker := time.NewTicker(pollEvery)
 	defer ticker.Stop()
-	for {
+	for agreed := false; ; {
 		f.countVerdicts(ctx)
-		if s := f.tally.Summarize(0); s.Agree() {
-			return
+		if s := f.tally.Summarize(0); !agreed && s.Agree() {
+			agreed, end = true, time.After(settling)
 		}
 		select {
-		case <-ctx.Done():
+		case <-end:
 			return
 		case <-ticker.C:
 		}
@@ -172,9 +210,10 @@ func (f *chain) conclude() error {
 	}
 	_, _ = fmt.Fprintf(
 		f.options.Stdout,
-		"%s; trigger to verdict p50 %d ms, p99 %d ms; "+
+		"%s%s; trigger to verdict p50 %d ms, p99 %d ms; "+
 			"%d false alarms on clean boards\n%spictures of what did not pass: %s\n%s\n",
 		s.FirstVerdict(),
+		f.share(&s),
 		s.P50.Milliseconds(),
 		s.P99.Milliseconds(),
 		s.FalseAlarm,
@@ -199,6 +238,14 @@ func (f *chain) conclude() error {
 			f.places.Folder))
 	}
 	return errors.Join(errs...)
+}
+
+// share says how much of the time to the first verdict went by before this program.
+func (f *chain) share(s *Summary) string {
+	if f.options.Began.IsZero() || s.PLC == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %.1f s of it set-up and build", f.before.Seconds())
 }
 
 func (f *chain) stop() error {

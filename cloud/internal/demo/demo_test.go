@@ -47,6 +47,31 @@ func TestTheEndSaysWhenTheFirstVerdictCameAndWhetherThatWasTooLate(t *testing.T)
 	}
 }
 
+func TestSetUpAndBuildCountAsPartOfTheTimeToTheFirstVerdict(t *testing.T) {
+	now := time.Now()
+	before, err := (&Options{Began: now.Add(-2 * time.Second)}).before(now)
+	require.NoError(t, err)
+	require.Equal(t, 2*time.Second, before)
+	var out strings.Builder
+	f := &chain{
+		options: Options{Began: now.Add(-before), FirstWithin: 2 * time.Second, Stdout: &out},
+		before:  before, tally: NewTally(now.Add(-before)),
+	}
+	f.tally.Triggered("p", now)
+	f.tally.AtPLC(result("r", "p", event.Pass), now.Add(time.Second))
+	require.ErrorIs(t, f.conclude(), ErrLate)
+	require.Contains(t, out.String(), "first verdict after 3.0 s, 2.0 s of it set-up and build; ")
+
+	for name, began := range map[string]time.Time{
+		"in the future":    now.Add(time.Hour),
+		"given in seconds": time.UnixMilli(now.Unix()),
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.ErrorContains(t, Run(t.Context(), Options{Began: began}), "in milliseconds since 1970")
+		})
+	}
+}
+
 // conclusion plays n parts through the chain, of which the first ones end UNKNOWN without a picture, and a
 // further one with it, where two defects were drawn.
 func conclusion(n, unseen int, seen bool) (string, error) {

@@ -23,7 +23,7 @@ const (
 )
 
 // plc simulates the line's controller: it waits for TriggerReady, triggers a part at each tick, takes the
-// verdict over and acknowledges it. One goroutine.
+// verdict over and acknowledges it. One goroutine at a time.
 type plc struct {
 	station topic.Station
 	tally   *Tally
@@ -47,11 +47,7 @@ func newPLC(station topic.Station, tally *Tally, log *slog.Logger, show func(Par
 
 // run triggers n parts, one each interval, or parts without end when n is 0, and returns when each has its
 // verdict.
-func (p *plc) run(ctx context.Context, broker string, n int, interval time.Duration) error {
-	if err := p.connect(broker); err != nil {
-		return err
-	}
-	defer p.client.Disconnect(100)
+func (p *plc) run(ctx context.Context, n int, interval time.Duration) error {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	limit := time.After(readyLimit)
@@ -108,6 +104,28 @@ func (p *plc) finish() error {
 	return nil
 }
 
+// listen goes on taking verdicts over until ctx ends, with all that has arrived by then.
+func (p *plc) listen(ctx context.Context) error {
+	for ctx.Err() == nil {
+		select {
+		case m := <-p.inbox:
+			if err := p.receive(m); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+		}
+	}
+	for len(p.inbox) > 0 {
+		if err := p.receive(<-p.inbox); err != nil {
+			return err
+		}
+	}
+	if !p.client.IsConnectionOpen() {
+		return errors.New("plc: the line's broker was lost before the count had settled: see " + lineLog)
+	}
+	return nil
+}
+
 func (p *plc) connect(broker string) error {
 	options := mqtt.NewClientOptions().AddBroker(broker).SetClientID("plc").
 		SetConnectTimeout(publishLimit).SetAutoReconnect(false).SetOrderMatters(true)
@@ -131,6 +149,8 @@ func (p *plc) connect(broker string) error {
 	}
 	return nil
 }
+
+func (p *plc) close() { p.client.Disconnect(100) }
 
 func (p *plc) trigger() error {
 	p.sent++

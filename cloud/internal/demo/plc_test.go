@@ -40,10 +40,10 @@ func TestThePLCTriggersAReadyStationAndTakesEachVerdictOver(t *testing.T) {
 
 	tally := NewTally(time.Now())
 	done := make(chan error, 1)
-	go func() {
-		p := newPLC(station, tally, slog.New(slog.DiscardHandler), func(Part) {})
-		done <- p.run(t.Context(), broker.URL(), 2, time.Millisecond)
-	}()
+	p := newPLC(station, tally, slog.New(slog.DiscardHandler), func(Part) {})
+	require.NoError(t, p.connect(broker.URL()))
+	t.Cleanup(p.close)
+	go func() { done <- p.run(t.Context(), 2, time.Millisecond) }()
 	for _, part := range []string{"P000001", "P000002"} {
 		<-triggers
 		say(t, agent, topic.Result, "r-"+part, event.TypeInspection, event.Inspection{

@@ -13,7 +13,7 @@ import (
 var errEnded = errors.New("a process ended by itself")
 
 // run plays the line until its parts are done, a person stops it or a process ends.
-func (f *chain) run(ctx context.Context) error {
+func (f *chain) run(ctx context.Context, controller *plc) error {
 	ctx, stopLine := context.WithCancel(ctx)
 	defer stopLine()
 	group, lineCtx := errgroup.WithContext(ctx)
@@ -21,20 +21,18 @@ func (f *chain) run(ctx context.Context) error {
 	group.Go(func() error { f.poll(lineCtx); return nil })
 	if !f.options.Live {
 		_, _ = fmt.Fprintln(f.options.Stdout, f.places.String())
-		controller := newPLC(f.station, f.tally, f.log, plain{f.options.Stdout}.part)
 		group.Go(func() error {
 			defer stopLine()
-			return controller.run(lineCtx, f.places.LineBroker, f.options.Parts, f.options.Interval)
+			return controller.run(lineCtx, f.options.Parts, f.options.Interval)
 		})
 		return group.Wait()
 	}
 	screen := tea.NewProgram(live{tally: f.tally, places: f.places, goal: f.options.Parts, quit: stopLine},
 		tea.WithOutput(f.options.Stdout), tea.WithoutSignalHandler())
-	controller := newPLC(f.station, f.tally, f.log, func(Part) {}) // the view redraws from the tally
 	group.Go(func() error {
 		defer screen.Quit()
 		defer stopLine()
-		return controller.run(lineCtx, f.places.LineBroker, f.options.Parts, f.options.Interval)
+		return controller.run(lineCtx, f.options.Parts, f.options.Interval)
 	})
 	_, err := screen.Run()
 	stopLine()
