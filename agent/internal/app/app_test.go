@@ -236,11 +236,27 @@ func TestPartsGoFromTriggerToAcknowledgedResult(t *testing.T) {
 
 func TestBrokerAwayAtStartIsNoError(t *testing.T) {
 	port := brokertest.FreePort(t)
+	cfg := configured(t, port, "")
+	cfg.MQTT.Uplink = fmt.Sprintf("tcp://127.0.0.1:%d", brokertest.FreePort(t)) // it stays away
+	cfg.Health.Listen = "127.0.0.1:0"
+	started := make(chan string, 1)
 	runAgent(t, app.Options{
-		Config: configured(t, port, ""), Log: slog.New(slog.DiscardHandler),
-		Launch: launch(t, fakeworker.Script{}),
+		Config: cfg, Log: slog.New(slog.DiscardHandler), Launch: launch(t, fakeworker.Script{}),
+		Started: func(health string) { started <- health },
 	})
-	time.AfterFunc(300*time.Millisecond, func() { t.Cleanup(serveMQTT(t, port)) })
+	health := <-started
+	for _, metric := range []string{
+		"\n" + `sightline_line_total{station="acme/dongguan/smt/line3/aoi-1",what="broker_failures"} `,
+		"\nsightline_uplink_failures_total ",
+	} {
+		require.Eventually(t, func() bool {
+			_, after, found := strings.Cut(get(t, health, "/metrics"), metric)
+			n := 0
+			_, err := fmt.Sscan(after, &n)
+			return found && err == nil && n >= 2
+		}, 10*time.Second, 10*time.Millisecond, metric)
+	}
+	t.Cleanup(serveMQTT(t, port))
 	p := connectPLC(t, port)
 	p.awaitState(event.Ready)
 	p.trigger("P")

@@ -131,7 +131,7 @@ func (s *actor) lineCounts() map[string]uint64 {
 		"commands_unknown": n.Refused.Load(), "messages_lost": n.Lost.Load(),
 		"results_republished": s.line.Republished(), "results_lost": n.ResultsLost.Load(),
 		"results_not_delivered": n.NotDelivered.Load(), "broker_connects": broker.Connects,
-		"broker_losses":    broker.Losses,
+		"broker_failures": broker.Failures, "broker_losses": broker.Losses,
 		"broker_takeovers": broker.Takeovers, "inbox_overflows": broker.Overflows,
 	}
 }

@@ -33,12 +33,13 @@ type Conn struct {
 	up      chan struct{} // closed while up
 	subs    []*subscription
 
-	connects, losses, takeovers atomic.Uint64
+	connects, failures, losses, takeovers atomic.Uint64
 }
 
 // Stats are counts since Dial.
 type Stats struct {
 	Connects  uint64 // connections that came up
+	Failures  uint64 // attempts to connect that failed
 	Losses    uint64
 	Takeovers uint64 // quick ends in a row: another client has our client id
 	Overflows uint64 // incoming messages dropped because a handler was slow
@@ -83,7 +84,10 @@ func (c *Conn) Connected() bool {
 
 // Stats returns the counts so far.
 func (c *Conn) Stats() Stats {
-	s := Stats{Connects: c.connects.Load(), Losses: c.losses.Load(), Takeovers: c.takeovers.Load()}
+	s := Stats{
+		Connects: c.connects.Load(), Failures: c.failures.Load(), Losses: c.losses.Load(),
+		Takeovers: c.takeovers.Load(),
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, sub := range c.subs {
@@ -176,10 +180,7 @@ func (c *Conn) run(ctx context.Context) {
 		subs := c.subscriptions()
 		session, err := connect(ctx, c.options, c.url, subs)
 		if err != nil {
-			if ctx.Err() == nil && time.Since(loggedAt) >= failureLogEvery {
-				loggedAt = time.Now()
-				log.WarnContext(ctx, "broker is not reachable, trying on", "error", err)
-			}
+			loggedAt = c.failed(ctx, err, loggedAt)
 			pause(ctx, p.failed())
 			continue
 		}
@@ -195,6 +196,19 @@ func (c *Conn) run(ctx context.Context) {
 		}
 		pause(ctx, wait)
 	}
+}
+
+// failed counts an attempt to connect, and logs one now and then. It returns when it logged last.
+func (c *Conn) failed(ctx context.Context, why error, loggedAt time.Time) time.Time {
+	if ctx.Err() != nil {
+		return loggedAt
+	}
+	c.failures.Add(1)
+	if time.Since(loggedAt) < failureLogEvery {
+		return loggedAt
+	}
+	c.options.Log.WarnContext(ctx, "broker is not reachable, trying on", "error", why)
+	return time.Now()
 }
 
 // live serves one session until it is lost or the Conn is closed. The first n subscriptions are in place.

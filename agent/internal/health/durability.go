@@ -34,6 +34,8 @@ func (d Durability) Collect(to chan<- prometheus.Metric) {
 	if d.Link != nil {
 		s := d.Link()
 		count(to, "sightline_uplink_connects_total", "Connections to the cloud's broker.", s.Connects)
+		count(to, "sightline_uplink_failures_total", "Attempts of the uplink to connect that failed.",
+			s.Failures)
 		count(to, "sightline_uplink_losses_total", "Connections of the uplink that were lost.", s.Losses)
 		count(to, "sightline_uplink_takeovers_total", "Another client took over the client id.", s.Takeovers)
 	}

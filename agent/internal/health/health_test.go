@@ -87,7 +87,7 @@ func TestMetricsShowTheWayToTheCloud(t *testing.T) {
 	registry.MustRegister(health.Durability{
 		Outbox:   func() outbox.Stats { return outbox.Stats{Backlog: 7, Dropped: [2]uint64{3, 1}} },
 		Uplink:   func() uplink.Stats { return uplink.Stats{Sent: 5} },
-		Link:     func() broker.Stats { return broker.Stats{Takeovers: 2} },
+		Link:     func() broker.Stats { return broker.Stats{Takeovers: 2, Failures: 8} },
 		Evidence: func() evidence.Stats { return evidence.Stats{Bytes: 9} },
 	})
 	s := start(t, health.Options{Metrics: registry})
@@ -96,7 +96,8 @@ func TestMetricsShowTheWayToTheCloud(t *testing.T) {
 	for _, line := range []string{
 		"sightline_outbox_backlog 7", `sightline_outbox_dropped_total{priority="normal"} 3`,
 		`sightline_outbox_dropped_total{priority="high"} 1`, "sightline_uplink_sent_total 5",
-		"sightline_uplink_takeovers_total 2", "sightline_evidence_bytes 9",
+		"sightline_uplink_takeovers_total 2", "sightline_uplink_failures_total 8",
+		"sightline_evidence_bytes 9",
 	} {
 		require.Contains(t, body, line)
 	}
