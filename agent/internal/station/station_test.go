@@ -110,6 +110,12 @@ func TestAnswersThatCannotBeBelievedAreUnknown(t *testing.T) {
 		"no frame": {func(p *fakeworker.Peer, m *wire.Inspect) {
 			p.Fault(m, wire.Fault_FAULT_NO_FRAME, "camera gone")
 		}, station.ReasonNoFrame},
+		"frozen": {func(p *fakeworker.Peer, m *wire.Inspect) {
+			p.Fault(m, wire.Fault_FAULT_STALE, "the camera repeats the same picture")
+		}, station.ReasonStale},
+		"template elsewhere": {func(p *fakeworker.Peer, m *wire.Inspect) {
+			p.Fault(m, wire.Fault_FAULT_UNALIGNED, "the golden template does not fit")
+		}, station.ReasonUnaligned},
 		"unreadable": {func(p *fakeworker.Peer, m *wire.Inspect) {
 			p.Fault(m, wire.Fault_FAULT_BAD_FRAME, "truncated JPEG")
 		}, station.ReasonBadFrame},

@@ -274,6 +274,33 @@ func TestFolderOfImages(t *testing.T) {
 	}
 }
 
+// A folder of images is a camera that can vanish and return, like one whose cable is pulled.
+func TestAPartWhoseCameraHasVanishedGetsNoFrameUntilItIsBack(t *testing.T) {
+	station, dir := simStation(t), filepath.Join(t.TempDir(), "boards")
+	station.Camera = "dir:" + dir + "?loop=true"
+	require.NoError(t, os.Mkdir(dir, 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "1.png"), goldenBundle(t), 0o600))
+	s := start(t, scripted(twoDetections), station)
+	s.ready()
+	s.inspect(1, time.Minute)
+	s.exposed()
+	require.Equal(t, wire.Fault_FAULT_NONE, s.inspected().GetFault())
+	require.NoError(t, os.Rename(dir, dir+"-away"))
+	for job := uint64(2); job < 5; job++ { // the first finds it gone
+		s.inspect(job, time.Minute)
+		got := s.inspected()
+		require.Equal(t, job, got.GetJob())
+		require.Equal(t, wire.Fault_FAULT_NO_FRAME, got.GetFault(), got.GetFaultText())
+		require.Contains(t, got.GetFaultText(), "list images")
+		require.Zero(t, got.GetExposedNs())
+	}
+	require.NoError(t, os.Rename(dir+"-away", dir))
+	s.ready()
+	s.inspect(5, time.Minute)
+	s.exposed()
+	require.Equal(t, wire.Fault_FAULT_NONE, s.inspected().GetFault())
+}
+
 // A name of a file and a driver's text may hold any bytes: neither ends the worker.
 func TestTextsThatAreNotUTF8AreSaidAllTheSame(t *testing.T) {
 	station, dir := simStation(t), t.TempDir()
