@@ -71,7 +71,7 @@ func (v *verdict) print(out io.Writer) {
 	}{{"on seams", v.seam}, {"elsewhere", v.inside}} {
 		say("%-18s %d seeded, %d found once, %d doubled, %d cut, %d of another class, %d missed", t.where,
 			t.seeded, t.became[once], t.became[doubled], t.became[cut], t.became[misnamed], t.became[missed])
-		say("%-18s %d of the %d not found once are so in the middle of a tile", "", t.centred, len(t.again))
+		say("%-18s %d of the other %d are found once in the middle of a tile", "", t.centred, len(t.again))
 	}
 }
 

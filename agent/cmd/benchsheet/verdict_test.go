@@ -57,7 +57,7 @@ func TestDefectsAreJudgedByTheSeamsThatCutThem(t *testing.T) {
 		"ratio              1.050 (bar 1.1)\n",
 		"defects            6 seeded, 5 detections, 1 of them of no defect, 0 dropped\n",
 		"on seams           3 seeded, 1 found once, 1 doubled, 0 cut, 0 of another class, 1 missed\n" +
-			"                   2 of the 2 not found once are so in the middle of a tile\n",
+			"                   2 of the other 2 are found once in the middle of a tile\n",
 	} {
 		require.Contains(t, out.String(), line)
 	}

@@ -175,14 +175,25 @@ func (m *Merger) cover(piece int32) int32 {
 	return found
 }
 
-// misnamed says whether a part without a partner is a piece that its tile took for another class: half an
-// open looks like a spur. A neighbouring tile shows it whole, going on beyond the seam where the piece ends,
-// and has the last word on what it is.
+// misnamed says whether a set is nothing but pieces that their tiles took for another class: half an open
+// looks like a spur, at a corner to two tiles.
 func (m *Merger) misnamed(root int32) bool {
-	p := &m.parts[root]
+	for at := root; ; {
+		if !m.elsewhereWhole(&m.parts[at]) {
+			return false
+		}
+		if at = m.groups.next[at]; at == root {
+			return true
+		}
+	}
+}
+
+// elsewhereWhole says whether a part is a piece that a neighbouring tile shows whole and as another class,
+// going on beyond the seam where the piece ends: that tile has the last word on what it is.
+func (m *Merger) elsewhereWhole(p *part) bool {
 	area := m.plan.Tile(p.tile).box()
 	at := ends(p.box, area, m.plan.seams(p.tile))
-	if m.groups.size[root] > 1 || at == (sides{}) {
+	if at == (sides{}) {
 		return false
 	}
 	m.near = m.plan.neighbours(p.tile, m.near[:0])

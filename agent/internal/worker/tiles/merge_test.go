@@ -66,6 +66,27 @@ func TestMerge(t *testing.T) {
 			},
 			[]detect.Detection{{Class: 1, Score: .9, Box: box{70, 10, 96, 30}}},
 		},
+		"two pieces at a corner that their tiles take for one other class": {
+			found{
+				0: {{Class: 1, Score: .9, Box: box{83, 70, 96, 96}}},
+				1: {{Class: 1, Score: .8, Box: box{84, 70, 96, 96}}},
+				2: {{Class: 2, Score: .95, Box: box{83, 80, 96, 96}}},
+				3: {{Class: 2, Score: .7, Box: box{84, 80, 96, 95}}},
+			},
+			[]detect.Detection{{Class: 1, Score: .9, Box: box{84, 70, 96, 96}}},
+		},
+		"a piece of another class whose partner is whole": {
+			found{
+				0: {{Class: 1, Score: .9, Box: box{83, 70, 96, 96}}},
+				1: {{Class: 1, Score: .8, Box: box{84, 70, 96, 96}}},
+				2: {{Class: 2, Score: .95, Box: box{83, 80, 96, 96}}},
+				3: {{Class: 2, Score: .7, Box: box{84, 83, 96, 110}}},
+			},
+			[]detect.Detection{
+				{Class: 2, Score: .95, Box: box{84, 83, 96, 110}},
+				{Class: 1, Score: .9, Box: box{84, 70, 96, 96}},
+			},
+		},
 		"a piece that its tile takes for two classes": {
 			found{
 				0: {{Class: 1, Score: .9, Box: box{70, 10, 96, 30}}},
