@@ -5,9 +5,11 @@ package ort_test
 import (
 	"bytes"
 	"log/slog"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -150,4 +152,68 @@ func TestModelThatONNXRuntimeRefuses(t *testing.T) {
 	require.ErrorContains(t, err, "; cpu: open model: load model: ")
 	require.ErrorContains(t, err, "Resift")
 	t.Log(err)
+}
+
+// Each image of a run has the outputs that it has alone, in its own place, whatever the others are.
+func TestImagesOfOneRunDoNotMix(t *testing.T) {
+	const most = 4
+	b, err := bundle.Load(reference)
+	require.NoError(t, err)
+	raw, err := b.Read("model-int8.onnx", bundle.MaxModelBytes)
+	require.NoError(t, err)
+	plan := tensor.NewPlan(b.Manifest.Input, b.Manifest.Preprocess)
+	outputs := []infer.Output{
+		{Name: "scores", Shape: []int64{1, 6, 80, 80}, Values: make([]float32, most*6*80*80)},
+		{Name: "distances", Shape: []int64{1, 48, 80, 80}, Values: make([]float32, most*48*80*80)},
+	}
+	in := tensor.NewInput(plan, most)
+	runner, err := library(t).Open(infer.Spec{
+		Model: raw, Provider: bundle.Provider{Name: "cpu"}, Threads: 1, Images: most, InputName: "images",
+		InputShape: plan.Shape(), Input: in, Outputs: outputs,
+	})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, runner.Close()) }()
+	images := in.Images(plan)
+	alone := make([][][]float32, most)
+	for i := range images {
+		lines(images[0].Bytes, 20+7*i)
+		require.NoError(t, runner.Run(1))
+		for _, out := range outputs {
+			alone[i] = append(alone[i], slices.Clone(out.Values[:len(out.Values)/most]))
+		}
+	}
+	require.NotEqual(t, alone[0], alone[1])
+	for i := range images {
+		lines(images[i].Bytes, 20+7*i)
+	}
+	for _, n := range []int{most, most - 1, 2} {
+		for _, out := range outputs {
+			clear(out.Values)
+		}
+		require.NoError(t, runner.Run(n))
+		for i := range n {
+			for k, out := range outputs {
+				values := len(out.Values) / most
+				require.Less(t, farthest(alone[i][k], out.Values[i*values:][:values]), 1e-4, "%d of %d", i, n)
+			}
+		}
+	}
+}
+
+func farthest(a, b []float32) float64 {
+	most := 0.0
+	for i := range a {
+		most = max(most, math.Abs(float64(a[i]-b[i])))
+	}
+	return most
+}
+
+// lines draws traces, so many pixels apart.
+func lines(pixels []uint8, apart int) {
+	for i := range pixels {
+		pixels[i] = 255
+		if i%640%apart < apart/3 && i/640%97 > 4 {
+			pixels[i] = 0
+		}
+	}
 }
