@@ -8,16 +8,22 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"go.uber.org/goleak"
 )
 
 var program string // sightline-cloud, built for this run
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(run(m)) //nolint:forbidigo // the main of a test binary
+	goleak.VerifyTestMain(withProgram{m})
 }
 
-func run(m *testing.M) int {
+// withProgram builds the program, runs the tests and removes what it built.
+type withProgram struct{ tests *testing.M }
+
+func (w withProgram) Run() int {
+	m := w.tests
 	if testing.Short() {
 		return m.Run()
 	}

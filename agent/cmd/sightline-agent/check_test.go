@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/sightline-edge/sightline/agent/internal/vision/fakeworker"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
@@ -31,7 +32,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asWorker) != "" {
 		os.Exit(beWorker(os.Args[1:])) //nolint:forbidigo // it is the main of a worker now
 	}
-	os.Exit(m.Run()) //nolint:forbidigo // a test's main
+	goleak.VerifyTestMain(m)
 }
 
 func beWorker(args []string) int {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asWorker) != "" {
 		main()
 	}
-	os.Exit(m.Run()) //nolint:forbidigo // a test's main
+	goleak.VerifyTestMain(m)
 }
 
 // launch starts a real worker process and returns the supervisor's end of its socket.
