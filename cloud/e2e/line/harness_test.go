@@ -37,6 +37,7 @@ func startProgram(t *testing.T, name string, args ...string) *process {
 	p := &process{log: &servers.Tail{}}
 	p.cmd = exec.Command(filepath.Join(programs, name), args...)
 	p.cmd.Stderr, p.cmd.WaitDelay = p.log, time.Second
+	p.cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1") // a worker with a race dies at once
 	require.NoError(t, p.cmd.Start())
 	t.Cleanup(func() {
 		_ = p.cmd.Process.Signal(syscall.SIGTERM)
@@ -45,6 +46,7 @@ func startProgram(t *testing.T, name string, args ...string) *process {
 			t.Logf("log of %s:\n%s", name, p.log)
 		}
 		require.NoError(t, err, "%s stops in order", name)
+		require.NotContains(t, p.log.String(), "DATA RACE")
 	})
 	return p
 }

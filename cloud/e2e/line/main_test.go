@@ -11,6 +11,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"go.uber.org/goleak"
 )
 
 // programs is the folder of the binaries built for this run.
@@ -18,10 +20,14 @@ var programs string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(run(m)) //nolint:forbidigo // TestMain is a main
+	goleak.VerifyTestMain(withPrograms{m})
 }
 
-func run(m *testing.M) int {
+// withPrograms builds the programs, runs the tests and removes what it built.
+type withPrograms struct{ tests *testing.M }
+
+func (w withPrograms) Run() int {
+	m := w.tests
 	if testing.Short() {
 		return m.Run()
 	}
@@ -33,12 +39,9 @@ func run(m *testing.M) int {
 	defer func() { _ = os.RemoveAll(dir) }()
 	programs = dir
 	err = errors.Join(
-		build(
-			"agent/cmd/sightline-agent",
-			"CGO_ENABLED=0",
-		),
-		build("cloud/cmd/sightline-cloud", "CGO_ENABLED=0"),
-		build("agent/cmd/sightline-worker", "CGO_ENABLED=1"),
+		build("agent/cmd/sightline-agent", static),
+		build("cloud/cmd/sightline-cloud", static),
+		build("agent/cmd/sightline-worker", withC),
 	)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -47,8 +50,19 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
+const (
+	static = "CGO_ENABLED=0"
+	withC  = "CGO_ENABLED=1"
+)
+
+// build makes a program as it is shipped, or, when the tests look for races, one that does so, too: that
+// takes C.
 func build(program, env string) error {
-	command := exec.Command("go", "build", "-o", programs+"/", "./"+program)
+	command := exec.Command("go", "build", "-o", programs+"/")
+	if racing {
+		command.Args, env = append(command.Args, "-race"), withC
+	}
+	command.Args = append(command.Args, "./"+program)
 	command.Dir = filepath.Join("..", "..", "..")
 	command.Env = append(os.Environ(), env)
 	if out, err := command.CombinedOutput(); err != nil {
