@@ -13,6 +13,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/alloctest"
 	"github.com/sightline-edge/sightline/agent/internal/worker/align"
 	"github.com/sightline-edge/sightline/agent/internal/worker/align/boardtest"
+	"github.com/sightline-edge/sightline/agent/internal/worker/align/plane"
 	"github.com/sightline-edge/sightline/agent/internal/worker/camera/sim"
 )
 
@@ -270,6 +271,19 @@ func every(tb testing.TB) int {
 		return 30
 	}
 	return 3
+}
+
+// A sheet's tiles have their template cut out of the whole one each.
+func BenchmarkCut(b *testing.B) {
+	const side = 640
+	whole := plane.New(2*side, 2*side)
+	whole.Pack(template(b, 2*side, 2*side))
+	whole.Extend()
+	g, err := align.NewCut(side, side, 0.3)
+	require.NoError(b, err)
+	for b.Loop() {
+		g.Cut(whole, 101, 53)
+	}
 }
 
 func BenchmarkAlign(b *testing.B) {

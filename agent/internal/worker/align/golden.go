@@ -98,46 +98,37 @@ func (g *Golden) derive() {
 	g.half.Extend()
 	g.quarter.Extend()
 	g.copper = float64(g.base.Count()) / float64(g.width*g.height)
-	for i, p := range g.moved {
-		if p.plane != g.base {
-			g.interpolate(p.plane, i%phases, i/phases)
-		}
-	}
+	g.interpolate()
 }
 
 // interpolate thresholds the template between its pixels, interpolated linearly; beyond its border it repeats
-// its edge. Half way between copper and bare board is bare board, as gray of 128 is.
-func (g *Golden) interpolate(dst *plane.Plane, right, down int) {
+// its edge. Half way between copper and bare board is bare board, as gray of 128 is: copper is where the
+// weighted copper of the four neighbours (a b above c d) is more than half.
+func (g *Golden) interpolate() {
+	const half = phases / 2
+	var rows [phases * phases][]uint64
 	for y := range g.height {
+		for i, p := range g.moved {
+			rows[i] = p.plane.Row(y)
+		}
 		below := min(y+1, g.height-1)
-		row := dst.Row(y)
-		for i := range row {
+		for i := range g.base.Words {
 			x := i * plane.Word
-			row[i] = mix(right, down, g.base.Bits(x, y), g.base.Bits(x+1, y), g.base.Bits(x, below),
-				g.base.Bits(x+1, below))
+			a, b := g.base.Bits(x, y), g.base.Bits(x+1, y)
+			c, d := g.base.Bits(x, below), g.base.Bits(x+1, below)
+			upper, lower, left, right := a&b, c&d, a&c, b&d
+			rows[half][i] = upper
+			rows[half*phases][i] = left
+			rows[half*phases+half][i] = upper&(c|d) | lower&(a|b)
+			rows[phases+half][i] = upper | (a|b)&lower
+			rows[3*phases+half][i] = lower | (c|d)&upper
+			rows[half*phases+1][i] = left | (a|c)&right
+			rows[half*phases+3][i] = right | (b|d)&left
 		}
 	}
-	dst.Extend()
-}
-
-// mix says, for a place half way between pixels in at least one direction, where the weighted copper of the
-// four neighbours (a b above c d) is more than half.
-func mix(right, down int, a, b, c, d uint64) uint64 {
-	const half = phases / 2
-	switch {
-	case down == 0:
-		return a & b
-	case right == 0:
-		return a & c
-	case right == half && down == half:
-		return a&b&(c|d) | c&d&(a|b)
-	case right == half && down < half:
-		return a&b | (a|b)&c&d
-	case right == half:
-		return c&d | (c|d)&a&b
-	case right < half:
-		return a&c | (a|c)&b&d
-	default:
-		return b&d | (b|d)&a&c
+	for _, p := range g.moved {
+		if p.plane != g.base {
+			p.plane.Extend()
+		}
 	}
 }
