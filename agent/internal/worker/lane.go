@@ -41,9 +41,6 @@ type track struct {
 	busyNs  atomic.Int64   // when the engine's run under way began, of a sheet that of a batch; 0: none
 	usualNs atomic.Int64   // what a job takes of late
 	one     [1]*tensor.Canvas
-	answer  *wire.Inspected
-	found   []*wire.Detection // memory of answer's detections
-	truth   []*wire.Detection
 }
 
 func newLane(m *bundle.Manifest, plan *tensor.Plan, engines []engine, stations int) *lane {
@@ -52,9 +49,7 @@ func newLane(m *bundle.Manifest, plan *tensor.Plan, engines []engine, stations i
 		help: make(chan *sheetRun),
 	}
 	for _, e := range engines {
-		l.tracks = append(l.tracks, &track{
-			engine: e, help: l.help, answer: &wire.Inspected{}, found: grown(nil, m.Decoder.MaxDetections),
-		})
+		l.tracks = append(l.tracks, &track{engine: e, help: l.help})
 	}
 	return l
 }
@@ -150,16 +145,12 @@ func (t *track) infer(job *slot) error {
 	found, err := t.inspect(job)
 	t.usualNs.Store(smooth(t.usualNs.Load(), monotime.Now()-began))
 	t.jobNs.Store(0)
-	s, f, turn := job.station, job.frame, job.turn
-	t.fill(job, found, err)
+	s, f := job.station, job.frame
+	job.fill(found, err)
 	s.inspected.Add(1)
 	s.keep(job.job, shot{f, job.trail()}) // before the answer: its settlement may follow at once
 	job.frame = nil
-	s.turns.await(turn)
-	err = s.conn.Send(wire.KindInspected, t.answer)
-	s.turns.done()
-	s.free <- job // never blocks: there are as many places as slots
-	return closed(err)
+	return s.turns.done(job)
 }
 
 // inspect runs the engine on what the slot holds: once, or tile by tile.
@@ -177,25 +168,6 @@ func (t *track) run(canvases []*tensor.Canvas, deadlineNs int64) ([]infer.Result
 	t.busyNs.Store(monotime.Now())
 	defer t.busyNs.Store(0)
 	return t.engine.Infer(canvases, deadlineNs)
-}
-
-// fill writes the answer, reusing its memory.
-func (t *track) fill(job *slot, r inspection, err error) {
-	a, f := t.answer, job.frame
-	t.found = grown(t.found, len(r.Detections))
-	t.truth = grown(t.truth, len(f.Truth))
-	for i, known := range f.Truth {
-		set(t.truth[i], known.Class, 1, known.Box)
-	}
-	for i, d := range r.Detections {
-		set(t.found[i], d.Class, d.Score, d.Box)
-	}
-	a.Station, a.Job, a.Frame, a.ExposedNs = job.station.index, job.job, f.Seq, f.ExposedNs
-	a.PreprocessNs, a.InferenceNs, a.DecodeNs = job.preprocessNs+r.FillNs, r.InferenceNs, r.DecodeNs
-	a.Width, a.Height, a.Source, a.Simulated = int32(f.Width), int32(f.Height), said(f.Source), f.Simulated
-	a.Tiles, a.Dropped = uint32(r.tiles), uint32(r.dropped)
-	a.Detections, a.Truth = t.found[:len(r.Detections)], t.truth[:len(f.Truth)]
-	a.Fault, a.FaultText = modelFault(err)
 }
 
 // smooth follows a duration that varies: an eighth of each change.

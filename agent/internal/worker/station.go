@@ -32,13 +32,40 @@ type slot struct {
 	sheet        *sheet
 	preprocessNs int64
 	turn         uint64
+	answer       *wire.Inspected
+	found        []*wire.Detection // memory of answer's detections
+	truth        []*wire.Detection
 }
 
 func newSlot(s *station, plan *tensor.Plan) *slot {
-	if s.tiled() {
-		return &slot{station: s, sheet: newSheet(plan, s.lane, int(s.config.GetTileOverlap()))}
+	job := &slot{
+		station: s, answer: &wire.Inspected{}, found: grown(nil, s.lane.manifest.Decoder.MaxDetections),
 	}
-	return &slot{station: s, canvas: tensor.NewCanvas(plan)}
+	if s.tiled() {
+		job.sheet = newSheet(plan, s.lane, int(s.config.GetTileOverlap()))
+	} else {
+		job.canvas = tensor.NewCanvas(plan)
+	}
+	return job
+}
+
+// fill writes the answer, reusing its memory.
+func (s *slot) fill(r inspection, err error) {
+	a, f := s.answer, s.frame
+	s.found = grown(s.found, len(r.Detections))
+	s.truth = grown(s.truth, len(f.Truth))
+	for i, known := range f.Truth {
+		set(s.truth[i], known.Class, 1, known.Box)
+	}
+	for i, d := range r.Detections {
+		set(s.found[i], d.Class, d.Score, d.Box)
+	}
+	a.Station, a.Job, a.Frame, a.ExposedNs = s.station.index, s.job, f.Seq, f.ExposedNs
+	a.PreprocessNs, a.InferenceNs, a.DecodeNs = s.preprocessNs+r.FillNs, r.InferenceNs, r.DecodeNs
+	a.Width, a.Height, a.Source, a.Simulated = int32(f.Width), int32(f.Height), said(f.Source), f.Simulated
+	a.Tiles, a.Dropped = uint32(r.tiles), uint32(r.dropped)
+	a.Detections, a.Truth = s.found[:len(r.Detections)], s.truth[:len(f.Truth)]
+	a.Fault, a.FaultText = modelFault(err)
 }
 
 // fit makes the frame ready for the lane.
@@ -71,7 +98,7 @@ type station struct {
 
 	orders chan order
 	free   chan *slot // of the lane's slots
-	turns  *turns
+	turns  turns
 	ready  atomic.Bool // model and camera are there
 	opened chan struct{}
 	camera camera // set before ready, which is set before opened closes
@@ -95,7 +122,7 @@ func newStation(index uint32, c *wire.StationConfig, w *worker) *station {
 	s := &station{
 		index: index, config: c, conn: w.conn, log: w.log.With("station",
 			c.GetName()), pictures: w.pictures, die: w.die,
-		opened: make(chan struct{}), orders: make(chan order, maxOrders), turns: newTurns(), pace: newPace(),
+		opened: make(chan struct{}), orders: make(chan order, maxOrders), pace: newPace(),
 	}
 	s.kept = newKept(parallel(w.config), &s.evidenceDropped)
 	s.state.message = &wire.StationState{
@@ -195,6 +222,13 @@ func (s *station) unfit(o order, f *frame.Frame, err error) error {
 	s.inspected.Add(1)
 	s.keep(o.job, shot{frame: f}) // before the answer: its settlement may follow at once
 	return closed(s.conn.Send(wire.KindInspected, answer))
+}
+
+// reply sends a slot's answer and gives the slot back.
+func (s *station) reply(job *slot) error {
+	err := s.conn.Send(wire.KindInspected, job.answer)
+	s.free <- job // never blocks: there are as many places as slots
+	return closed(err)
 }
 
 // refuse answers an Inspect that never reaches the model.

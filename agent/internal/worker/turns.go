@@ -1,20 +1,17 @@
 package worker
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
-// turns keep a station's answers in the order of its frames, whichever track is done first. Safe for
-// concurrent use; made by newTurns.
+// turns send a station's answers in the order of its frames, whichever track is done first: a track that is
+// ahead leaves its answer here and goes on. Safe for concurrent use.
 type turns struct {
-	mu      sync.Mutex
-	changed sync.Cond
-	given   uint64 // to frames so far
-	past    uint64 // answered
-}
-
-func newTurns() *turns {
-	t := &turns{}
-	t.changed.L = &t.mu
-	return t
+	mu    sync.Mutex
+	given uint64  // to frames so far
+	past  uint64  // answered
+	early []*slot // done before their turn
 }
 
 // next gives a frame its turn.
@@ -25,19 +22,21 @@ func (t *turns) next() uint64 {
 	return t.given
 }
 
-// await returns once all turns before this one are done.
-func (t *turns) await(turn uint64) {
+// done sends the slot's answer, and those that waited for it, as soon as all before them are sent.
+func (t *turns) done(job *slot) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for t.past+1 != turn {
-		t.changed.Wait()
+	t.early = append(t.early, job)
+	for {
+		i := slices.IndexFunc(t.early, func(s *slot) bool { return s.turn == t.past+1 })
+		if i < 0 {
+			return nil
+		}
+		next := t.early[i]
+		t.early = slices.Delete(t.early, i, i+1)
+		t.past++
+		if err := next.station.reply(next); err != nil {
+			return err
+		}
 	}
-}
-
-// done ends the turn under way.
-func (t *turns) done() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.past++
-	t.changed.Broadcast()
 }

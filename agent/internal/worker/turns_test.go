@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"errors"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -50,20 +51,31 @@ func TestParallelRunsAreAnsweredInTheOrderOfTheirFrames(t *testing.T) {
 	require.IsIncreasing(t, frames)
 }
 
-func TestEachTurnWaitsForTheOneBefore(t *testing.T) {
-	turns := newTurns()
-	first, second := turns.next(), turns.next()
-	passed := make(chan struct{})
-	go func() {
-		turns.await(second)
-		close(passed)
-	}()
-	turns.await(first)
-	select {
-	case <-passed:
-		t.Fatal("the second turn came before the first was done")
-	case <-time.After(20 * time.Millisecond):
+// A track that is done early leaves its answer and goes on with another frame.
+func TestATrackThatIsAheadDoesNotWait(t *testing.T) {
+	ours, theirs := pair(t)
+	s := &station{conn: wire.NewConn(ours), free: make(chan *slot, 3)}
+	var slots []*slot
+	for job := range uint64(3) {
+		slots = append(slots, &slot{
+			station: s, turn: s.turns.next(), answer: &wire.Inspected{Job: job},
+		})
 	}
-	turns.done()
-	<-passed
+	require.NoError(t, s.turns.done(slots[2]))
+	require.NoError(t, s.turns.done(slots[1]))
+	require.Empty(t, s.free, "nothing is answered before the first")
+	answers := make(chan error, 1)
+	go func() { answers <- s.turns.done(slots[0]) }()
+	conn := wire.NewConn(theirs)
+	for job := range uint64(3) {
+		kind, payload, err := conn.Receive()
+		require.NoError(t, err)
+		require.Equal(t, wire.KindInspected, kind)
+		got := &wire.Inspected{}
+		require.NoError(t, conn.Decode(payload, got))
+		require.Equal(t, job, got.GetJob())
+	}
+	require.NoError(t, <-answers)
+	require.Len(t, s.free, 3, "each slot is given back")
+	require.NoError(t, errors.Join(ours.Close(), theirs.Close()))
 }
