@@ -56,7 +56,7 @@ def evaluate(agent, models, detector, folder):
     # That a machine has no GPU is no news nine times over.
     command = [agent, "eval", *what, "--data", str(folder), "--threads", str(THREADS), "-o", "json"]
     command += ["--log-level", "error"]
-    run = subprocess.run(command, stdout=subprocess.PIPE)
+    run = subprocess.run(command, check=False, stdout=subprocess.PIPE)
     try:
         report = json.loads(run.stdout)
     except json.JSONDecodeError:
