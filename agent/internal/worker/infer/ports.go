@@ -47,23 +47,24 @@ func agree(s *signature, m *bundle.Manifest, plan *tensor.Plan) (contract, error
 	if err = agreeInput(in, plan); err != nil {
 		return contract{}, err
 	}
-	out, err := choose("output", s.outputs, m.Decoder.Output)
-	if err != nil {
-		return contract{}, err
+	c := contract{input: in.name}
+	wanted := []string{m.Decoder.Output}
+	if m.Decoder.Family == bundle.FamilyDFL {
+		wanted = append(wanted, m.Decoder.Distances)
 	}
-	c := contract{input: in.name, outputs: []port{out}}
-	if m.Decoder.Family != bundle.FamilyDFL {
-		c.batched = anyBatch(in, out)
+	for _, name := range wanted {
+		out, bad := choose("output", s.outputs, name)
+		if bad != nil {
+			return contract{}, bad
+		}
+		c.outputs = append(c.outputs, out)
+	}
+	c.batched = anyBatch(in) && anyBatch(c.outputs...)
+	if m.Decoder.Family == bundle.FamilyDFL {
+		err = c.agreeGrid(m)
+	} else {
 		err = c.agreeRows(m)
-		return c, err
 	}
-	distances, err := choose("output", s.outputs, m.Decoder.Distances)
-	if err != nil {
-		return contract{}, err
-	}
-	c.outputs = append(c.outputs, distances)
-	c.batched = anyBatch(in, out, distances)
-	err = c.agreeGrid(m)
 	return c, err
 }
 

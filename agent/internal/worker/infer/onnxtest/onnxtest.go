@@ -68,22 +68,22 @@ const Side = 64
 // manifest.
 func Bundle(tb testing.TB, lines ...string) string {
 	tb.Helper()
-	inputs, outputs := []Port{{"images", 1, []int64{1, 1, Side, Side}}}, []Port{{
-		"output0", 1,
-		[]int64{1, 10, Cells},
-	}}
-	return Write(tb, Model(Graph(inputs, outputs)), lines...)
+	return Write(tb, detector(1), lines...)
 }
 
 // Batched writes the same with a model that takes any number of images, so many of them in one run.
 func Batched(tb testing.TB, images int, lines ...string) string {
 	tb.Helper()
-	inputs, outputs := []Port{{"images", 1, []int64{0, 1, Side, Side}}}, []Port{{
-		"output0", 1,
-		[]int64{0, 10, Cells},
-	}}
 	provider := fmt.Sprintf("providers: {order: [{name: cpu, batch: %d}]}", images)
-	return Write(tb, Model(Graph(inputs, outputs)), append(lines, provider)...)
+	return Write(tb, detector(0), append(lines, provider)...)
+}
+
+// detector takes so many images, 0: any number.
+func detector(images int64) []byte {
+	return Model(Graph(
+		[]Port{{"images", 1, []int64{images, 1, Side, Side}}},
+		[]Port{{"output0", 1, []int64{images, 10, Cells}}},
+	))
 }
 
 // Write writes a bundle around a model.
