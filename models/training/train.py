@@ -29,7 +29,7 @@ WARM_UP = 300  # steps
 SAVE_SECONDS = 90
 LOG_EVERY = 100  # steps
 # Arguments that a resumed run may change. The others would make another run of it.
-CHANGEABLE = ("steps", "everything", "mosaic", "sim_share", "validate", "threads", "workers")
+CHANGEABLE = ("steps", "everything", "size", "batch", "mosaic", "sim_share", "validate", "threads", "workers")
 
 
 def rate(step: int, steps: int, peak: float) -> float:

@@ -26,8 +26,10 @@ type Comparer struct {
 	found           []detect.Detection
 }
 
-// image is a binary image and what lies within the tolerance of its copper, and of its bare board.
-type image struct{ copper, nearCopper, nearBare *plane.Plane }
+// image is a binary image: its copper, what lies within the tolerance of that and of its bare board, and the
+// copper and bare board that must not vanish: of a board all, of a template what is wider than twice the
+// tolerance. Both edges of a narrower line may wander so far that they meet.
+type image struct{ copper, nearCopper, nearBare, solid, hollow *plane.Plane }
 
 // New makes a Comparer for boards with sides of 64 to 16384 pixels. Its errors wrap ErrOptions.
 func New(width, height int, o Options) (*Comparer, error) {
@@ -42,8 +44,8 @@ func New(width, height int, o Options) (*Comparer, error) {
 	empty := func() *plane.Plane { return plane.New(width, height) }
 	c := &Comparer{
 		options:  o,
-		board:    image{empty(), empty(), empty()},
-		template: image{empty(), empty(), empty()},
+		board:    image{empty(), empty(), empty(), empty(), empty()},
+		template: image{empty(), empty(), empty(), empty(), empty()},
 		differ:   empty(), core: empty(), near: empty(),
 		lines:   newSpreader(width, height),
 		regions: newRegions(width, height),
@@ -56,8 +58,8 @@ func New(width, height int, o Options) (*Comparer, error) {
 // aligned template are [height*width] bytes of 0 or 255 and must have that length. Class is 0. Score is the
 // chance that a difference is a defect, as on DeepPCB. Boxes are in pixels.
 func (c *Comparer) Compare(board, template []byte) []detect.Detection {
-	c.take(&c.board, board)
-	c.take(&c.template, template)
+	c.take(&c.board, board, 0)
+	c.take(&c.template, template, c.options.Tolerance)
 	c.regions.reset()
 	c.look(&c.board, &c.template) // extra copper
 	c.look(&c.template, &c.board) // missing copper
@@ -65,23 +67,29 @@ func (c *Comparer) Compare(board, template []byte) []detect.Detection {
 	return c.found
 }
 
-func (c *Comparer) take(i *image, pixels []byte) {
+// take packs an image. What must not vanish of it is wider than 2·thin.
+func (c *Comparer) take(i *image, pixels []byte, thin int) {
 	i.copper.Pack(pixels)
+	c.lines.spread(c.near, i.copper, thin, true)
+	c.lines.spread(i.solid, c.near, thin, true)
+	c.lines.spread(c.near, i.copper, thin, false)
+	c.lines.spread(i.hollow, c.near, thin, true)
 	c.lines.spread(i.nearCopper, i.copper, c.options.Tolerance, false)
 	c.lines.spread(i.nearBare, i.copper, c.options.Tolerance, true)
 }
 
-// look finds where a has copper and b has none. Of that the core is beyond tolerance: copper of a away from
-// all copper of b, or bare board of b away from all that of a.
+// look finds where a has copper and b has none. Of that the core is beyond tolerance: solid copper of a away
+// from all copper of b, or bare board of b, no narrow slit, away from all that of a.
 func (c *Comparer) look(a, b *image) {
 	last := a.copper.LastMask()
 	for y := range a.copper.Height {
 		ours, theirs := a.copper.Row(y), b.copper.Row(y)
-		near, bare := b.nearCopper.Row(y), a.nearBare.Row(y)
+		solid, near := a.solid.Row(y), b.nearCopper.Row(y)
+		hollow, bare := b.hollow.Row(y), a.nearBare.Row(y)
 		differ, core := c.differ.Row(y), c.core.Row(y)
 		for i, w := range ours {
 			differ[i] = w &^ theirs[i]
-			core[i] = w&^near[i] | ^theirs[i]&^bare[i]
+			core[i] = solid[i]&^near[i] | hollow[i]&^bare[i]
 		}
 		core[len(core)-1] &= last
 	}
@@ -121,11 +129,9 @@ func (c *Comparer) box(r *region) [4]float32 {
 	}
 }
 
-// score is a logistic regression on the differences of the training part of DeepPCB: how thick the core is,
-// its pixels over the box's longer side, and the box's shorter side. What alignment leaves along edges is
-// long and thin.
+// score is a logistic regression on the differences of the training part of DeepPCB: their pixels over the
+// box's longer side, which is their width. What alignment and etching leave along edges is long and thin.
 func (r *region) score() float64 {
-	w, h := float64(r.x1-r.x0), float64(r.y1-r.y0)
-	thick := float64(r.core+1) / max(w, h)
-	return 1 / (1 + math.Exp(5.61-2.19*math.Log(thick)-3.25*math.Log(min(w, h))))
+	width := float64(r.area) / float64(max(r.x1-r.x0, r.y1-r.y0))
+	return 1 / (1 + math.Exp(9.1-9.0*math.Log(width)))
 }

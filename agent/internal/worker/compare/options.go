@@ -19,11 +19,12 @@ var ErrOptions = errors.New("bad comparison")
 // part of DeepPCB, 48 px/mm.
 type Options struct {
 	// Tolerance is how many pixels an edge may wander: a pixel differs for certain only when no equal one
-	// lies within so many columns and rows in the other image. 1 to 16, default 2.
+	// lies within so many columns and rows in the other image. Of the template, what is at most twice as
+	// wide may vanish, such as the rim of a pad that the drill just left. 1 to 16, default 2.
 	Tolerance int
 	// MinArea is the least number of differing pixels of a finding. Default 12.
 	MinArea int
-	// MinScore is the least score of a finding, 0 to 1. Default 0.2.
+	// MinScore is the least score of a finding, 0 to 1. Default 0.4.
 	MinScore float64
 	// Join is how many pixels apart pieces of one finding may lie: up to 2·Join. 1 to 16, default 2.
 	Join int
@@ -44,7 +45,7 @@ func (o Options) withDefaults() (Options, error) {
 	def(&o.Join, 2)
 	def(&o.Margin, 10)
 	if o.MinScore == 0 {
-		o.MinScore = 0.2
+		o.MinScore = 0.4
 	}
 	o.Margin = max(o.Margin, -1)
 	switch {
