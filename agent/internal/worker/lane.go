@@ -3,7 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
-	"math"
+	"slices"
 	"sync/atomic"
 
 	"github.com/sightline-edge/sightline/agent/internal/monotime"
@@ -94,18 +94,24 @@ func (l *lane) hangs(nowNs int64) bool {
 	return false
 }
 
-// freeAt is when a track is expected to be free for one more job, and how long a job takes of late.
+// freeAt is when a track is expected to be free for one more job, behind those that wait, and how long a job
+// takes of late.
 func (l *lane) freeAt(nowNs int64) (freeNs, usualNs int64) {
-	freeNs = math.MaxInt64
+	var room [16]int64 // on the stack, for as many tracks as worker.parallel may ask for
+	ends := room[:0]
 	for _, t := range l.tracks {
 		end := nowNs
 		usualNs = t.usualNs.Load()
 		if since := t.jobNs.Load(); since != 0 {
-			end = since + usualNs
+			end = max(since+usualNs, nowNs)
 		}
-		freeNs = min(freeNs, end)
+		ends = append(ends, end)
 	}
-	return freeNs + int64(len(l.jobs))*usualNs/int64(len(l.tracks)), usualNs
+	for range len(l.jobs) { // each goes to the track that is free first
+		next := slices.Index(ends, slices.Min(ends))
+		ends[next] += usualNs
+	}
+	return slices.Min(ends), usualNs
 }
 
 // serve infers job after job until ctx ends, then frees the model. A job once taken is always answered: the

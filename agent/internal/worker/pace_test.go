@@ -28,8 +28,11 @@ func TestALaneIsFreeWhenItsFirstTrackIsAndTheQueueIsDone(t *testing.T) {
 	b.jobNs.Store(now - usual/2)
 	require.Equal(t, now+usual/2, free(), "the one that began first")
 	l.jobs <- &slot{}
+	require.Equal(t, now+usual*2/3, free(), "the other takes the one that waits")
 	l.jobs <- &slot{}
 	require.Equal(t, now+usual/2+usual, free(), "after those that wait already")
+	a.jobNs.Store(now - 2*usual)
+	require.Equal(t, now+usual, free(), "a run that is late ends now, at the soonest")
 }
 
 func TestAFrameIsTakenAsLateAsItsPreparationAllows(t *testing.T) {
