@@ -2,8 +2,8 @@
 
 Prints one table and ends with an error when a figure misses its bar. --parts is a folder with the boards of
 each part in the deeppcb layout: block and group of the data set, and simulated ones, sim. All reports are
-kept there as report.json. Boards that a bundle was trained on say nothing: where its model was trained on
-everything, or does not tell, block and group miss their bars.
+kept there as report.json. The bundles of --models are trained on block and group, too: on these their twins
+in --held-out are judged, which were not. Where a twin was, or does not tell, block and group miss their bars.
 """
 
 import argparse
@@ -28,7 +28,7 @@ FIGURES = {
 }
 LEGEND = """\
 ! misses its bar. clean_alarmed: of the boards without a label, those with a detection. failed: boards that
-could not be inspected. A bundle's CARD.md says which boards it was trained on; there, figures mean little."""
+could not be inspected. block and group are figures of the twins that were not trained on these boards."""
 
 ALL = {"failed": 0}
 SIM = {"recall": 0.99, "clean_alarmed": 0.01, **ALL}
@@ -51,7 +51,7 @@ BARS = {
 
 
 def evaluate(agent, models, detector, folder):
-    """The report of eval. What failed there is in it, too."""
+    """The report of eval with a bundle in models. What failed there is in it, too."""
     what = ["--method", COMPARE] if detector == COMPARE else ["--bundle", str(models / detector)]
     # That a machine has no GPU is no news nine times over.
     command = [agent, "eval", *what, "--data", str(folder), "--threads", str(THREADS), "-o", "json"]
@@ -127,7 +127,7 @@ def table(reports):
     """All figures beside their bars; ! marks those that miss it."""
     lines = [row("detector", "figure", "bar", (f"{part}  " for part in PARTS))]
     for detector, of in reports.items():
-        name = f"{detector} {of[PARTS[0]].get('version', '')}"
+        name = f"{detector} {of['sim'].get('version', '')}"
         for figure in FIGURES:
             cells = [
                 written(of[part], figure) + (" !" if misses(detector, part, figure, of[part]) else "  ")
@@ -143,16 +143,21 @@ def main():
     parser.add_argument("--agent", default="bin/sightline-agent")
     parser.add_argument("--parts", type=pathlib.Path, default=pathlib.Path("build/detectors"))
     parser.add_argument("--models", type=pathlib.Path, default=pathlib.Path("models"), help="their folder")
+    parser.add_argument(
+        "--held-out", type=pathlib.Path, default=pathlib.Path("models/training/held-out"),
+        help="folder of the twins that were not trained on block and group",
+    )
     args = parser.parse_args()
 
     reports = {}
     for detector in BARS:
-        known = unseen(args.models, detector)
+        known = unseen(args.held_out, detector)
         if not known:
             print(f"{detector} was trained on block and group, or does not say: no figure of these counts")
         for part in PARTS:
             print(f"{detector} on {part}", file=sys.stderr)
-            report = evaluate(args.agent, args.models, detector, args.parts / part) | {"unseen": known}
+            models = args.models if part == "sim" else args.held_out
+            report = evaluate(args.agent, models, detector, args.parts / part) | {"unseen": known}
             reports.setdefault(detector, {})[part] = report
     (args.parts / "report.json").write_text(json.dumps(reports, indent=1) + "\n")
     print(table(reports))

@@ -52,10 +52,10 @@ def test_boards_of_the_training_reach_no_bar(tmp_path, told):
 
 
 def bundles(folder, told):
-    """The two bundles, whose models for the CPU say so of their training."""
+    """The two bundles' twins, whose models for the CPU say so of their training."""
     for name in ("pcb-defects", "pcb-defects-pair"):
-        bundle = folder / name
-        bundle.mkdir()
+        bundle = folder / "held-out" / name
+        bundle.mkdir(parents=True)
         (bundle / "bundle.yaml").write_text(
             "providers: {order: [{name: cuda}, {name: cpu, model: small.onnx}]}\n"
         )
@@ -73,7 +73,8 @@ def bench_with(folder, report, code=0, told=False):
     agent.write_text(f'#!/bin/sh\necho "$*" >>"{folder}/calls"\ncat "{folder}/report"\nexit {code}\n')
     agent.chmod(0o755)
     program = Path(bench.__file__)
-    command = [sys.executable, program, "--agent", agent, "--parts", folder, "--models", folder]
+    command = [sys.executable, program, "--agent", agent, "--parts", folder]
+    command += ["--models", folder, "--held-out", folder / "held-out"]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -85,6 +86,8 @@ def test_every_detector_is_evaluated_on_every_part(tmp_path):
     assert len(calls) == 9
     options = "--threads 2 -o json --log-level error"
     assert f"eval --bundle {tmp_path}/pcb-defects-pair --data {tmp_path}/sim {options}" in calls
+    assert f"eval --bundle {tmp_path}/held-out/pcb-defects --data {tmp_path}/block {options}" in calls
+    assert f"eval --bundle {tmp_path}/held-out/pcb-defects --data {tmp_path}/group {options}" in calls
     assert f"eval --method compare --data {tmp_path}/block {options}" in calls
     assert " !" not in done.stdout
     assert json.loads((tmp_path / "report.json").read_text())["compare"]["group"] == GOOD | UNSEEN
