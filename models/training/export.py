@@ -1,6 +1,7 @@
 """Export a checkpoint as one ONNX file and check it against PyTorch.
 
 python export.py --run runs/first --out ../pcb-defects/model.onnx
+python export.py --run runs/first runs/longer --out ../pcb-defects/model.onnx  # the mean of their weights
 """
 
 import argparse
@@ -30,12 +31,36 @@ def average_of(state: dict) -> Detector:
     return model.eval()
 
 
+def mean(states: list[dict]) -> dict:
+    """One checkpoint with the mean of several's averaged weights: of one run that went on in several ways.
+
+    Weights along one run lie in one basin, where the mean generalizes better than its parts (Izmailov et al.,
+    "Averaging Weights Leads to Wider Optima and Better Generalization", 2018). Of the last state are the
+    arguments; if any was trained on everything, so was the mean.
+    """
+    last = dict(states[-1])
+    last["average"] = {name: _mean([s["average"][name] for s in states]) for name in last["average"]}
+    if "arguments" in last and len(states) > 1:
+        everything = any(s["arguments"]["everything"] for s in states)
+        last["arguments"] = last["arguments"] | {"everything": everything}
+        last["of"] = [s["step"] for s in states]
+    return last
+
+
+def _mean(weights: list[torch.Tensor]) -> torch.Tensor:
+    """Of floats; of counters the last."""
+    if not weights[-1].dtype.is_floating_point:
+        return weights[-1]
+    return torch.stack(weights).mean(0)
+
+
 def history(state: dict) -> dict | None:
     """What a checkpoint says of its training; None where it holds no arguments."""
     if "arguments" not in state:
         return None
     told = {name: state["arguments"][name] for name in TOLD}
-    return {"design": state["design"], "step": state["step"]} | told
+    steps = {"step": state["step"]} | ({"mean_of": state["of"]} if "of" in state else {})
+    return {"design": state["design"]} | steps | told
 
 
 def training_of(path: Path) -> dict | None:
@@ -112,11 +137,17 @@ def difference(model: Detector, path: Path, size: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--run", default="runs/first", help="folder of the checkpoint")
+    parser.add_argument(
+        "--run", nargs="+", default=["runs/first"], help="folders of checkpoints, whose weights are averaged"
+    )
     parser.add_argument("--out", default="../pcb-defects/model.onnx")
     parser.add_argument("--size", type=int, default=640, help="side of the input, px")
     args = parser.parse_args()
-    state = torch.load(Path(args.run) / "last.pt", weights_only=True, map_location="cpu")
+    states = [torch.load(Path(run) / "last.pt", weights_only=True, map_location="cpu") for run in args.run]
+    designs = {state["design"] for state in states}
+    if len(designs) > 1:
+        raise SystemExit(f"checkpoints of different designs ({', '.join(sorted(designs))}) have no mean")
+    state = mean(states)
     error = export(average_of(state), Path(args.out), args.size, history(state))
     print(f"{args.out}: {Path(args.out).stat().st_size} bytes, differs from PyTorch by {error:.1e}")
 

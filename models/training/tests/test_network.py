@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import export as exporting
-from export import TOLERANCE, average_of, difference, export, history, session, training_of
+from export import TOLERANCE, average_of, difference, export, history, mean, session, training_of
 from loss import complete_iou, detection_loss, distribution
 from network import DESIGNS, Design, Detector, sides
 from quantize import decoding, quantize
@@ -234,6 +234,27 @@ def test_a_checkpoint_without_arguments_can_be_exported_with_the_bins_it_has(tin
     export(average_of(state), tmp_path / "model.onnx", 64, history(state))
     assert training_of(tmp_path / "model.onnx") is None
     assert session(tmp_path / "model.onnx", 1).get_outputs()[1].shape == ["images", 28, 8, 8]
+
+
+def test_the_mean_of_checkpoints_has_the_mean_of_their_weights_and_tells_of_all(tiny):
+    told = dict.fromkeys(("steps", "batch", "size", "seed", "rate", "mosaic", "sim_share"), 1)
+    states = [
+        {
+            "step": step,
+            "design": "tiny",
+            "arguments": told | {"size": step, "everything": step == 2},
+            "average": {"weight": torch.tensor([step * 1.0, 4.0]), "counter": torch.tensor(step)},
+        }
+        for step in (2, 5)
+    ]
+    whole = mean(states)
+    assert whole["average"]["weight"].tolist() == [3.5, 4.0]
+    assert whole["average"]["counter"] == 5
+    past = history(whole)
+    assert past["everything"] is True  # one of them was
+    assert (past["step"], past["size"], past["mean_of"]) == (5, 5, [2, 5])
+    assert history(mean(states[1:])) == history(states[1])
+    assert "mean_of" not in history(states[1])
 
 
 def test_model_and_its_int8_twin_say_what_they_were_trained_on(twins, learned, tmp_path):
