@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/sightline-edge/sightline/agent/internal/broker"
@@ -22,6 +21,7 @@ const lineReturn = 5 * time.Second
 // actor is one station with its own connection to the line's broker, since a connection has one last will.
 type actor struct {
 	place   topic.Station
+	client  string // the end of its client id
 	recipe  *recipe.Recipe
 	station *station.Station
 	line    *plc.Handshake
@@ -43,7 +43,7 @@ func (a *agent) newActor(i int) (*actor, error) {
 	if err != nil {
 		return nil, a.cfg.Locate(i, err)
 	}
-	s := &actor{place: place, recipe: r}
+	s := &actor{place: place, client: cfg.Client(), recipe: r}
 	s.station = station.New(a.stationOptions(i, place, rules, r))
 	s.line = plc.New(plc.Options{
 		Station: place, Triggered: cfg.Trigger.Mode == config.ModeMQTT, Trigger: s.station.Trigger,
@@ -74,7 +74,7 @@ func (s *actor) start(ctx context.Context, a *agent) error {
 	if err != nil {
 		return err
 	}
-	o := a.brokerOptions(a.cfg.MQTT.Local, strings.ReplaceAll(s.place.Line+"-"+s.place.Name, "/", "-"))
+	o := a.brokerOptions(a.cfg.MQTT.Local, s.client)
 	o.Will, o.OnState, o.Subscriptions = &will, s.line.Connected, s.line.Subscriptions()
 	o.CleanSession = true // a trigger from before the connection speaks of a part that has gone
 	o.MaxPause = lineReturn

@@ -70,14 +70,19 @@ func (c *Config) check(doc *strictyaml.Document) {
 			"one to 64, each with a name, a camera and, unless its method is compare, a bundle",
 		)
 	}
-	names := map[string]bool{}
+	clients := map[string]string{} // names by what the broker sees of them
 	for i := range c.Stations {
 		s := &c.Stations[i]
 		at := fmt.Sprintf("stations[%d]", i)
-		if s.Name != "" && names[s.Name] {
+		switch other, taken := clients[s.Client()]; {
+		case s.Name == "" || !taken:
+		case other == s.Name:
 			doc.Add(at+".name", s.Name+" is there twice", "stations have different names")
+		default:
+			doc.Add(at+".name", fmt.Sprintf("%s and %s are both %s-%s at the broker", other, s.Name,
+				c.MQTT.ClientID, s.Client()), "rename one: two clients of one id throw each other out")
 		}
-		names[s.Name] = true
+		clients[s.Client()] = s.Name
 		c.checkStation(doc, at, s)
 	}
 	doc.Within("worker.threads", float64(c.Worker.Threads), 0, maxThreads)

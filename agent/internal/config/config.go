@@ -1,7 +1,10 @@
 // Package config is sightline.yaml: what a user writes, with defaults that are right for a line.
 package config
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Config is the file. A station needs five lines; everything else has a default.
 type Config struct {
@@ -57,6 +60,9 @@ type Station struct {
 	OpenTimeout time.Duration `yaml:"open_timeout"` // default 5s
 	ReadTimeout time.Duration `yaml:"read_timeout"` // default 1s
 }
+
+// Client is how the local broker knows the station: the end of its client id, behind mqtt.client_id.
+func (s *Station) Client() string { return strings.ReplaceAll(s.Name, "/", "-") }
 
 // Compare are the settings of method compare.
 type Compare struct {

@@ -96,6 +96,25 @@ func TestTilesAreForMethodDetectWithAnOverlapOfUse(t *testing.T) {
 	}
 }
 
+// The broker ends the older of two connections with one client id, and each station would come back.
+func TestStationsThatTheBrokerCannotTellApartAreRefused(t *testing.T) {
+	for second, want := range map[string]string{
+		"line3/aoi-1": "line 9: stations[1].name: line3/aoi-1 is there twice (stations have different names)",
+		"line3-aoi/1": "line 9: stations[1].name: line3/aoi-1 and line3-aoi/1 are both node7-line3-aoi-1 at " +
+			"the broker (rename one: two clients of one id throw each other out)",
+		"line3/aoi-2": "",
+	} {
+		in := strings.Replace(fiveLines, "mqtt: {", "mqtt: {client_id: node7, ", 1) +
+			"  - {name: " + second + ", camera: \"sim:\", bundle: pcb-defects, trigger: {mode: mqtt}}\n"
+		_, err := config.Parse([]byte(in))
+		if want == "" {
+			require.NoError(t, err)
+			continue
+		}
+		require.EqualError(t, err, want)
+	}
+}
+
 func TestUnknownKeyNamesItsNeighbour(t *testing.T) {
 	_, err := config.Parse([]byte(strings.Replace(fiveLines, "bundle:", "bundel:", 1)))
 	require.EqualError(t, err, "line 7: stations[0].bundel: unknown key (did you mean bundle?)")
