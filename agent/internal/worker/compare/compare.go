@@ -27,9 +27,10 @@ type Comparer struct {
 }
 
 // image is a binary image: its copper, what lies within the tolerance of that and of its bare board, and the
-// copper and bare board that must not vanish: of a board all, of a template what is wider than twice the
-// tolerance. Both edges of a narrower line may wander so far that they meet.
-type image struct{ copper, nearCopper, nearBare, solid, hollow *plane.Plane }
+// copper that must not vanish: of a board all, of a template what is wider than twice the tolerance. Both
+// edges of a narrower line may wander so far that they meet. A slit must not close, however narrow: that is
+// a short.
+type image struct{ copper, nearCopper, nearBare, solid *plane.Plane }
 
 // New makes a Comparer for boards with sides of 64 to 16384 pixels. Its errors wrap ErrOptions.
 func New(width, height int, o Options) (*Comparer, error) {
@@ -44,8 +45,8 @@ func New(width, height int, o Options) (*Comparer, error) {
 	empty := func() *plane.Plane { return plane.New(width, height) }
 	c := &Comparer{
 		options:  o,
-		board:    image{empty(), empty(), empty(), empty(), empty()},
-		template: image{empty(), empty(), empty(), empty(), empty()},
+		board:    image{empty(), empty(), empty(), empty()},
+		template: image{empty(), empty(), empty(), empty()},
 		differ:   empty(), core: empty(), near: empty(),
 		lines:   newSpreader(width, height),
 		regions: newRegions(width, height),
@@ -67,29 +68,27 @@ func (c *Comparer) Compare(board, template []byte) []detect.Detection {
 	return c.found
 }
 
-// take packs an image. What must not vanish of it is wider than 2·thin.
+// take packs an image. The copper that must not vanish of it is wider than 2·thin.
 func (c *Comparer) take(i *image, pixels []byte, thin int) {
 	i.copper.Pack(pixels)
 	c.lines.spread(c.near, i.copper, thin, true)
 	c.lines.spread(i.solid, c.near, thin, true)
-	c.lines.spread(c.near, i.copper, thin, false)
-	c.lines.spread(i.hollow, c.near, thin, true)
 	c.lines.spread(i.nearCopper, i.copper, c.options.Tolerance, false)
 	c.lines.spread(i.nearBare, i.copper, c.options.Tolerance, true)
 }
 
 // look finds where a has copper and b has none. Of that the core is beyond tolerance: solid copper of a away
-// from all copper of b, or bare board of b, no narrow slit, away from all that of a.
+// from all copper of b, or bare board of b away from all that of a.
 func (c *Comparer) look(a, b *image) {
 	last := a.copper.LastMask()
 	for y := range a.copper.Height {
 		ours, theirs := a.copper.Row(y), b.copper.Row(y)
 		solid, near := a.solid.Row(y), b.nearCopper.Row(y)
-		hollow, bare := b.hollow.Row(y), a.nearBare.Row(y)
+		bare := a.nearBare.Row(y)
 		differ, core := c.differ.Row(y), c.core.Row(y)
 		for i, w := range ours {
 			differ[i] = w &^ theirs[i]
-			core[i] = solid[i]&^near[i] | hollow[i]&^bare[i]
+			core[i] = solid[i]&^near[i] | ^theirs[i]&^bare[i]
 		}
 		core[len(core)-1] &= last
 	}

@@ -19,8 +19,8 @@ var ErrOptions = errors.New("bad comparison")
 // part of DeepPCB, 48 px/mm.
 type Options struct {
 	// Tolerance is how many pixels an edge may wander: a pixel differs for certain only when no equal one
-	// lies within so many columns and rows in the other image. Of the template, what is at most twice as
-	// wide may vanish, such as the rim of a pad that the drill just left. 1 to 16, default 2.
+	// lies within so many columns and rows in the other image. Copper of the template that is at most twice
+	// as wide may vanish, such as the rim of a pad that the drill just left. 1 to 16, default 2.
 	Tolerance int
 	// MinArea is the least number of differing pixels of a finding. Default 12.
 	MinArea int
