@@ -190,6 +190,15 @@ func TestManifestsAreValidExactlyWhenTheyLoad(t *testing.T) {
 		{"every key", least + everyKey, true},
 		{"an unknown key", least + "author: me\n", false},
 		{"a wrong provider", least + "providers: {order: [{name: npu}]}\n", false},
+		{"an engine from a folder", least + "providers: {order: [{name: tensorrt, options: " +
+			"{trt_engine_cache_path: /tmp}}]}\n", false},
+		{"an option of another provider", least + "providers: {order: [{name: cuda, options: " +
+			"{trt_fp16_enable: '1'}}]}\n", false},
+		{
+			"an option of the CPU", least + "providers: {order: [{name: cpu, options: {device_id: '0'}}]}\n",
+			false,
+		},
+		{"no option of the CPU", least + "providers: {order: [{name: cpu, options: {}}]}\n", true},
 		{"a wrong policy", least + "providers: {policy: perhaps}\n", false},
 		{"a tolerance below zero", least + "golden: {box_tolerance: -1}\n", false},
 		{"a class without threshold", strings.Replace(least, ", threshold: 0.5", "", 1), false},
@@ -230,6 +239,36 @@ func TestManifestsAreValidExactlyWhenTheyLoad(t *testing.T) {
 			fault = load(t, c.manifest)
 			require.Equal(t, c.valid, fault == nil, "bundle.Load: %v", fault)
 		})
+	}
+}
+
+func TestTheSchemaAndTheGuideNameTheOptionsThatLoad(t *testing.T) {
+	var schema struct {
+		Defs struct {
+			Provider struct {
+				AllOf []struct {
+					If struct {
+						Properties struct{ Name struct{ Const string } }
+					}
+					Then struct {
+						Properties struct {
+							Options struct{ PropertyNames struct{ Enum []string } }
+						}
+					}
+				}
+			}
+		} `json:"$defs"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(text(t, bundleFile)), &schema))
+	rules := schema.Defs.Provider.AllOf
+	require.Len(t, rules, 3, "tensorrt, cuda, cpu")
+	guide := text(t, "../bundle.md")
+	for _, rule := range rules {
+		options := bundle.ProviderOptions(rule.If.Properties.Name.Const)
+		require.Equal(t, options, rule.Then.Properties.Options.PropertyNames.Enum)
+		for _, key := range options {
+			require.Contains(t, guide, "`"+key+"`")
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -159,6 +160,52 @@ providers: {order: [{name: npu}, {name: cpu, batch: 65}], policy: maybe}
 		"line 8: providers.order[0].name", "line 8: providers.policy", "line 8: providers.order[1].batch",
 	} {
 		require.ErrorContains(t, err, want)
+	}
+}
+
+// Of each kind one: a library, a folder of engines, a file, a switch that reads the working folder, an
+// address.
+func TestOptionsThatLoadFilesOrCodeAreRefused(t *testing.T) {
+	for provider, keys := range map[string][]string{
+		"tensorrt": {
+			"trt_engine_decryption_enable", "trt_engine_decryption_lib_path", "trt_extra_plugin_lib_paths",
+			"trt_engine_cache_enable", "trt_engine_cache_path", "trt_ep_context_file_path",
+			"trt_onnx_model_folder_path", "trt_int8_calibration_table_name", "trt_timing_cache_enable",
+			"trt_timing_cache_path", "trt_dump_subgraphs", "trt_onnx_bytestream", "user_compute_stream",
+			"TRT_FP16_ENABLE", "trt_fp16_enable ", "gpu_mem_limit",
+		},
+		"cuda": {
+			"gpu_external_alloc", "gpu_external_free", "gpu_external_empty_cache", "user_compute_stream",
+			"has_user_compute_stream", "default_memory_arena_cfg", "enable_cuda_graph", "trt_fp16_enable",
+		},
+		"cpu": {"device_id", "use_arena"},
+	} {
+		for _, key := range keys {
+			t.Run(provider+"/"+key, func(t *testing.T) {
+				lines := "providers:\n  order:\n    - name: %s\n      options:\n        %q: '1'\n"
+				lines = fmt.Sprintf(lines, provider, key)
+				_, err := bundle.Load(folder(t, manifest+lines))
+				require.ErrorContains(t, err, "line 15: providers.order[0].options."+key)
+				require.ErrorContains(t, err, fmt.Sprintf("a bundle may not set %q of %s", key, provider))
+				for _, allowed := range bundle.ProviderOptions(provider) {
+					require.ErrorContains(t, err, allowed)
+				}
+			})
+		}
+	}
+}
+
+func TestOptionsOfPrecisionAndMemoryAreTaken(t *testing.T) {
+	for _, provider := range []string{"tensorrt", "cuda"} {
+		options := bundle.ProviderOptions(provider)
+		require.True(t, slices.IsSorted(options))
+		require.NotEmpty(t, options)
+		for _, key := range options {
+			b, err := bundle.Load(folder(t, manifest+fmt.Sprintf(
+				"providers: {order: [{name: %s, options: {%s: '1'}}]}\n", provider, key)))
+			require.NoError(t, err)
+			require.Equal(t, map[string]string{key: "1"}, b.Manifest.Providers.Order[0].Options)
+		}
 	}
 }
 

@@ -181,6 +181,7 @@ func (m *Manifest) checkProviders(doc *strictyaml.Document) {
 		at := fmt.Sprintf("providers.order[%d]", i)
 		doc.OneOf(at+".name", p.Name, "tensorrt", "cuda", "cpu")
 		doc.Within(at+".batch", float64(p.Batch), 1, maxBatch)
+		p.checkOptions(doc, at)
 		if values := p.Batch * m.Input.Width * m.Input.Height * m.Input.Channels; values > maxValues {
 			doc.Add(at+".batch", fmt.Sprintf("%d images of %d×%d×%d are %d values", p.Batch, m.Input.Width,
 				m.Input.Height, m.Input.Channels, values), fmt.Sprintf("at most %d of one run", maxValues))

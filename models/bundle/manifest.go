@@ -76,14 +76,14 @@ type Providers struct {
 	Policy string     `yaml:"policy"` // fallback (default: the next, and say so) or require (the first)
 }
 
-// Provider is one execution provider with its options, passed to ONNX Runtime as they are.
+// Provider is one execution provider.
 type Provider struct {
 	Name  string `yaml:"name"`  // tensorrt, cuda, cpu
 	Model string `yaml:"model"` // a variant, such as int8; default the bundle's
 	// Batch is the most images of one run, 1 (default) to 64, as tiles of a sheet: more than one where the
 	// model's first dimension is not fixed. It is used only where it turns out to be faster.
 	Batch   int               `yaml:"batch"`
-	Options map[string]string `yaml:"options"`
+	Options map[string]string `yaml:"options"` // of ONNX Runtime, those of ProviderOptions
 }
 
 // Golden are samples with the detections that any provider must reproduce within the tolerance.
