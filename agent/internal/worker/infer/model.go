@@ -15,6 +15,10 @@ const maxDepth = 16
 
 const dynamic = -1 // a dimension without a fixed size
 
+// compiled is the operator whose node holds, or names a file with, an engine that some other machine built:
+// machine code, which a provider runs without a look at it. TensorRT minds its name and not its domain.
+const compiled = "EPContext"
+
 // Field numbers of onnx.proto3, by message.
 const (
 	modelGraph, modelTraining, modelFunctions            = 7, 20, 25
@@ -22,7 +26,7 @@ const (
 	functionNode, functionAttribute                      = 7, 11
 	graphNode, graphInitializer, graphInput, graphOutput = 1, 5, 11, 12
 	graphSparse                                          = 15
-	nodeAttribute                                        = 5
+	nodeOperator, nodeAttribute                          = 4, 5
 	attrTensor, attrGraph, attrTensors, attrGraphs       = 5, 6, 10, 11
 	attrSparse, attrSparses                              = 22, 23
 	sparseValues, sparseIndices                          = 1, 2
@@ -45,8 +49,8 @@ type signature struct {
 	initializers    map[string]bool
 }
 
-// inspect walks an ONNX file before ONNX Runtime sees it: it must parse, nest only so deep, and keep all data
-// inside.
+// inspect walks an ONNX file before ONNX Runtime sees it: it must parse, nest only so deep, keep all data
+// inside, and have no compiled engine.
 func inspect(model []byte) (*signature, error) {
 	s := &signature{initializers: map[string]bool{}}
 	graphs := 0
@@ -79,7 +83,7 @@ func (s *signature) graph(raw []byte, depth int) error {
 	return fields(raw, func(number protowire.Number, value []byte, _ uint64) error {
 		switch int32(number) {
 		case graphNode:
-			return within(value, func(v []byte) error { return s.attribute(v, depth) }, nodeAttribute)
+			return s.node(value, depth)
 		case graphInitializer:
 			name, err := weights(value)
 			if depth == 0 {
@@ -101,9 +105,25 @@ func (s *signature) function(raw []byte) error {
 	return fields(raw, func(number protowire.Number, value []byte, _ uint64) error {
 		switch int32(number) {
 		case functionNode:
-			return within(value, func(v []byte) error { return s.attribute(v, 0) }, nodeAttribute)
+			return s.node(value, 0)
 		case functionAttribute:
 			return s.attribute(value, 0)
+		}
+		return nil
+	})
+}
+
+func (s *signature) node(raw []byte, depth int) error {
+	return fields(raw, func(number protowire.Number, value []byte, _ uint64) error {
+		switch int32(number) {
+		case nodeOperator:
+			if string(value) == compiled {
+				return fmt.Errorf("%w: it has a node %s, an engine compiled elsewhere, which is a program; "+
+					"export the model as plain ONNX: each node of the line builds its own engine", ErrModel,
+					compiled)
+			}
+		case nodeAttribute:
+			return s.attribute(value, depth)
 		}
 		return nil
 	})

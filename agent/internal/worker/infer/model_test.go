@@ -26,6 +26,37 @@ func nested(graph []byte, times int) []byte {
 	return graph
 }
 
+// engine is a graph whose one node runs a compiled engine of a file.
+func engine(domain string) []byte {
+	b := onnxtest.Bytes
+	path := b(b(nil, 1, []byte("ep_cache_context")), 4, []byte("engine.bin"))
+	node := b(b(b(nil, 4, []byte("EPContext")), 7, []byte(domain)), 5, path)
+	return b(nil, 1, node)
+}
+
+func TestCompiledEnginesAreRefusedWhereverTheyStand(t *testing.T) {
+	b := onnxtest.Bytes
+	beside := b(nil, 1, b(nil, 4, []byte("Relu")))
+	for name, model := range map[string][]byte{
+		"in the graph":        onnxtest.Model(engine("com.microsoft")),
+		"of another domain":   onnxtest.Model(engine("")),
+		"behind another node": onnxtest.Model(append(beside, engine("com.microsoft")...)),
+		"in a branch":         onnxtest.Model(nested(engine("com.microsoft"), 3)),
+		"in a function":       b(onnxtest.Model(nil), 25, b(nil, 7, b(nil, 4, []byte("EPContext")))),
+		"with its operator set twice": onnxtest.Model(b(nil, 1,
+			b(b(nil, 4, []byte("Relu")), 4, []byte("EPContext")))),
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := inspect(model)
+			require.ErrorIs(t, err, ErrModel)
+			require.ErrorContains(t, err, "EPContext")
+			require.ErrorContains(t, err, "export the model as plain ONNX")
+		})
+	}
+	_, err := inspect(onnxtest.Model(beside))
+	require.NoError(t, err)
+}
+
 // Fault 20, the part that is caught before ONNX Runtime sees the file.
 func TestHostileModelsAreRefused(t *testing.T) {
 	b := onnxtest.Bytes

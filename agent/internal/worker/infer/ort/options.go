@@ -10,9 +10,21 @@ import (
 	onnx "github.com/yalue/onnxruntime_go"
 
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
+	"github.com/sightline-edge/sightline/models/bundle"
 )
 
-const spinningKey = "session.intra_op.allow_spinning"
+// Settings of a session, by ONNX Runtime's own keys.
+const (
+	spinningKey   = "session.intra_op.allow_spinning"
+	formatKey     = "session.load_model_format"
+	noFallbackKey = "session.disable_cpu_ep_fallback"
+)
+
+const (
+	tensorRT = "tensorrt"
+	cuda     = "cuda"
+	deviceID = "device_id"
+)
 
 // sessionOptions says where and with how many threads a model runs. An error means that the provider is
 // absent.
@@ -28,29 +40,65 @@ func sessionOptions(s infer.Spec) (*onnx.SessionOptions, error) {
 }
 
 func setUp(options *onnx.SessionOptions, s infer.Spec) error {
+	if err := configure(options, s); err != nil {
+		return err
+	}
+	for _, p := range chain(s.Provider) {
+		var err error
+		if p.Name == tensorRT {
+			err = appendTensorRT(options, p.Options)
+		} else {
+			err = appendCUDA(options, p.Options)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// configure sets what does not depend on the providers that the library has. A model is what it was
+// inspected as, ONNX, whatever its bytes look like; and what a GPU does not run is not left to the CPU in
+// silence.
+func configure(options *onnx.SessionOptions, s infer.Spec) error {
 	threads := s.Threads
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	spinning := "0"
-	if s.Spinning {
-		spinning = "1"
-	}
 	err := errors.Join(
 		options.SetIntraOpNumThreads(threads),
 		options.SetInterOpNumThreads(1),
-		options.AddSessionConfigEntry(spinningKey, spinning),
+		options.AddSessionConfigEntry(spinningKey, flag(s.Spinning)),
+		options.AddSessionConfigEntry(formatKey, "ONNX"),
+		options.AddSessionConfigEntry(noFallbackKey, flag(len(chain(s.Provider)) > 0)),
 	)
 	if err != nil {
 		return fmt.Errorf("set session options: %w", err)
 	}
-	switch s.Provider.Name {
-	case "tensorrt":
-		return appendTensorRT(options, s.Provider.Options)
-	case "cuda":
-		return appendCUDA(options, s.Provider.Options)
+	return nil
+}
+
+func flag(on bool) string {
+	if on {
+		return "1"
+	}
+	return "0"
+}
+
+// chain is what a session registers for a provider, the first choice first: CUDA takes what TensorRT does
+// not, on the same device. The CPU is always there.
+func chain(p bundle.Provider) []bundle.Provider {
+	switch p.Name {
+	case tensorRT:
+		rest := bundle.Provider{Name: cuda}
+		if device, set := p.Options[deviceID]; set {
+			rest.Options = map[string]string{deviceID: device}
+		}
+		return []bundle.Provider{p, rest}
+	case cuda:
+		return []bundle.Provider{p}
 	default:
-		return nil // the CPU is always there
+		return nil
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/frame"
 	"github.com/sightline-edge/sightline/agent/internal/monotime"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
+	"github.com/sightline-edge/sightline/agent/internal/worker/infer/onnxtest"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer/ort"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
@@ -152,6 +153,34 @@ func TestModelThatONNXRuntimeRefuses(t *testing.T) {
 	require.ErrorContains(t, err, "; cpu: open model: load model: ")
 	require.ErrorContains(t, err, "Resift")
 	t.Log(err)
+}
+
+// An engine that was compiled elsewhere never reaches ONNX Runtime.
+func TestACompiledEngineIsRefusedWhateverTheProvider(t *testing.T) {
+	node := onnxtest.Bytes(onnxtest.Bytes(nil, 4, []byte("EPContext")), 7, []byte("com.microsoft"))
+	graph := onnxtest.Graph(
+		[]onnxtest.Port{{Name: "images", Elem: 1, Dims: []int64{1, 1, onnxtest.Side, onnxtest.Side}}},
+		[]onnxtest.Port{{Name: "output0", Elem: 1, Dims: []int64{1, 10, onnxtest.Cells}}},
+	)
+	dir := onnxtest.Write(t, onnxtest.Model(onnxtest.Bytes(graph, 1, node)))
+	_, err := load(t, dir, "")
+	require.ErrorIs(t, err, infer.ErrModel)
+	require.ErrorContains(t, err, "model.onnx: model refused: it has a node EPContext")
+}
+
+// ONNX Runtime takes bytes with ORTM in fifth place for its own format, which nobody has inspected.
+func TestAModelIsReadAsTheONNXThatWasInspected(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.CopyFS(dir, os.DirFS(reference)))
+	path := filepath.Join(dir, "model-int8.onnx")
+	raw, err := os.ReadFile(path)
+	require.NoError(t, err)
+	disguised := onnxtest.Bytes(nil, 2, []byte("--ORTM")) // the producer's name
+	require.Equal(t, "ORTM", string(disguised[4:8]))
+	require.NoError(t, os.WriteFile(path, append(disguised, raw...), 0o600))
+	s, err := load(t, dir, "")
+	require.NoError(t, err)
+	require.Equal(t, "cpu", s.Provider)
 }
 
 // Each image of a run has the outputs that it has alone, in its own place, whatever the others are.

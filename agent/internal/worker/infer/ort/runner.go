@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 
 	onnx "github.com/yalue/onnxruntime_go"
 
@@ -87,9 +88,19 @@ func (r *runner) open(s infer.Spec, options *onnx.SessionOptions) (err error) {
 	}
 	if err != nil {
 		r.session = nil
-		return fmt.Errorf("load model: %w", err)
+		return fmt.Errorf("load model: %w", partly(err, s.Provider.Name))
 	}
 	return nil
+}
+
+// partly explains that a provider leaves some of a model to the CPU.
+func partly(err error, provider string) error {
+	if !strings.Contains(err.Error(), "fallback to CPU EP has been explicitly disabled") {
+		return err
+	}
+	return fmt.Errorf("%s does not run all of its operators, and the CPU would slow it down: export it with "+
+		"fixed sizes and with operators that %s has, or take %s out of providers.order: %w", provider,
+		provider, provider, err)
 }
 
 func (r *runner) pin(s infer.Spec) {
