@@ -13,6 +13,8 @@ import (
 
 const inheritedSocket = 3
 
+const mostExpendable = "1000" // OOM_SCORE_ADJ_MAX
+
 // confine lets the kernel end this process with its supervisor, and bounds its memory if asked to.
 func confine(memoryLimit uint64) error {
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
@@ -26,6 +28,30 @@ func confine(memoryLimit uint64) error {
 		return fmt.Errorf("limit memory to %d bytes: %w", memoryLimit, err)
 	}
 	return nil
+}
+
+// forbidCoreDumps keeps what this process holds in memory, passwords of cameras among it, out of files. Who
+// wants a dump says so to Go, as GOTRACEBACK=crash: the limits are then as they were.
+func forbidCoreDumps() error {
+	if os.Getenv("GOTRACEBACK") == "crash" {
+		return nil
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+		return fmt.Errorf("forbid core dumps: %w", err)
+	}
+	return nil
+}
+
+// goFirst asks the kernel to end this process before all others when memory runs out: the supervisor then
+// starts another, while the supervisor's own end would cost open parts. To raise one's own score needs no
+// privilege.
+func goFirst() error {
+	f, err := os.OpenFile("/proc/self/oom_score_adj", os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("open own score: %w", err)
+	}
+	_, err = f.WriteString(mostExpendable)
+	return errors.Join(err, f.Close())
 }
 
 // connect takes the inherited socket, else dials the path.

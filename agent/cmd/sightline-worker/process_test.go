@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -75,6 +76,47 @@ func TestWrongLibraryIsToldAndInspectsAreAnswered(t *testing.T) {
 	require.NoError(t, conn.Send(wire.KindInspect, &wire.Inspect{Job: 3}))
 	in := expect(t, conn, wire.KindInspected, &wire.Inspected{})
 	require.Equal(t, wire.Fault_FAULT_NOT_READY, in.GetFault())
+}
+
+// limitOfCores is the line of a process's limits, as the kernel writes it.
+func limitOfCores(t *testing.T, pid string) []string {
+	t.Helper()
+	raw, err := os.ReadFile("/proc/" + pid + "/limits")
+	require.NoError(t, err)
+	_, line, found := strings.Cut(string(raw), "Max core file size")
+	require.True(t, found)
+	return strings.Fields(line)[:2] // soft, hard
+}
+
+// started is the process id of a worker that has told the state of a station that it refuses.
+func started(t *testing.T) string {
+	t.Helper()
+	command, conn := launch(t, &wire.Configure{
+		OnnxruntimeLibrary: "/nonexistent/libonnxruntime.so",
+		Stations:           []*wire.StationConfig{{Name: "a", Camera: "sim:", BundleDir: reference(t)}},
+	})
+	settledState(t, conn)
+	return strconv.Itoa(command.Process.Pid)
+}
+
+// The supervisor starts another worker; nobody starts another supervisor with its open parts.
+func TestTheKernelEndsTheWorkerFirstWhenMemoryRunsOut(t *testing.T) {
+	own, err := os.ReadFile("/proc/self/oom_score_adj")
+	require.NoError(t, err)
+	if strings.TrimSpace(string(own)) == "1000" {
+		t.Skip("this test has the highest score itself, which its children inherit: start it without")
+	}
+	score, err := os.ReadFile("/proc/" + started(t) + "/oom_score_adj")
+	require.NoError(t, err)
+	require.Equal(t, "1000", strings.TrimSpace(string(score)))
+}
+
+// Fault 32: a dump would hold the cameras' passwords.
+func TestTheWorkerLeavesNoCoreDumpUnlessAsked(t *testing.T) {
+	t.Setenv("GOTRACEBACK", "all")
+	require.Equal(t, []string{"0", "0"}, limitOfCores(t, started(t)))
+	t.Setenv("GOTRACEBACK", "crash")
+	require.Equal(t, limitOfCores(t, "self"), limitOfCores(t, started(t)))
 }
 
 func TestTheWorkerNeverOutlivesItsSupervisor(t *testing.T) {

@@ -107,6 +107,9 @@ func serve(s settings, log *slog.Logger) error {
 	if err := confine(s.memoryLimit); err != nil {
 		return err
 	}
+	if err := goFirst(); err != nil { // a sandbox without /proc: it runs as well
+		log.Warn("the kernel may end the agent before this worker when memory runs out", "error", err)
+	}
 	if err := tameOpenCV(); err != nil {
 		return err
 	}
