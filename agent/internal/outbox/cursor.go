@@ -19,7 +19,7 @@ const (
 
 // cursor is the file that remembers what is acknowledged: entries are appended, so that persisting costs one
 // write and one sync; a new file replaces it when it has grown. Losing its newest entries costs duplicates,
-// nothing else.
+// nothing else. The first value that is persisted begins a new file: the old one may end in half an entry.
 type cursor struct {
 	fs    fsutil.FS
 	path  string
@@ -28,7 +28,7 @@ type cursor struct {
 }
 
 func openCursor(fs fsutil.FS, dir string) (cursor, error) {
-	c := cursor{fs: fs, path: filepath.Join(dir, cursorName)}
+	c := cursor{fs: fs, path: filepath.Join(dir, cursorName), size: maxCursorBytes}
 	b, err := fsutil.ReadFile(c.path, 2*maxCursorBytes)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return c, fmt.Errorf("read cursor: %w", err)
@@ -39,8 +39,7 @@ func openCursor(fs fsutil.FS, dir string) (cursor, error) {
 		}
 		b = b[cursorEntry:]
 	}
-	err = c.replace(c.value) // whole entries from here on
-	return c, err
+	return c, nil
 }
 
 func (c *cursor) persist(value uint64) error {

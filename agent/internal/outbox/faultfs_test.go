@@ -2,6 +2,7 @@ package outbox_test
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 
@@ -15,6 +16,7 @@ type faultFS struct {
 	mu        sync.Mutex
 	failSync  func() error      // nil: works
 	failWrite func(n int) error // gets the bytes written so far by this call: 0
+	failRead  func(name string, at int64) error
 	synced    map[string]int64
 	size      map[string]int64
 }
@@ -27,6 +29,12 @@ func (f *faultFS) set(failSync func() error, failWrite func(int) error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.failSync, f.failWrite = failSync, failWrite
+}
+
+func (f *faultFS) setRead(failRead func(name string, at int64) error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.failRead = failRead
 }
 
 func (f *faultFS) OpenFile(name string, flag int, perm os.FileMode) (fsutil.File, error) {
@@ -72,6 +80,17 @@ func (f *faultFile) Write(b []byte) (int, error) {
 	n, err := f.File.Write(b)
 	f.fs.size[f.name] += int64(n)
 	return n, err
+}
+
+func (f *faultFile) ReadAt(b []byte, at int64) (int, error) {
+	f.fs.mu.Lock()
+	defer f.fs.mu.Unlock()
+	if f.fs.failRead != nil {
+		if err := f.fs.failRead(filepath.Base(f.name), at); err != nil {
+			return 0, err
+		}
+	}
+	return f.File.ReadAt(b, at)
 }
 
 func (f *faultFile) Sync() error {

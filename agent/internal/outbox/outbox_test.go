@@ -307,7 +307,7 @@ func TestDiskFullDropsPassedPartsFirstAndRecovers(t *testing.T) {
 // Fault 4: on a disk that is full, making room itself needs room.
 func TestDiskFullLetsRejectsDisplacePassedParts(t *testing.T) {
 	t.Parallel()
-	fs := &quotaFS{left: 600 << 10, size: map[string]int64{}}
+	fs := newQuotaFS(600 << 10)
 	box := open(t, outbox.Options{FS: fs, SegmentBytes: 64 << 10})
 	payload := strings.Repeat("x", 900)
 	stored := map[outbox.Priority]int{}

@@ -2,6 +2,7 @@ package outbox_test
 
 import (
 	"os"
+	"path/filepath"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -13,9 +14,27 @@ import (
 type quotaFS struct {
 	fsutil.OS
 
-	mu   sync.Mutex
-	left int64
-	size map[string]int64
+	mu     sync.Mutex
+	left   int64
+	size   map[string]int64
+	missed map[string]int // writes that did not fit, by the file's name without its folder
+}
+
+func newQuotaFS(left int64) *quotaFS {
+	return &quotaFS{left: left, size: map[string]int64{}, missed: map[string]int{}}
+}
+
+// leave is another program that fills the disk, or frees it.
+func (q *quotaFS) leave(left int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.left = left
+}
+
+func (q *quotaFS) missedOf(name string) int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.missed[name]
 }
 
 func (q *quotaFS) OpenFile(name string, flag int, perm os.FileMode) (fsutil.File, error) {
@@ -48,6 +67,9 @@ func (q *quotaFS) resize(name string, size int64) (missing int64) {
 	missing = max(0, grown-q.left)
 	q.left -= grown - missing
 	q.size[name] += grown - missing
+	if missing > 0 {
+		q.missed[filepath.Base(name)]++
+	}
 	return missing
 }
 

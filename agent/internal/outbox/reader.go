@@ -19,7 +19,6 @@ type place struct {
 	sequence uint64
 	segment  *segment
 	offset   int64
-	fails    int
 }
 
 // Next waits for records behind those that it has returned, and returns 1 to limit of them in order. Numbers
@@ -47,10 +46,7 @@ func (o *Outbox) Ack(upTo uint64) {
 	o.cursor = max(o.cursor, upTo)
 	o.catchUp()
 	o.mu.Unlock()
-	select {
-	case o.acked <- struct{}{}:
-	default:
-	}
+	signal(o.acked)
 }
 
 // Rewind lets Next begin again behind the last acknowledged record.
@@ -58,7 +54,7 @@ func (o *Outbox) Rewind() {
 	o.mu.Lock()
 	o.place = place{sequence: o.cursor}
 	o.mu.Unlock()
-	o.notify()
+	signal(o.wake)
 }
 
 // Age is how long ago a record was stored. It is not known for a record of an earlier boot.
@@ -66,9 +62,9 @@ func (o *Outbox) Age(r Record) (age time.Duration, known bool) {
 	return time.Duration(o.options.Now() - r.stored), r.boot == o.options.Boot
 }
 
-func (o *Outbox) notify() {
+func signal(to chan<- struct{}) {
 	select {
-	case o.wake <- struct{}{}:
+	case to <- struct{}{}:
 	default:
 	}
 }
@@ -93,11 +89,7 @@ func (o *Outbox) read(limit int) ([]Record, error) {
 			s.used = len(chunk) // a durable stretch without a record: damaged
 			s.corrupt++
 		}
-		if s.corrupt > 0 {
-			o.corrupt.Add(s.corrupt)
-			o.log.Error("stored records are damaged and lost, check the disk", "segment", g.path,
-				"offset_bytes", o.place.offset, "damaged", s.corrupt)
-		}
+		o.lose(g, o.place.offset, s.corrupt)
 		o.place.offset += int64(s.used)
 		if fresh := o.fresh(s.records); len(fresh) > 0 {
 			return fresh, nil
@@ -114,10 +106,7 @@ func (o *Outbox) catchUp() {
 	}
 	if last := o.kept.last(); last > o.cursor {
 		o.cursor, o.place.sequence = last, last
-		select {
-		case o.acked <- struct{}{}:
-		default:
-		}
+		signal(o.acked)
 	}
 }
 
@@ -130,40 +119,70 @@ func (o *Outbox) findSegment() bool {
 	for _, g := range o.kept {
 		behind := p.segment == nil || g.first > p.segment.first
 		if behind && g.size > 0 && g.last > p.sequence {
-			p.segment, p.offset, p.fails = g, 0, 0
+			p.segment, p.offset = g, 0
 			return true
 		}
 	}
 	return false
 }
 
+// readChunk reads at the place. Failures are forgiven once the place that failed is read, not before it:
+// after each Rewind the good part of a segment is read again.
 func (o *Outbox) readChunk(g *segment) ([]byte, error) {
-	f, err := o.options.FS.OpenFile(g.path, os.O_RDONLY, 0)
+	at := o.place.offset
+	chunk, err := o.readSegment(g.path, at, min(chunkBytes, g.size-at))
+	if err == nil && at >= g.failedAt {
+		g.fails = 0
+	}
+	return chunk, err
+}
+
+func (o *Outbox) readSegment(path string, offset, size int64) ([]byte, error) {
+	if size > maxSegmentBytes {
+		return nil, fmt.Errorf("segment %s: %d bytes are more than %d", path, size, maxSegmentBytes)
+	}
+	f, err := o.options.FS.OpenFile(path, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open segment: %w", err)
 	}
-	chunk := make([]byte, min(chunkBytes, g.size-o.place.offset))
-	_, err = f.ReadAt(chunk, o.place.offset)
+	b := make([]byte, size)
+	_, err = f.ReadAt(b, offset)
 	if errors.Is(err, io.EOF) {
 		err = nil // shorter than its durable size: the zeros are found to be damaged
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, fmt.Errorf("read segment: %w", err)
 	}
-	return chunk, nil
+	return b, nil
 }
 
 // passOver lets the caller try again a few times, and then gives the segment up so that the stream goes on.
+// The failures are counted by segment, since a caller may rewind before each try; a segment that was given up
+// is tried once after a Rewind.
 func (o *Outbox) passOver(err error) bool {
-	o.place.fails++
-	if o.place.fails < maxReadFails {
+	g := o.place.segment
+	g.fails++
+	g.failedAt = o.place.offset
+	if g.fails < maxReadFails {
 		return false
 	}
-	o.corrupt.Add(1)
-	o.log.Error("segment cannot be read and is passed over, check the disk",
-		"segment", o.place.segment.path, "offset_bytes", o.place.offset, "error", err)
-	o.place.offset, o.place.fails = o.place.segment.size, 0
+	if g.fails == maxReadFails {
+		o.corrupt.Add(1)
+		o.log.Error("segment cannot be read and is passed over, check the disk",
+			"segment", g.path, "offset_bytes", o.place.offset, "error", err)
+	}
+	o.place.offset = g.size
 	return true
+}
+
+// lose reports damaged places of a segment.
+func (o *Outbox) lose(g *segment, offset int64, places uint64) {
+	if places == 0 {
+		return
+	}
+	o.corrupt.Add(places)
+	o.log.Error("stored records are damaged and lost, check the disk", "segment", g.path,
+		"offset_bytes", offset, "damaged", places)
 }
 
 // fresh leaves out what has been returned before.

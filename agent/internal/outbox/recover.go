@@ -18,7 +18,7 @@ const (
 	reserveName  = "reserve"
 	bootIDPath   = "/proc/sys/kernel/random/boot_id"
 	maxBootBytes = 64
-	// maxSegmentBytes bounds what is read into memory at Open: a full segment and one batch.
+	// maxSegmentBytes bounds what is read into memory at once: a full segment and one batch.
 	maxSegmentBytes = 256 << 20
 )
 
@@ -55,6 +55,9 @@ func (o *Outbox) recover() error {
 	if err != nil {
 		return err
 	}
+	if err = acked.replace(acked.value); err != nil {
+		o.complain("the cursor cannot be written, which is tried again later", err)
+	}
 	list, err := listSegments(o.options.Dir)
 	if err != nil {
 		return err
@@ -77,16 +80,18 @@ func (o *Outbox) recover() error {
 	if info, err := os.Stat(o.reservePath()); err == nil {
 		o.disk.reserved = info.Size() == o.options.SegmentBytes
 	}
-	o.forget()
+	o.forget(acked.value)
 	return nil
 }
 
 // mend cuts the newest segment behind its last whole record. What a crash tore was never acknowledged; if
 // bytes were damaged later, nobody can tell how many records they were, so the number of bytes is reported.
 func (o *Outbox) mend(g *segment) error {
-	b, err := fsutil.ReadFile(g.path, maxSegmentBytes)
-	if err != nil {
-		return fmt.Errorf("read newest segment: %w", err)
+	b, err := o.readSegment(g.path, 0, g.size)
+	if err != nil { // the reader will try again, or pass over it; no record is shorter than its header
+		g.last = g.first - 1 + uint64(g.size)/headerBytes
+		o.log.Error("newest segment cannot be read, check the disk", "segment", g.path, "error", err)
+		return nil
 	}
 	s := scan(b, math.MaxInt, true)
 	g.last = g.first - 1

@@ -58,38 +58,37 @@ func (o *Outbox) refuseAll(batch []pending, err error) []pending {
 }
 
 // squeezeOne rewrites the oldest segment that may hold Normal records without them, and says whether that
-// helped.
+// helped. One that cannot be read is left to the reader; where one cannot be written, the next cannot either.
 func (o *Outbox) squeezeOne() bool {
-	o.mu.Lock()
-	at := slices.IndexFunc(o.kept, func(g *segment) bool { return g.normal })
-	if at < 0 {
-		o.mu.Unlock()
-		return false
+	for _, g := range o.squeezable() {
+		if g == o.disk.active {
+			o.seal()
+		}
+		b, err := o.readSegment(g.path, 0, g.size)
+		if err != nil {
+			o.complain("a segment cannot be read to make room", err)
+			continue
+		}
+		if err := o.squeeze(g, b); err != nil {
+			o.complain("making room failed", err)
+			return false
+		}
+		return true
 	}
-	g := o.kept[at]
-	o.mu.Unlock()
-	if g == o.disk.active {
-		o.seal()
-	}
-	if err := o.squeeze(g); err != nil {
-		o.complain("making room failed", err)
-		return false
-	}
-	return true
+	return false
 }
 
-func (o *Outbox) squeeze(g *segment) error {
-	b, err := fsutil.ReadFile(g.path, maxSegmentBytes)
-	if err != nil {
-		return fmt.Errorf("read segment: %w", err)
-	}
+func (o *Outbox) squeeze(g *segment, b []byte) error {
 	o.mu.Lock()
-	b = b[:min(int64(len(b)), g.size)]
 	cursor := o.cursor
 	o.mu.Unlock()
+	s := scan(b, math.MaxInt, true)
+	if s.used < len(b) {
+		s.corrupt++
+	}
 	var kept []byte
 	var dropped uint64
-	for _, r := range scan(b, math.MaxInt, true).records {
+	for _, r := range s.records {
 		switch {
 		case r.Sequence <= cursor:
 		case r.Priority == Normal:
@@ -102,21 +101,17 @@ func (o *Outbox) squeeze(g *segment) error {
 		return err
 	}
 	o.dropped[Normal].Add(dropped)
+	o.lose(g, 0, s.corrupt)
 	return nil
 }
 
 // makeRoom is called when the disk itself is full. Squeezing a segment writes before it frees, so the reserve
 // is given up for it, and filled again from what was freed before the records get the rest.
 func (o *Outbox) makeRoom(need int64) {
-	if !o.squeezable() {
+	if len(o.squeezable()) == 0 {
 		return
 	}
-	if o.disk.reserved {
-		o.disk.reserved = false
-		if err := o.options.FS.Remove(o.reservePath()); err != nil {
-			o.complain("giving up the reserve failed", err)
-		}
-	}
+	o.giveUpReserve()
 	need += o.options.SegmentBytes
 	before := o.storedBytes()
 	for before-o.storedBytes() < need && o.squeezeOne() {
@@ -125,14 +120,26 @@ func (o *Outbox) makeRoom(need int64) {
 	o.fillReserve()
 }
 
-// squeezable says whether a segment may hold Normal records.
-func (o *Outbox) squeezable() bool {
+// squeezable returns the segments that may hold Normal records, oldest first.
+func (o *Outbox) squeezable() segments {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return slices.ContainsFunc(o.kept, func(g *segment) bool { return g.normal })
+	return slices.DeleteFunc(slices.Clone(o.kept), func(g *segment) bool { return !g.normal })
 }
 
-// fillReserve keeps one segment's worth of the disk for makeRoom.
+// giveUpReserve says whether there was a reserve.
+func (o *Outbox) giveUpReserve() bool {
+	if !o.disk.reserved {
+		return false
+	}
+	o.disk.reserved = false
+	if err := o.options.FS.Remove(o.reservePath()); err != nil {
+		o.complain("giving up the reserve failed", err)
+	}
+	return true
+}
+
+// fillReserve keeps one segment's worth of the disk for a disk that is full.
 func (o *Outbox) fillReserve() {
 	if o.disk.reserved {
 		return
@@ -160,7 +167,7 @@ func (o *Outbox) replaceSegment(g *segment, content []byte) error {
 	if err := fsutil.WriteFile(o.options.FS, g.path, content, 0o600); err != nil {
 		return fmt.Errorf("replace segment: %w", err)
 	}
-	g.size, g.normal = int64(len(content)), false
+	g.size, g.normal, g.fails = int64(len(content)), false, 0
 	if o.place.segment == g {
 		o.place.segment = nil // its offset means nothing any more
 	}

@@ -19,6 +19,9 @@ type segment struct {
 	last   uint64 // of the newest durable record
 	size   int64  // durable bytes
 	normal bool   // may hold Normal records
+
+	fails    int   // reads in a row that failed at one place
+	failedAt int64 // its offset
 }
 
 // segments are in order of first.

@@ -90,7 +90,7 @@ func (o *Outbox) finish() {
 	}
 	o.settle()
 	o.seal()
-	o.forget()
+	o.forget(o.disk.cursor.value)
 }
 
 // commit stores a batch with one sync. A failed write or sync is never tried again on the same file, whose
@@ -124,7 +124,7 @@ func (o *Outbox) commit(batch []pending) {
 	for _, p := range batch {
 		p.answer(nil)
 	}
-	o.notify()
+	signal(o.wake)
 }
 
 func (o *Outbox) write(batch []pending) error {
@@ -216,28 +216,45 @@ func (o *Outbox) abandon() {
 	o.kept = slices.DeleteFunc(o.kept, func(g *segment) bool { return g == abandoned })
 }
 
-// settle persists the cursor and then deletes what lies behind it.
+// settle persists the cursor and then deletes what lies behind it. A cursor that cannot be persisted is tried
+// again at the next tick.
 func (o *Outbox) settle() {
 	o.mu.Lock()
 	value := o.cursor
 	o.mu.Unlock()
-	if err := o.disk.cursor.persist(value); err != nil {
+	if err := o.persist(value); err != nil {
 		o.complain("persisting the cursor failed, records will be sent twice after a restart", err)
+		signal(o.acked)
 		return
 	}
-	o.forget()
+	o.forget(value)
 	if now := time.Now(); now.Sub(o.disk.reserveTriedAt) >= complaintEvery {
 		o.disk.reserveTriedAt = now
 		o.fillReserve()
 	}
 }
 
-// forget deletes the segments that are acknowledged as a whole.
-func (o *Outbox) forget() {
+// persist makes room for the cursor on a full disk: with what is acknowledged, then with the reserve.
+func (o *Outbox) persist(value uint64) error {
+	err := o.disk.cursor.persist(value)
+	if diskFull(err) {
+		o.forget(value)
+		err = o.disk.cursor.persist(value)
+	}
+	if diskFull(err) && o.giveUpReserve() {
+		err = o.disk.cursor.persist(value)
+	}
+	return err
+}
+
+// forget deletes the segments that are acknowledged as a whole. Ahead of the durable cursor the newest stays:
+// after a crash its numbers tell which ones were given already.
+func (o *Outbox) forget(upTo uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	newest := o.kept.last()
 	o.kept = slices.DeleteFunc(o.kept, func(g *segment) bool {
-		if g == o.disk.active || g.last > o.disk.cursor.value {
+		if g == o.disk.active || g.last > upTo || (g.last == newest && newest > o.disk.cursor.value) {
 			return false
 		}
 		if err := o.options.FS.Remove(g.path); err != nil {

@@ -245,6 +245,22 @@ func TestRecordThatNoBrokerTakesIsPassedOver(t *testing.T) {
 	require.Equal(t, uint64(1), n.up.Stats().Refused)
 }
 
+func TestUnreadableSegmentsDoNotStopTheUplink(t *testing.T) {
+	server := startMochi(t)
+	server.stop(t)
+	dir := t.TempDir()
+	n := startNode(t, server.url, uplink.Options{}, outbox.Options{Dir: dir, SegmentBytes: 1})
+	want := n.offer(t, 0, 5)
+	files, err := filepath.Glob(filepath.Join(dir, "*.seg"))
+	require.NoError(t, err)
+	require.Len(t, files, 5)
+	require.NoError(t, os.Remove(files[1]))
+	require.NoError(t, os.Remove(files[4]))
+	server.start(t)
+	complete(t, n, server.got, []string{want[0], want[2], want[3]})
+	require.Equal(t, uint64(2), n.box.Stats().Corrupt)
+}
+
 // A thousand records that nobody looked at: the next one holds up all others, and says so, until there is
 // room.
 func TestAFullFolderOfRefusedRecordsIsToldAndWaitedFor(t *testing.T) {
