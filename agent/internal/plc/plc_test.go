@@ -370,6 +370,22 @@ func TestTriggersAreReadOrTheirFaultIsNamed(t *testing.T) {
 	})
 }
 
+// A broker that delivers what was not asked for would else have one station inspect for another.
+func TestATriggerOfAnotherStationIsRefusedByName(t *testing.T) {
+	inBubble(t, true, func(r *rig) {
+		t := r.t
+		other, err := topic.ParseStation("acme/dongguan/smt/line3/aoi-2")
+		require.NoError(t, err)
+		r.conn.handlers[r.place.Topic(topic.Trigger)](broker.Delivery{
+			Topic: other.Topic(topic.Trigger), Payload: []byte(`{"partId":"P"}`),
+		})
+		require.Len(t, r.triggers, 1)
+		require.EqualError(t, r.triggers[0].Fault, "it came on another topic")
+		require.Empty(t, r.triggers[0].PartID, "the part is the other station's")
+		require.EqualValues(t, 1, r.Counts().Malformed.Load())
+	})
+}
+
 func TestStopSendsWhatIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &conn{}
