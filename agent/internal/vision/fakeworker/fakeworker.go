@@ -137,8 +137,9 @@ func (p *Peer) beat(stop chan struct{}) {
 	}
 }
 
-// Send sends any message. Errors are ignored: the supervisor may be gone, which ends the reading too.
-func (p *Peer) Send(kind wire.Kind, m proto.Message) { _ = p.conn.Send(kind, m) }
+// Send sends any message, and says whether the supervisor took it. It may be gone, which ends the reading
+// too.
+func (p *Peer) Send(kind wire.Kind, m proto.Message) bool { return p.conn.Send(kind, m) == nil }
 
 // Garbage writes raw bytes to the socket.
 func (p *Peer) Garbage(b []byte) { _, _ = p.raw.Write(b) }
@@ -154,17 +155,19 @@ func (p *Peer) State(station uint32, phase wire.Phase, reason string) {
 	})
 }
 
-// Expose reports the exposure of a job.
-func (p *Peer) Expose(m *wire.Inspect) {
-	p.Send(wire.KindExposed, &wire.Exposed{
+// Expose reports the exposure of a job, and says whether the supervisor took it.
+func (p *Peer) Expose(m *wire.Inspect) bool {
+	return p.Send(wire.KindExposed, &wire.Exposed{
 		Station: m.GetStation(), Job: m.GetJob(), Frame: p.frame(), ExposedNs: p.script.Now(),
 	})
 }
 
-// Answer exposes a job and answers it with these detections.
-func (p *Peer) Answer(m *wire.Inspect, found ...*wire.Detection) {
-	p.Expose(m)
+// Answer exposes a job and answers it with these detections. It says whether the supervisor took the
+// exposure.
+func (p *Peer) Answer(m *wire.Inspect, found ...*wire.Detection) bool {
+	exposed := p.Expose(m)
 	p.Inspected(m, found...)
+	return exposed
 }
 
 // Inspected answers a job with these detections.
