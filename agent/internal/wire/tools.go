@@ -73,7 +73,7 @@ type Alignment struct {
 	ShiftY    float64 `json:"shift_y"`
 	Residual  float64 `json:"residual"`  // share of the pixels that differ, 0 to 1
 	Mismatch  float64 `json:"mismatch"`  // of what two unrelated pictures would have
-	Unseen    float64 `json:"unseen"`    // share of the pixels beyond the template's border
+	Unseen    float64 `json:"unseen"`    // share of the board, of the sheet in tiles, beyond the template
 	Spread    float64 `json:"spread"`    // pixels by which a part of the board lies off the whole
 	Differing float64 `json:"differing"` // share of the pixels that are tinted: thin edges left out
 	Tile      *Tile   `json:"tile,omitempty"`

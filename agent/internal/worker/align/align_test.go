@@ -101,6 +101,28 @@ func TestShiftsAndStretchAreFound(t *testing.T) {
 	}
 }
 
+// Where the template does not reach nothing differs, whatever lies there.
+func TestABoardThatItsTemplateLeavesUncoveredIsTold(t *testing.T) {
+	const side = 640
+	gray := template(t, side, side)
+	for _, c := range []struct {
+		dx, dy  float64
+		covered bool
+	}{
+		{0, 0, true},
+		{18, 0, true},
+		{0, -18, true},
+		{9, 9, true},
+		{22, 0, false},
+		{0, -22, false},
+		{-13, 13, false},
+	} {
+		f, _ := fit(t, gray, boardtest.Binary(shifted(gray, side, side, by(c.dx, c.dy))), side, side)
+		require.True(t, f.Aligned(), "%+v", f)
+		require.Equal(t, c.covered, f.Unseen <= align.MaxUnseen(side, side), "%v: %+v", c, f)
+	}
+}
+
 func TestBoardsThatDoNotBelongAreNotAligned(t *testing.T) {
 	const side = 640
 	gray := template(t, side, side)
@@ -215,7 +237,7 @@ func TestRealBoardsAreAlignedAsWellAsInTraining(t *testing.T) {
 	for _, id := range list {
 		b := boardtest.Load(t, dir, id)
 		f, dst := fit(t, b.Template, b.Test, b.Width, b.Height)
-		require.True(t, f.Aligned(), "%s: %+v", id, f)
+		require.True(t, f.Aligned() && f.Unseen <= align.MaxUnseen(b.Width, b.Height), "%s: %+v", id, f)
 		before += b.Outside(b.Test, boardtest.Binary(b.Template)) / float64(len(list))
 		after += b.Outside(b.Test, dst) / float64(len(list))
 		residual = max(residual, f.Mismatch)

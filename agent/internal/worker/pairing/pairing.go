@@ -68,12 +68,18 @@ func (m *Matcher) Match(c *tensor.Canvas) (align.Fit, error) {
 			ErrUnaligned, g.FrameWidth, g.FrameHeight, f.FrameWidth, f.FrameHeight)
 	}
 	fit := m.aligner.Align(c.Template(), c.Plane())
-	return fit, unaligned(fit)
+	return fit, unaligned(fit, align.MaxUnseen(c.Geometry().Width, c.Geometry().Height))
 }
 
-// unaligned is the error of a fit that nothing can be said of, or nil.
-func unaligned(fit align.Fit) error {
-	if fit.Aligned() {
+// unaligned is the error of a fit that nothing can be said of, or that leaves more than so much unseen.
+func unaligned(fit align.Fit, unseen float64) error {
+	switch {
+	case !fit.Aligned():
+	case fit.Unseen > unseen:
+		return fmt.Errorf("%w: it leaves %.1f %% of the board uncovered, where at most %.1f %% may be, "+
+			"moved by %.0f, %.0f px: lay the board as it lay at the capture, or capture the template anew",
+			ErrUnaligned, percent*fit.Unseen, percent*unseen, fit.ShiftX, fit.ShiftY)
+	default:
 		return nil
 	}
 	return fmt.Errorf("%w: %.1f %% of the pixels differ (%.2f of what strangers would, "+

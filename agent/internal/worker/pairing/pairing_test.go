@@ -126,6 +126,28 @@ func TestAnotherProductIsToldWithItsFigures(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// A strip of the board that the template does not reach is not judged: it may be narrow only.
+func TestABoardThatLiesTooFarOffToBeCoveredIsToldItsShare(t *testing.T) {
+	plan, o := native(bundle.Otsu), product(3)
+	f := board(t, o, 0)
+	g, err := pairing.New(plan, f)
+	require.NoError(t, err)
+	for _, move := range [][2]float64{{0, 0}, {19, 0}, {0, -19}, {9, 9}} {
+		_, err = g.Matcher().Match(canvas(t, plan, warped(t, f, fixed(move))))
+		require.NoError(t, err, "%v", move)
+	}
+	for _, move := range [][2]float64{{21, 0}, {-21, 0}, {0, 21}, {13, -13}} {
+		_, err = g.Matcher().Match(canvas(t, plan, warped(t, f, fixed(move))))
+		require.ErrorIs(t, err, pairing.ErrUnaligned, "%v", move)
+		require.Regexp(t, `leaves [678]\.\d % of the board uncovered, where at most 6\.2 % may be, moved by `+
+			`(-?21, -?0|-?0, 21|13, -13) px: lay the board as it lay at the capture`, err.Error())
+	}
+}
+
+func fixed(move [2]float64) func(x, y int) (dx, dy float64) {
+	return func(int, int) (float64, float64) { return move[0], move[1] }
+}
+
 // A threshold that tells nothing apart makes a blank board, which is no board.
 func TestABlankBoardDoesNotFit(t *testing.T) {
 	plan := native(bundle.Otsu)

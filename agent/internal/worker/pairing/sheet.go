@@ -109,7 +109,7 @@ func (t *Tiles) Seek(x, y float64) {
 }
 
 // Match writes the moved template beside the tile that the canvas holds, whose corner lies at (x, y) of the
-// frame. Tiles come row by row, from the left. Errors are as Matcher.Match's.
+// frame. Tiles come row by row, from the left. Errors are as Matcher.Match's; Unseen is a share of the sheet.
 func (t *Tiles) Match(c *tensor.Canvas, x, y int) (align.Fit, error) {
 	g := c.Geometry()
 	if err := t.turn(g.Width, g.Height); err != nil {
@@ -127,14 +127,32 @@ func (t *Tiles) Match(c *tensor.Canvas, x, y int) (align.Fit, error) {
 			fit = t.align(c, at)
 		}
 	}
-	if err := unaligned(fit); err != nil {
+	if found := at.moved(fit, x, y); fit.Aligned() {
+		t.last = found
+		if x == 0 {
+			t.first = t.last
+		}
+		fit.Unseen = t.unseen(x, y)
+	}
+	if err := unaligned(fit, align.MaxUnseen(t.sheet.width, t.sheet.height)); err != nil {
 		return fit, fmt.Errorf("the tile at %d, %d: %w", x, y, err)
 	}
-	t.last = at.moved(fit, x, y)
-	if x == 0 {
-		t.first = t.last
-	}
 	return fit, nil
+}
+
+// unseen is the share of the sheet that lies beyond the template's border, if it lies there as the tile at
+// (x, y) does. What a tile's window leaves out elsewhere, its neighbours show.
+func (t *Tiles) unseen(x, y int) float64 {
+	across := beyond(x, t.size[0], t.sheet.width, t.last.x)
+	down := beyond(y, t.size[1], t.sheet.height, t.last.y)
+	return 1 - (1-across)*(1-down)
+}
+
+// beyond is the share of a sheet's side by which a tile reaches over the template's border.
+func beyond(place, tile, sheet int, shift float64) float64 {
+	before := -float64(place) - shift
+	behind := float64(place+tile-sheet) + shift
+	return max(before, behind, 0) / float64(sheet)
 }
 
 // Shift is where the tile matched last lies in the template, less where it lies in the frame, in pixels.

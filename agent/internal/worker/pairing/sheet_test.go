@@ -130,6 +130,27 @@ func TestATileThatDoesNotFitIsNamed(t *testing.T) {
 	require.Equal(t, rows, apart, "the last column shows nothing of it")
 }
 
+// Tiles within a sheet are always covered; those at its border as far as the sheet's template reaches.
+func TestASheetThatLiesTooFarOffToBeCoveredIsTold(t *testing.T) {
+	template := scan(t)
+	plan := model(tile).Unscaled()
+	sheet, err := pairing.NewSheet(plan, template)
+	require.NoError(t, err)
+	f := warped(t, template, fixed([2]float64{-22, -20}))
+	inside := 0
+	each(t, plan, sheet.Tiles(), f, func(_ *tensor.Canvas, x, y int, err error) {
+		if x == 0 && y == 0 { // 22 of 1100 and 20 of 900
+			require.ErrorIs(t, err, pairing.ErrUnaligned)
+			require.ErrorContains(t, err, "the tile at 0, 0: the golden template does not fit: "+
+				"it leaves 4.2 % of the board uncovered, where at most 3.0 % may be, moved by -22, -20 px")
+			return
+		}
+		require.NoError(t, err, "%d, %d", x, y) // a strip at one side alone may be
+		inside++
+	})
+	require.Equal(t, columns*rows-1, inside)
+}
+
 // A panel's rail is bare, and a spot of copper on it is a defect; were it a board, nothing would be known
 // of it.
 func TestASpotInABareTileIsNoStranger(t *testing.T) {
