@@ -23,6 +23,7 @@ const (
 	toldArgs  = "SIGHTLINE_TEST_WORKER_ARGS"   // file for what the scripted worker is told
 	takes     = "SIGHTLINE_TEST_WORKER_TAKES"  // for each run of the scripted worker
 	brings    = "SIGHTLINE_TEST_WORKER_BRINGS" // names of images, over and over
+	leavesOut = "SIGHTLINE_TEST_WORKER_CUTS"   // findings on the one image that there is
 	reference = "../../../models/pcb-defects"
 )
 
@@ -110,6 +111,14 @@ func inspect(p *fakeworker.Peer, m *wire.Inspect) {
 			answer.Source, answer.Fault, answer.FaultText = "", wire.Fault_FAULT_NO_FRAME, "2 captures hang"
 		}
 		p.Send(wire.KindInspected, answer)
+		return
+	}
+	if os.Getenv(leavesOut) != "" && m.GetJob() == 1 {
+		p.Expose(m)
+		p.Send(wire.KindInspected, &wire.Inspected{
+			Job: m.GetJob(), ExposedNs: 1, Dropped: 7, DroppedScore: 0.9,
+			Detections: []*wire.Detection{{Score: 0.1, X2: 9, Y2: 9}},
+		})
 		return
 	}
 	switch m.GetJob() {

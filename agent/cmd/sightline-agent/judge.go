@@ -42,5 +42,5 @@ func judge(answer *wire.Inspected, rules *verdict.Rules) (verdict.Outcome, float
 		reason := station.FaultReason(answer.GetFault())
 		return verdict.Unknown(reason, answer.GetFaultText()), inspector.Milliseconds(took)
 	}
-	return rules.Judge(answer.GetDetections()), inspector.Milliseconds(took)
+	return rules.Judge(answer), inspector.Milliseconds(took)
 }

@@ -178,3 +178,25 @@ stations:
 	_, err = command(t, "replay", path, "--images", t.TempDir(), "--station", "line3/aoi-9")
 	require.ErrorContains(t, err, "choose with --station one of line3/aoi-1")
 }
+
+// A defect may be among what the worker left out.
+func TestNoCommandPassesWhatMayHoldADefectThatWasLeftOut(t *testing.T) {
+	t.Setenv(leavesOut, "1")
+	dir, err := filepath.Abs(reference)
+	require.NoError(t, err)
+	const why = "none of the 1 most certain findings counts, and 7 more, which may, were left out"
+	path := file(t, fmt.Sprintf(`place: acme/dongguan/smt
+stations:
+  - {name: line3/aoi-1, camera: "v4l2:/dev/video0", bundle: %s}
+`, dir))
+	out, err := command(t, "replay", path, "--images", t.TempDir(), "-o", "json")
+	require.NoError(t, err)
+	var all []replayed
+	require.NoError(t, json.Unmarshal([]byte(out), &all))
+	require.Equal(t, event.Unknown, all[0].Verdict)
+	require.Equal(t, "bad_output", all[0].Reason)
+	require.Contains(t, all[0].Detail, why)
+	out, err = command(t, "sheet", board(t, 64, 64), "--bundle", reference)
+	require.ErrorIs(t, err, errFound)
+	require.Contains(t, out, "not inspected: "+why)
+}

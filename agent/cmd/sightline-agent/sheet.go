@@ -11,9 +11,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sightline-edge/sightline/agent/event"
 	"github.com/sightline-edge/sightline/agent/internal/config"
 	"github.com/sightline-edge/sightline/agent/internal/inspector"
 	"github.com/sightline-edge/sightline/agent/internal/monotime"
+	"github.com/sightline-edge/sightline/agent/internal/verdict"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/models/bundle"
 )
@@ -34,6 +36,7 @@ type sheets struct {
 	overlap, width  int
 
 	model  *bundle.Bundle
+	rules  *verdict.Rules // the model's own
 	images []string
 	report sheetReport
 }
@@ -114,6 +117,9 @@ func (s *sheets) check() error {
 		return err
 	}
 	s.model = model
+	if s.rules, err = verdict.Compile(config.Verdict{}, model.Manifest.Classes); err != nil {
+		return err
+	}
 	in := model.Manifest.Input
 	most := min(in.Width, in.Height) / 2
 	switch {
@@ -241,8 +247,8 @@ func (s *sheets) result(image string, a *wire.Inspected) sheetResult {
 		Dropped: int(a.GetDropped()), ModelMs: inspector.Milliseconds(a.GetInferenceNs()),
 		Detections: []sheetDefect{},
 	}
-	if a.GetFault() != wire.Fault_FAULT_NONE {
-		r.Reason = a.GetFaultText()
+	if out, _ := judge(a, s.rules); out.Verdict == event.Unknown {
+		r.Reason = out.Detail
 		return r
 	}
 	classes := s.model.Manifest.Classes
@@ -297,7 +303,7 @@ func sheetTable(w *tabwriter.Writer, p *sheetReport) {
 			say("  %s\t%.2f\t%.0f, %.0f – %.0f, %.0f\n", d.Class, d.Score, b[0], b[1], b[2], b[3])
 		}
 		if s.Dropped > 0 {
-			say("  and %d findings in tiles that were less certain than the most that are kept\n", s.Dropped)
+			say("  and %d findings that were less certain than the most that are kept\n", s.Dropped)
 		}
 		say("  read\t%.2f s\n", s.ReadMs/1000)
 		say("  inspection\t%.2f s\tthe model's runs, side by side, %.2f s, %.2f ms a tile\n",

@@ -81,7 +81,7 @@ func (s *Station) judge(p *inspected, m *wire.Inspected) verdict.Outcome {
 	if s.seen.GetPaced() && p.TriggerNs != 0 && m.GetExposedNs() < p.TriggerNs {
 		return verdict.Unknown(ReasonStale, "the frame is older than the trigger: it shows an earlier part")
 	}
-	return s.opts.Rules.Judge(m.GetDetections())
+	return s.opts.Rules.Judge(m)
 }
 
 // settle frees the part's frame in the worker and asks for pictures of what is not PASS. It is due once for

@@ -453,6 +453,25 @@ func TestAFrameFromBeforeTheTriggerShowsAnotherPart(t *testing.T) {
 	require.Equal(t, station.ReasonStale, r.await(1)[0].Reason)
 }
 
+func TestAPartWhoseDefectMayHaveBeenLeftOutIsUnknown(t *testing.T) {
+	r := start(t, config.ModeMQTT, fakeworker.Script{
+		Inspect: func(p *fakeworker.Peer, m *wire.Inspect) {
+			p.Expose(m)
+			p.Send(wire.KindInspected, &wire.Inspected{
+				Job: m.GetJob(), ExposedNs: clock(), Dropped: 3, DroppedScore: 0.6,
+				Detections: []*wire.Detection{{Score: 0.3, X2: 9, Y2: 9}},
+			})
+		},
+	}, nil)
+	r.awaitState(event.Ready)
+	r.trigger(`{"partId":"P"}`)
+	in := r.await(1)[0]
+	require.Equal(t, event.Unknown, in.Verdict)
+	require.False(t, in.Accept)
+	require.Equal(t, verdict.ReasonBadOutput, in.Reason)
+	require.Contains(t, in.Detail, "3 more, which may, were left out: raise max_detections")
+}
+
 // The classes alone would not tell: thresholds and weights may differ behind the same names.
 func TestAWorkerWithAnotherBundleIsNotReady(t *testing.T) {
 	r := start(t, config.ModeMQTT, fakeworker.Script{}, func(o *station.Options) { o.Digest = "sha256:1" })

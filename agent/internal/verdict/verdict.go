@@ -14,7 +14,8 @@ import (
 // a broken worker.
 const MaxDetections = 10_000
 
-// ReasonBadOutput is the reason of an UNKNOWN whose detections cannot be believed.
+// ReasonBadOutput is the reason of an UNKNOWN whose detections cannot be believed, or are too many to have
+// all been looked at.
 const ReasonBadOutput = "bad_output"
 
 // Outcome is what a part ends in. Reason is set for UNKNOWN only; Detail then, and when not all defects are
@@ -62,8 +63,10 @@ func (r *Rules) Class(i int32) string {
 }
 
 // Judge gives the verdict: FAIL over REWORK over PASS, and UNKNOWN when one detection is not finite, out of
-// range or of no known class, since then none of them can be believed.
-func (r *Rules) Judge(found []*wire.Detection) Outcome {
+// range or of no known class, since then none of them can be believed. A part of which nothing counts is
+// UNKNOWN, too, when the worker kept back findings that may.
+func (r *Rules) Judge(answer *wire.Inspected) Outcome {
+	found := answer.GetDetections()
 	if len(found) > MaxDetections {
 		return Unknown(ReasonBadOutput, "more detections than a model may give")
 	}
@@ -81,11 +84,38 @@ func (r *Rules) Judge(found []*wire.Detection) Outcome {
 			Class: r.names[d.Class], Score: d.Score, Box: [4]float32{d.X1, d.Y1, d.X2, d.Y2}, Zone: where,
 		})
 	}
+	if out.Verdict == event.Pass && r.hidden(answer) {
+		return Unknown(ReasonBadOutput, fmt.Sprintf("none of the %d most certain findings counts, and %d "+
+			"more, which may, were left out: raise max_detections or score_floor of the bundle, "+
+			"with method compare min_area or tolerance", len(found), answer.GetDropped()))
+	}
 	if n := len(out.Defects); n > event.MaxDefects {
 		out.Defects = out.Defects[:event.MaxDefects]
 		out.Detail = fmt.Sprintf("%d defects counted; the %d most certain are listed", n, event.MaxDefects)
 	}
 	return out
+}
+
+// hidden says whether one of the findings that the worker left out may count.
+func (r *Rules) hidden(answer *wire.Inspected) bool {
+	return answer.GetDropped() > 0 && !(answer.GetDroppedScore() < r.least()) // also NaN
+}
+
+// least is the lowest score with which anything counts anywhere; infinite when nothing does.
+func (r *Rules) least() float32 {
+	least := float32(math.Inf(1))
+	take := func(rules []rule) {
+		for _, u := range rules {
+			if u.verdict != "" {
+				least = min(least, u.threshold)
+			}
+		}
+	}
+	take(r.plain)
+	for i := range r.zones {
+		take(r.zones[i].rules)
+	}
+	return least
 }
 
 // distrust returns why a detection cannot be believed, or "".

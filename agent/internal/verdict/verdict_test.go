@@ -30,6 +30,8 @@ func at(class int32, score, x, y, size float32) *wire.Detection {
 	}
 }
 
+func answer(found ...*wire.Detection) *wire.Inspected { return &wire.Inspected{Detections: found} }
+
 func TestRulesDecideTheVerdict(t *testing.T) {
 	square := [][2]float64{{0, 0}, {100, 0}, {100, 100}, {0, 100}}
 	for name, c := range map[string]struct {
@@ -112,7 +114,7 @@ func TestRulesDecideTheVerdict(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out := compile(t, c.cfg).Judge(c.found)
+			out := compile(t, c.cfg).Judge(answer(c.found...))
 			require.Equal(t, c.want, out.Verdict)
 			var zones []string
 			for _, d := range out.Defects {
@@ -126,8 +128,8 @@ func TestRulesDecideTheVerdict(t *testing.T) {
 func TestAConcavePolygonIsRespected(t *testing.T) {
 	u := [][2]float64{{0, 0}, {30, 0}, {30, 30}, {20, 30}, {20, 10}, {10, 10}, {10, 30}, {0, 30}}
 	r := compile(t, config.Verdict{Zones: []config.Zone{{Name: "u", Polygon: u, Ignore: true}}})
-	require.Equal(t, event.Pass, r.Judge([]*wire.Detection{at(0, 0.9, 5, 20, 2)}).Verdict)
-	require.Equal(t, event.Fail, r.Judge([]*wire.Detection{at(0, 0.9, 15, 20, 2)}).Verdict)
+	require.Equal(t, event.Pass, r.Judge(answer(at(0, 0.9, 5, 20, 2))).Verdict)
+	require.Equal(t, event.Fail, r.Judge(answer(at(0, 0.9, 15, 20, 2))).Verdict)
 }
 
 func TestOneUnbelievableDetectionMakesThePartUnknown(t *testing.T) {
@@ -145,7 +147,7 @@ func TestOneUnbelievableDetectionMakesThePartUnknown(t *testing.T) {
 		"NaN below all":  {Class: 1, Score: 0, X1: nan},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out := compile(t, config.Verdict{}).Judge([]*wire.Detection{at(0, 0.9, 9, 9, 9), d})
+			out := compile(t, config.Verdict{}).Judge(answer(at(0, 0.9, 9, 9, 9), d))
 			require.Equal(t, event.Unknown, out.Verdict)
 			require.Equal(t, verdict.ReasonBadOutput, out.Reason)
 			require.NotEmpty(t, out.Detail)
@@ -153,7 +155,57 @@ func TestOneUnbelievableDetectionMakesThePartUnknown(t *testing.T) {
 		})
 	}
 	flood := make([]*wire.Detection, verdict.MaxDetections+1)
-	require.Equal(t, event.Unknown, compile(t, config.Verdict{}).Judge(flood).Verdict)
+	require.Equal(t, event.Unknown, compile(t, config.Verdict{}).Judge(answer(flood...)).Verdict)
+}
+
+// Printed text fills the findings that are kept, and an ignored zone takes them all; what was left out may be
+// the one defect.
+func TestAPartPassesOnlyIfNothingThatWasLeftOutMayCount(t *testing.T) {
+	square := [][2]float64{{0, 0}, {100, 0}, {100, 100}, {0, 100}}
+	text := config.Verdict{Zones: []config.Zone{{Name: "text", Polygon: square, Ignore: true}}}
+	rework := config.Verdict{Zones: []config.Zone{text.Zones[0], {
+		Name: "core", Polygon: [][2]float64{{200, 0}, {300, 0}, {300, 100}},
+		Classes: map[string]config.ClassRule{"open": {Threshold: new(0.2), Verdict: "rework"}},
+	}}}
+	ignored := at(0, 0.95, 50, 50, 9)
+	for name, c := range map[string]struct {
+		cfg     config.Verdict
+		found   *wire.Detection
+		dropped uint32
+		score   float32
+		want    event.Verdict
+	}{
+		"nothing left out":       {text, ignored, 0, 0, event.Pass},
+		"one that may count":     {text, ignored, 7, 0.9, event.Unknown},
+		"at the least threshold": {text, ignored, 7, 0.5, event.Unknown},
+		"none that counts":       {text, ignored, 7, 0.49, event.Pass},
+		"least of a zone":        {rework, ignored, 7, 0.2, event.Unknown},
+		"below all zones":        {rework, ignored, 7, 0.19, event.Pass},
+		"no believable score":    {rework, ignored, 7, float32(math.NaN()), event.Unknown},
+		"a defect is one":        {rework, at(0, 0.9, 150, 50, 9), 7, 0.9, event.Fail},
+		"also for rework":        {rework, at(0, 0.9, 290, 10, 9), 7, 0.9, event.Rework},
+		"nothing ever counts": {
+			config.Verdict{Classes: map[string]config.ClassRule{
+				"open": {Verdict: "ignore"}, "spur": {Verdict: "ignore"},
+			}}, ignored, 7, 1, event.Pass,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := answer(c.found)
+			in.Dropped, in.DroppedScore = c.dropped, c.score
+			out := compile(t, c.cfg).Judge(in)
+			require.Equal(t, c.want, out.Verdict)
+			if c.want != event.Unknown {
+				require.Empty(t, out.Reason)
+				return
+			}
+			require.Equal(t, verdict.ReasonBadOutput, out.Reason)
+			require.Equal(t, "none of the 1 most certain findings counts, and 7 more, which may, were left "+
+				"out: raise max_detections or score_floor of the bundle, with method compare min_area or "+
+				"tolerance", out.Detail)
+			require.Empty(t, out.Defects)
+		})
+	}
 }
 
 // A large sheet may have more defects than an event lists.
@@ -162,11 +214,11 @@ func TestMoreDefectsThanAResultListsAreCounted(t *testing.T) {
 	for i := range many {
 		many[i] = at(0, 0.9, float32(i), 9, 9)
 	}
-	out := compile(t, config.Verdict{}).Judge(many)
+	out := compile(t, config.Verdict{}).Judge(answer(many...))
 	require.Equal(t, event.Fail, out.Verdict)
 	require.Len(t, out.Defects, event.MaxDefects)
 	require.Equal(t, "10000 defects counted; the 1000 most certain are listed", out.Detail)
-	require.Empty(t, compile(t, config.Verdict{}).Judge(many[:event.MaxDefects]).Detail)
+	require.Empty(t, compile(t, config.Verdict{}).Judge(answer(many[:event.MaxDefects]...)).Detail)
 }
 
 func TestEveryMistakeInTheRulesIsNamedAtOnce(t *testing.T) {
@@ -198,7 +250,7 @@ func FuzzJudge(f *testing.F) {
 				X1: word(2), Y1: word(3), X2: word(4), Y2: word(5),
 			})
 		}
-		out := r.Judge(found)
+		out := r.Judge(answer(found...))
 		require.Equal(t, out.Verdict == event.Unknown, out.Reason != "")
 		require.Equal(t, out.Verdict == event.Fail, len(out.Defects) > 0)
 		for _, d := range out.Defects {

@@ -1081,8 +1081,9 @@ type Inspected struct {
 	Truth         []*Detection           `protobuf:"bytes,14,rep,name=truth,proto3" json:"truth,omitempty"`   // simulated camera only: what a perfect inspection finds; score 1
 	Source        string                 `protobuf:"bytes,15,opt,name=source,proto3" json:"source,omitempty"` // file name for file: and dir:, board number for sim:
 	Simulated     bool                   `protobuf:"varint,16,opt,name=simulated,proto3" json:"simulated,omitempty"`
-	Tiles         uint32                 `protobuf:"varint,17,opt,name=tiles,proto3" json:"tiles,omitempty"`     // in which the frame was seen; 0: it was not tiled
-	Dropped       uint32                 `protobuf:"varint,18,opt,name=dropped,proto3" json:"dropped,omitempty"` // findings in tiles beyond the most that are kept
+	Tiles         uint32                 `protobuf:"varint,17,opt,name=tiles,proto3" json:"tiles,omitempty"`                                    // in which the frame was seen; 0: it was not tiled
+	Dropped       uint32                 `protobuf:"varint,18,opt,name=dropped,proto3" json:"dropped,omitempty"`                                // findings beyond the most that are kept
+	DroppedScore  float32                `protobuf:"fixed32,19,opt,name=dropped_score,json=droppedScore,proto3" json:"dropped_score,omitempty"` // the most that one of these can score
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1232,6 +1233,13 @@ func (x *Inspected) GetTiles() uint32 {
 func (x *Inspected) GetDropped() uint32 {
 	if x != nil {
 		return x.Dropped
+	}
+	return 0
+}
+
+func (x *Inspected) GetDroppedScore() float32 {
+	if x != nil {
+		return x.DroppedScore
 	}
 	return 0
 }
@@ -1627,7 +1635,7 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\astation\x18\x01 \x01(\rR\astation\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\x04R\x03job\x12\x12\n" +
 	"\x04done\x18\x03 \x01(\rR\x04done\x12\x14\n" +
-	"\x05total\x18\x04 \x01(\rR\x05total\"\xac\x04\n" +
+	"\x05total\x18\x04 \x01(\rR\x05total\"\xd1\x04\n" +
 	"\tInspected\x12\x18\n" +
 	"\astation\x18\x01 \x01(\rR\astation\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\x04R\x03job\x12\x14\n" +
@@ -1650,7 +1658,8 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\x06source\x18\x0f \x01(\tR\x06source\x12\x1c\n" +
 	"\tsimulated\x18\x10 \x01(\bR\tsimulated\x12\x14\n" +
 	"\x05tiles\x18\x11 \x01(\rR\x05tiles\x12\x18\n" +
-	"\adropped\x18\x12 \x01(\rR\adroppedJ\x04\b\b\x10\t\"w\n" +
+	"\adropped\x18\x12 \x01(\rR\adropped\x12#\n" +
+	"\rdropped_score\x18\x13 \x01(\x02R\fdroppedScoreJ\x04\b\b\x10\t\"w\n" +
 	"\tDetection\x12\x14\n" +
 	"\x05class\x18\x01 \x01(\x05R\x05class\x12\x14\n" +
 	"\x05score\x18\x02 \x01(\x02R\x05score\x12\x0e\n" +

@@ -6,6 +6,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/monotime"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/agent/internal/worker/compare"
+	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
@@ -55,9 +56,9 @@ func (c *comparison) Infer(canvases []*tensor.Canvas, _ int64) ([]infer.Result, 
 		}
 		c.comparer, c.geometry = comparer, g
 	}
-	found := c.comparer.Compare(canvas.Plane(), canvas.Template())
-	found = found[:min(len(found), c.limit)] // the most certain come first
-	c.result[0] = infer.Result{Detections: found, InferenceNs: monotime.Now() - start}
+	found, cut := detect.Best(c.comparer.Compare(canvas.Plane(), canvas.Template()), c.limit)
+	cut.Add(c.comparer.Cut())
+	c.result[0] = infer.Result{Detections: found, Cut: cut, InferenceNs: monotime.Now() - start}
 	return c.result[:], nil
 }
 

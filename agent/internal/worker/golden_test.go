@@ -344,6 +344,9 @@ func TestMoreDifferencesThanFindingsAreCut(t *testing.T) {
 		got := s.inspected()
 		require.Equal(t, wire.Fault_FAULT_NONE, got.GetFault(), got.GetFaultText())
 		require.Len(t, got.GetDetections(), 100)
+		require.GreaterOrEqual(t, len(got.GetDetections())+int(got.GetDropped()), (side/step)*(side/step))
+		require.InDelta(t, got.GetDetections()[99].GetScore(), got.GetDroppedScore(), 0.2)
+		require.LessOrEqual(t, got.GetDroppedScore(), got.GetDetections()[99].GetScore())
 		last := float32(1)
 		for _, d := range got.GetDetections() {
 			require.LessOrEqual(t, d.GetScore(), last)

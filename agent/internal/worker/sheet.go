@@ -26,8 +26,7 @@ const (
 type inspection struct {
 	infer.Result
 
-	tiles   int // 0: the frame was seen as a whole
-	dropped int // findings in tiles beyond the most that are kept
+	tiles int // 0: the frame was seen as a whole
 }
 
 // tiler is what a sheet needs of the one who inspects it.
@@ -164,7 +163,9 @@ func (s *sheet) inspect(job *slot, lead tiler, help func(*sheetRun)) (inspection
 	}
 	start := monotime.Now()
 	r.found.Detections = s.merger.Result()
-	r.found.dropped = s.merger.Dropped()
+	if n := s.merger.Dropped(); n > 0 { // none of them is more certain than what was kept
+		r.found.Cut.Add(detect.Cut{Count: n, Score: r.found.Detections[len(r.found.Detections)-1].Score})
+	}
 	r.found.DecodeNs += monotime.Now() - start
 	return r.found, nil
 }
@@ -247,6 +248,7 @@ func (r *sheetRun) take(b *batch, found []infer.Result, err error) bool {
 	for i := range found {
 		all.FillNs, all.InferenceNs = all.FillNs+found[i].FillNs, all.InferenceNs+found[i].InferenceNs
 		all.DecodeNs += found[i].DecodeNs
+		all.Cut.Add(found[i].Cut)
 	}
 	if r.err != nil {
 		return false

@@ -18,6 +18,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/frame"
 	"github.com/sightline-edge/sightline/agent/internal/monotime"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
+	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer/onnxtest"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
@@ -232,6 +233,31 @@ func seesEachTile(t *testing.T, batch int) {
 		require.Equal(t, min(batch, s.tiles.Len()), n, "run %d", i+1)
 	}
 	require.Len(t, e.seen, 2*((s.tiles.Len()+batch-1)/batch))
+}
+
+func TestWhatLimitsCostOnASheetIsCounted(t *testing.T) {
+	s, f, _ := laidOut(t, 1)
+	inTiles := &eye{look: func(*tensor.Canvas) (infer.Result, error) {
+		return infer.Result{Cut: detect.Cut{Count: 2, Score: 0.4}}, nil
+	}}
+	got, err := s.inspect(&slot{frame: f}, inTiles, nil)
+	require.NoError(t, err)
+	require.Equal(t, detect.Cut{Count: 2 * s.tiles.Len(), Score: 0.4}, got.Cut)
+	const across, step = onnxtest.Side / 2, 2
+	var dense []detect.Detection
+	for i := range across * across {
+		x, y := float32(i%across*step), float32(i/across*step)
+		score := 0.9 - 0.0001*float32(i)
+		dense = append(dense, detect.Detection{Score: score, Box: [4]float32{x, y, x + 1, y + 1}})
+	}
+	onTheSheet := &eye{look: func(*tensor.Canvas) (infer.Result, error) {
+		return infer.Result{Detections: dense}, nil
+	}}
+	got, err = s.inspect(&slot{frame: f}, onTheSheet, nil)
+	require.NoError(t, err)
+	require.Len(t, got.Detections, maxFindings)
+	require.Positive(t, got.Cut.Count)
+	require.InDelta(t, got.Detections[maxFindings-1].Score, got.Cut.Score, 0)
 }
 
 func TestASheetEndsAtTheFirstErrorAndBeginsAnew(t *testing.T) {

@@ -63,7 +63,8 @@ func (s *slot) fill(r inspection, err error) {
 	a.Station, a.Job, a.Frame, a.ExposedNs = s.station.index, s.job, f.Seq, f.ExposedNs
 	a.PreprocessNs, a.InferenceNs, a.DecodeNs = s.preprocessNs+r.FillNs, r.InferenceNs, r.DecodeNs
 	a.Width, a.Height, a.Source, a.Simulated = int32(f.Width), int32(f.Height), said(f.Source), f.Simulated
-	a.Tiles, a.Dropped = uint32(r.tiles), uint32(r.dropped)
+	a.Tiles, a.Dropped = uint32(r.tiles), uint32(r.Cut.Count)
+	a.DroppedScore = r.Cut.Score
 	a.Detections, a.Truth = s.found[:len(r.Detections)], s.truth[:len(f.Truth)]
 	a.Fault, a.FaultText = modelFault(err)
 }

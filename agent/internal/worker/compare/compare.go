@@ -24,6 +24,7 @@ type Comparer struct {
 	lines           spreader
 	regions         regions
 	found           []detect.Detection
+	cut             detect.Cut
 }
 
 // image is a binary image: its copper, what lies within the tolerance of that and of its bare board, and the
@@ -117,8 +118,11 @@ func (c *Comparer) collect() {
 		return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.Box[1], b.Box[1]),
 			cmp.Compare(a.Box[0], b.Box[0]))
 	})
-	c.found = c.found[:min(len(c.found), maxFindings)]
+	c.found, c.cut = detect.Best(c.found, maxFindings)
 }
+
+// Cut is what differs beyond what the last Compare returned.
+func (c *Comparer) Cut() detect.Cut { return c.cut }
 
 func (c *Comparer) box(r *region) [4]float32 {
 	m := int32(c.options.Margin)

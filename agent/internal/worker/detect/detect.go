@@ -29,6 +29,26 @@ type Detection struct {
 	Box   [4]float32
 }
 
+// Cut is what a limit has cost: how many detections, and the most that one of them can score.
+type Cut struct {
+	Count int
+	Score float32
+}
+
+// Add counts more of them.
+func (c *Cut) Add(more Cut) {
+	c.Count += more.Count
+	c.Score = max(c.Score, more.Score)
+}
+
+// Best keeps the first of detections that come by descending score.
+func Best(found []Detection, most int) ([]Detection, Cut) {
+	if len(found) <= most {
+		return found, Cut{}
+	}
+	return found[:most], Cut{len(found) - most, found[most].Score}
+}
+
 // Grid is the shape of a model's outputs. Families without a grid have one row of cells, and no bins.
 type Grid struct {
 	Columns, Rows int
@@ -59,6 +79,7 @@ type Decoder struct {
 	candidates     []candidate
 	kept           []Detection
 	maxKept        int
+	cut            Cut
 }
 
 // NewDecoder reads a manifest that bundle.Load has found valid, for outputs of such a grid.
@@ -86,6 +107,10 @@ func (d *Decoder) Decode(outputs [][]float32, g tensor.Geometry) ([]Detection, e
 		return nil, err
 	}
 	order(d.candidates)
+	d.cut = Cut{}
+	if over := d.found - len(d.candidates); over > 0 {
+		d.cut = Cut{over, d.candidates[len(d.candidates)-1].score}
+	}
 	for i := range d.candidates {
 		if err := d.locate(&d.candidates[i], outputs); err != nil {
 			return nil, err
@@ -95,6 +120,10 @@ func (d *Decoder) Decode(outputs [][]float32, g tensor.Geometry) ([]Detection, e
 	d.toFrame(g)
 	return d.kept, nil
 }
+
+// Cut is what limits cost the last Decode: detections beyond max_detections, and candidates beyond those that
+// suppression looks at, though many of these are of the same defects.
+func (d *Decoder) Cut() Cut { return d.cut }
 
 func (d *Decoder) locate(c *candidate, outputs [][]float32) error {
 	c.box = d.family.box(d, c, outputs)
@@ -114,9 +143,6 @@ func (d *Decoder) locate(c *candidate, outputs [][]float32) error {
 func (d *Decoder) suppress() {
 	n := 0
 	for _, c := range d.candidates {
-		if n == d.maxKept {
-			break
-		}
 		if !d.covered(&c, d.candidates[:n]) {
 			d.candidates[n] = c
 			n++
@@ -134,13 +160,17 @@ func (d *Decoder) covered(c *candidate, better []candidate) bool {
 	return false
 }
 
-// toFrame maps and clips. What lay on the border only is no detection.
+// toFrame maps and clips, up to the limit. What lay on the border only is no detection.
 func (d *Decoder) toFrame(g tensor.Geometry) {
 	d.kept = d.kept[:0]
 	for _, c := range d.candidates {
 		x1, y1 := g.ToFrame(c.box[0], c.box[1])
 		x2, y2 := g.ToFrame(c.box[2], c.box[3])
-		if x2 > x1 && y2 > y1 {
+		switch {
+		case x2 <= x1 || y2 <= y1: // beside the frame
+		case len(d.kept) == d.maxKept:
+			d.cut.Add(Cut{1, c.score})
+		default:
 			d.kept = append(d.kept, Detection{int(c.class), c.score, [4]float32{x1, y1, x2, y2}})
 		}
 	}

@@ -141,6 +141,42 @@ func TestDecode(t *testing.T) {
 	}
 }
 
+func TestWhatALimitCostsIsCounted(t *testing.T) {
+	apart := func(n int) []cell { // boxes that do not overlap, each a little less certain than the one before
+		cells := make([]cell, n)
+		for i := range cells {
+			cells[i] = cell{float32(i%60)*10 + 5, float32(i/60)*10 + 5, 8, 8, 0.9 - 0.0001*float32(i), 0}
+		}
+		return cells
+	}
+	twice := append(apart(5), cell{5, 5, 8, 8, 0.3, 0}) // the last is the first once more
+	for name, c := range map[string]struct {
+		cells []cell
+		want  detect.Cut
+	}{
+		"as many as may be":          {apart(5), detect.Cut{}},
+		"one more":                   {apart(6), detect.Cut{Count: 1, Score: 0.8995}},
+		"the same defect once more":  {twice, detect.Cut{}},
+		"below the floor":            {append(apart(5), cell{300, 300, 8, 8, 0.09, 0}), detect.Cut{}},
+		"beside the frame":           {append(apart(5), cell{700, 300, 8, 8, 0.5, 0}), detect.Cut{}},
+		"more than suppression sees": {apart(1200), detect.Cut{Count: 1195, Score: 0.8995}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := detect.NewDecoder(manifest(), row(max(len(c.cells), 2400)))
+			cells := make([]cell, max(len(c.cells), 2400))
+			copy(cells, c.cells)
+			found, err := d.Decode(one(output(cells...)), same())
+			require.NoError(t, err)
+			require.Len(t, found, 5)
+			require.Equal(t, c.want.Count, d.Cut().Count)
+			require.InDelta(t, c.want.Score, d.Cut().Score, 1e-6)
+			_, err = d.Decode(one(make([]float32, len(cells)*(4+classes))), same())
+			require.NoError(t, err)
+			require.Zero(t, d.Cut(), "of the last frame only")
+		})
+	}
+}
+
 // Fault 17: NaN, Inf or absurd box counts.
 func TestOutputsThatNoWorkingModelGivesAreErrors(t *testing.T) {
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))

@@ -38,6 +38,7 @@ type Session struct {
 // share of the run.
 type Result struct {
 	Detections                    []detect.Detection
+	Cut                           detect.Cut // what else was found
 	FillNs, InferenceNs, DecodeNs int64
 }
 
@@ -86,6 +87,7 @@ func (s *Session) decode(image int, g tensor.Geometry) (err error) {
 	}
 	r := &s.results[image]
 	r.Detections, err = s.decoders[image].Decode(s.reads, g)
+	r.Cut = s.decoders[image].Cut()
 	r.DecodeNs = monotime.Now() - start
 	return err
 }
