@@ -1,7 +1,9 @@
 package camera
 
 import (
+	"bytes"
 	"image"
+	"image/jpeg"
 	"testing"
 	"time"
 
@@ -40,4 +42,20 @@ func BenchmarkDecode(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkPacked decodes what a camera of two megapixels sends, without Huffman tables.
+func BenchmarkPacked(b *testing.B) {
+	size := image.Rect(0, 0, 1920, 1080)
+	var data bytes.Buffer
+	require.NoError(b, jpeg.Encode(&data, speckled(size, 1), &jpeg.Options{Quality: 85}))
+	sent, p := tableless(b, data.Bytes()), newPacked(defaultLimits())
+	var f frame.Frame
+	defer f.Release()
+	for b.Loop() {
+		if err := p.decode(&f, sent); err != nil || f.Width != 1920 {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(len(sent)), "jpeg_bytes")
 }

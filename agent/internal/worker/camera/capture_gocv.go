@@ -67,6 +67,9 @@ func openDevice(s spec) (source, error) {
 			c.Set(p.prop, p.value)
 		}
 	}
+	if codec := c.Get(gocv.VideoCaptureFOURCC); codec == c.ToCodec("MJPG") || codec == c.ToCodec("JPEG") {
+		return newJPEGs(c, s)
+	}
 	return newVideo(c, stopped, ""), nil
 }
 

@@ -263,3 +263,18 @@ func TestVideoAllocatesNothingInTheSteadyState(t *testing.T) {
 	require.Zero(t, testing.AllocsPerRun(200, take))
 	require.NoError(t, c.Close())
 }
+
+func TestOnlyOneLineOfBytesIsTakenForAJPEG(t *testing.T) {
+	want := asJPEG(t, speckled(sent, 1))
+	line, err := gocv.NewMatFromBytes(1, len(want), gocv.MatTypeCV8UC1, want)
+	require.NoError(t, err)
+	got, err := undecoded(&line)
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+	require.NoError(t, line.Close())
+
+	picture := gocv.NewMatWithSize(48, 64, gocv.MatTypeCV8UC3)
+	_, err = undecoded(&picture)
+	require.ErrorIs(t, err, ErrBadFrame)
+	require.NoError(t, picture.Close())
+}

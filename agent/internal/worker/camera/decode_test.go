@@ -167,7 +167,14 @@ func TestFault15HostileImagesAreRefusedBeforeAllocationAndLeaveNoGhost(t *testin
 		"PNG of 65535 pixels a side":      {data: ihdr(65535, 65535, 8, 6), want: "at most 16384 a side"},
 		"PNG too small for its claim":     {data: ihdr(16384, 16384, 8, 0), want: "cannot hold"},
 		"PNG of 64 bits a pixel":          {data: ihdr(16384, 16384, 16, 6), want: "decode to more"},
-		"zip bomb":                        {data: bomb, limits: small, want: "4.0 megapixels; at most 1.0"},
+		"progressive JPEG":                {data: sof(markerSOF2, 3, 7400, 7400), want: "decode to more"},
+		"progressive JPEG in gray":        {data: sof(markerSOF2, 1, 12900, 12900), want: "decode to more"},
+		"progressive JPEG in CMYK":        {data: sof(markerSOF2, 4, 6500, 6500), want: "decode to more"},
+		"progressive JPEG behind junk": {
+			data: junk(sof(markerSOF2, 3, 7400, 7400)),
+			want: "decode to more",
+		},
+		"zip bomb": {data: bomb, limits: small, want: "4.0 megapixels; at most 1.0"},
 		"text": {
 			data: []byte("no image at all"),
 			want: "no JPEG, PNG, BMP or TIFF",
@@ -217,6 +224,49 @@ func claim(data []byte, width, height uint16) []byte {
 	binary.BigEndian.PutUint16(data[at+5:], height)
 	binary.BigEndian.PutUint16(data[at+7:], width)
 	return data
+}
+
+// sof is a JPEG of a frame header, a scan's header and as many zeros as its size needs to be believed.
+func sof(marker byte, components int, width, height uint16) []byte {
+	b := []byte{0xff, 0xd8, 0xff, marker, 0, byte(8 + 3*components), 8}
+	b = binary.BigEndian.AppendUint16(b, height)
+	b = binary.BigEndian.AppendUint16(b, width)
+	b = append(b, byte(components))
+	for i := range components {
+		b = append(b, byte(i+1), 0x11, 0)
+	}
+	b = append(b, 0xff, markerSOS, 0, byte(6+2*components), byte(components))
+	for i := range components {
+		b = append(b, byte(i+1), 0)
+	}
+	b = append(b, 0, 0, 0)
+	b = append(b, make([]byte, int(width)*int(height)/jpegRatio+1)...)
+	return append(b, 0xff, markerEOI)
+}
+
+// junk puts before the first segment what decoders pass over.
+func junk(data []byte) []byte {
+	between := []byte{0xff, 0, 1, 2, 0xff, 0xd0, 0xff, 0xff}
+	return append(append(bytes.Clone(data[:2]), between...), data[2:]...)
+}
+
+func TestProgressiveJPEGIsCountedWithItsCoefficients(t *testing.T) {
+	for _, tt := range []struct {
+		data []byte
+		want int64
+	}{
+		{sof(markerSOF0, 3, 64, 64), 3},
+		{sof(markerSOF1, 3, 64, 64), 3},
+		{sof(markerSOF2, 1, 64, 64), 5},
+		{sof(markerSOF2, 3, 64, 64), 15},
+		{sof(markerSOF2, 4, 64, 64), 20},
+		{junk(sof(markerSOF2, 3, 64, 64)), 15},
+	} {
+		require.Equal(t, tt.want, decodedBytes(formatJPEG, tt.data), "%x", tt.data[:24])
+	}
+	l := defaultLimits()
+	largest := image.Config{Width: 7300, Height: 7300}
+	require.NoError(t, l.check(formatJPEG, largest, sof(markerSOF2, 3, 7300, 7300)))
 }
 
 // ihdr is a PNG with a header, valid to its checksum, and nothing behind.

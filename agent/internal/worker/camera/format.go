@@ -29,6 +29,8 @@ type limits struct {
 	pixels int64
 	bytes  int64 // of the file
 	gray   bool  // of a JPEG in colour only the luma is kept
+	// size is the only one that is decoded, where it is known before.
+	size image.Point
 }
 
 func defaultLimits() limits { return limits{side: maxSide, pixels: maxPixels, bytes: maxFileBytes} }
@@ -107,6 +109,9 @@ func (l limits) check(f format, c image.Config, data []byte) error {
 	switch {
 	case c.Width <= 0 || c.Height <= 0:
 		return fmt.Errorf("its header claims %dx%d pixels", c.Width, c.Height)
+	case l.size != (image.Point{}) && l.size != image.Pt(c.Width, c.Height):
+		return fmt.Errorf("it has %dx%d pixels, but the driver agreed on %dx%d; give the camera a width and "+
+			"height that v4l2-ctl --list-formats-ext shows", c.Width, c.Height, l.size.X, l.size.Y)
 	case c.Width > l.side || c.Height > l.side:
 		return fmt.Errorf("its header claims %dx%d pixels; at most %d a side are decoded", c.Width, c.Height,
 			l.side)
@@ -114,7 +119,8 @@ func (l limits) check(f format, c image.Config, data []byte) error {
 		return fmt.Errorf("its header claims %.1f megapixels; at most %.1f are decoded (option max_mpx)",
 			float64(pixels)/1e6, float64(l.pixels)/1e6)
 	case pixels*decodedBytes(f, data) > maxDecoded:
-		return fmt.Errorf("its %d pixels decode to more than %d bytes", pixels, int64(maxDecoded))
+		return fmt.Errorf("its %d pixels decode to more than %d bytes; store it with 8 bits a sample, and a "+
+			"JPEG as baseline instead of progressive", pixels, int64(maxDecoded))
 	case f == formatPNG && pixels*pngBits(data)/8 > size*deflateRatio,
 		f == formatJPEG && pixels > size*jpegRatio:
 		return fmt.Errorf("its header claims %dx%d pixels, which %d bytes cannot hold", c.Width, c.Height,
@@ -137,7 +143,7 @@ func decodedBytes(f format, data []byte) int64 {
 	case formatBMP:
 		return 4
 	default:
-		return 3 // planes of a JPEG; CMYK has four, and is rare enough for the smaller bound
+		return jpegBytes(data)
 	}
 }
 

@@ -28,8 +28,13 @@ type reader struct {
 // reading is the outcome of opening the source (f is nil), or of one read.
 type reading struct {
 	f   *frame.Frame
-	at  int64 // CLOCK_MONOTONIC when the frame was complete
+	at  int64 // CLOCK_MONOTONIC when the picture was in memory
 	err error
+}
+
+// arriver is a source that decodes a picture after its arrival, which would make it look younger than it is.
+type arriver interface {
+	arrivedNs() int64 // CLOCK_MONOTONIC, of the last read
 }
 
 func startReader(open opener, now func() int64, stuck *atomic.Int32) *reader {
@@ -50,7 +55,11 @@ func (r *reader) run(open opener) {
 	}
 	for f := range r.jobs {
 		err := src.Read(f)
-		r.done <- reading{f: f, at: r.now(), err: err}
+		at := r.now()
+		if early, ok := src.(arriver); ok {
+			at = early.arrivedNs()
+		}
+		r.done <- reading{f: f, at: at, err: err}
 	}
 	_ = src.Close() // nothing is left to lose
 }
