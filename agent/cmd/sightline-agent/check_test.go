@@ -85,8 +85,8 @@ func beCapture() int {
 func configured(p *fakeworker.Peer, m *wire.Configure) {
 	if path := os.Getenv(toldArgs); path != "" {
 		var told strings.Builder
-		fmt.Fprintf(&told, "%s library %s parallel %d threads %d", strings.Join(os.Args[1:], " "),
-			m.GetOnnxruntimeLibrary(), m.GetParallelRuns(), m.GetInferenceThreads())
+		fmt.Fprintf(&told, "%s library %s parallel %d threads %d spinning %t", strings.Join(os.Args[1:], " "),
+			m.GetOnnxruntimeLibrary(), m.GetParallelRuns(), m.GetInferenceThreads(), m.GetAllowSpinning())
 		for _, s := range m.GetStations() {
 			open, read := time.Duration(s.GetOpenTimeoutNs()), time.Duration(s.GetReadTimeoutNs())
 			fmt.Fprintf(&told, " open %s read %s", open, read)

@@ -23,6 +23,15 @@ func TestEvalPrintsItsStableKeysAndNamesWhatWasNotInspected(t *testing.T) {
 		label := filepath.Join(data, "labels", fmt.Sprintf("%d.txt", i))
 		require.NoError(t, os.WriteFile(label, []byte("10 10 50 50 1\n"), 0o600))
 	}
+	told := filepath.Join(t.TempDir(), "args")
+	t.Setenv(toldArgs, told)
+	for _, spins := range []string{"true", "false"} {
+		_, err := command(t, "eval", "--bundle", reference, "--data", data, "--spinning="+spins)
+		require.Error(t, err)
+		raw, err := os.ReadFile(told)
+		require.NoError(t, err)
+		require.Contains(t, string(raw), "spinning "+spins)
+	}
 	out, err := command(t, "eval", "--bundle", reference, "--data", data, "-o", "json")
 	require.ErrorContains(t, err, "1 images were not inspected")
 	require.ErrorContains(t, err, "it is truncated")
@@ -30,7 +39,7 @@ func TestEvalPrintsItsStableKeysAndNamesWhatWasNotInspected(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(out), &report))
 	for _, key := range []string{
 		"images", "map_iou33", "f_iou33", "map50", "map50_95", "ms_p50", "ms_p99", "fps",
-		"clean", "clean_alarmed",
+		"clean", "clean_alarmed", "spinning",
 	} {
 		require.Contains(t, report, key)
 	}

@@ -30,6 +30,7 @@ type Options struct {
 	Launch      func(context.Context) (vision.Process, error)
 	ONNXRuntime string
 	Threads     int
+	Spinning    bool // the threads wait busily between the model's steps
 	Progress    func(done, total int)
 	Log         *slog.Logger
 }
@@ -73,6 +74,7 @@ type Report struct {
 	Provider        string        `json:"provider"`
 	FellBack        bool          `json:"fell_back"`
 	Threads         int           `json:"threads"`
+	Spinning        bool          `json:"spinning"`
 	Classes         []ClassReport `json:"classes"`
 	Failed          []Failure     `json:"failed"`
 }
@@ -134,7 +136,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	i := inspector.Open(ctx, inspector.Options{Launch: o.Launch, Log: o.Log, Configure: &wire.Configure{
 		Stations:         []*wire.StationConfig{station},
-		InferenceThreads: uint32(o.Threads), OnnxruntimeLibrary: o.ONNXRuntime,
+		InferenceThreads: uint32(o.Threads), AllowSpinning: o.Spinning, OnnxruntimeLibrary: o.ONNXRuntime,
 	}})
 	defer i.Close()
 	state, err := i.Ready(ctx)
@@ -247,7 +249,8 @@ func (r *run) finish(state *wire.StationState) {
 		}
 	}
 	p.Bundle, p.Version, p.Digest = manifest.Name, state.GetModel().GetVersion(), state.GetModel().GetDigest()
-	p.Provider, p.FellBack, p.Threads = state.GetProvider(), state.GetFellBack(), r.options.Threads
+	p.Provider, p.FellBack = state.GetProvider(), state.GetFellBack()
+	p.Threads, p.Spinning = r.options.Threads, r.options.Spinning
 	sum := 0.0
 	for _, ms := range r.inspection {
 		sum += ms
