@@ -107,7 +107,7 @@ func (t *tool) eval(c *cobra.Command, e evaluation) error {
 	}
 	report, err := eval.Run(c.Context(), eval.Options{
 		Bundle: model, Binarize: e.binarize, Data: set, Launch: launch, ONNXRuntime: t.library,
-		Threads:  t.threads, Spinning: e.spinning,
+		Threads: t.threads, Spinning: e.spinning,
 		Progress: bar(c, "inspecting"), Log: log,
 	})
 	if err != nil {

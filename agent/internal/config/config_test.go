@@ -101,8 +101,8 @@ func TestStationsThatTheBrokerCannotTellApartAreRefused(t *testing.T) {
 	for second, want := range map[string]string{
 		"line3/aoi-1": "line 9: stations[1].name: line3/aoi-1 is there twice " +
 			"(stations have different names)",
-		"line3-aoi/1": "line 9: stations[1].name: line3/aoi-1 and line3-aoi/1 are both node7-line3-aoi-1 at " +
-			"the broker (rename one: two clients of one id throw each other out)",
+		"line3-aoi/1": "line 9: stations[1].name: line3/aoi-1 and line3-aoi/1 are both node7-line3-aoi-1 " +
+			"at the broker (rename one: two clients of one id throw each other out)",
 		"line3/aoi-2": "",
 	} {
 		in := strings.Replace(fiveLines, "mqtt: {", "mqtt: {client_id: node7, ", 1) +
