@@ -70,15 +70,12 @@ func lineRun(ctx context.Context, o *Options, l line) (samples []sample, err err
 		return nil, err
 	}
 	defer func() { err = agent.stop(err) }()
+	laps := make([]stopwatch.Lap, 0, parts) // read when all is measured: the agent has the cores until then
 	for n := -warmup; n < parts; n++ {
 		select {
 		case lap := <-arrivals:
-			s, err := newSample(lap)
-			if err != nil {
-				return nil, err
-			}
 			if n >= 0 {
-				samples = append(samples, s)
+				laps = append(laps, lap)
 			}
 		case err := <-collected:
 			collected <- err
@@ -91,6 +88,18 @@ func lineRun(ctx context.Context, o *Options, l line) (samples []sample, err err
 		if l.step != "" {
 			o.Progress(l.step, max(0, n+1), parts)
 		}
+	}
+	return read(laps)
+}
+
+func read(laps []stopwatch.Lap) ([]sample, error) {
+	samples := make([]sample, 0, len(laps))
+	for _, lap := range laps {
+		s, err := newSample(lap)
+		if err != nil {
+			return nil, err
+		}
+		samples = append(samples, s)
 	}
 	return samples, nil
 }
