@@ -161,7 +161,7 @@ func (r *Report) Check() error {
 
 // spare is the room between two parts of the latency run, as a multiple of the model's time: no part waits
 // for another.
-const spare = 2
+const spare = 4
 
 func (r *Report) latency(ctx context.Context, o *Options) error {
 	bare, err := bareLoop(ctx, o, 20, 1)
