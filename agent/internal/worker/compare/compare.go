@@ -46,12 +46,13 @@ func New(width, height int, o Options) (*Comparer, error) {
 	empty := func() *plane.Plane { return plane.New(width, height) }
 	c := &Comparer{
 		options:  o,
-		board:    image{empty(), empty(), empty(), empty()},
+		board:    image{copper: empty(), nearCopper: empty(), nearBare: empty()},
 		template: image{empty(), empty(), empty(), empty()},
 		differ:   empty(), core: empty(), near: empty(),
 		lines:   newSpreader(width, height),
 		regions: newRegions(width, height),
 	}
+	c.board.solid = c.board.copper
 	c.found = make([]detect.Detection, 0, cap(c.regions.all))
 	return c, nil
 }
@@ -60,8 +61,9 @@ func New(width, height int, o Options) (*Comparer, error) {
 // aligned template are [height*width] bytes of 0 or 255 and must have that length. Class is 0. Score is the
 // chance that a difference is a defect, as on DeepPCB. Boxes are in pixels.
 func (c *Comparer) Compare(board, template []byte) []detect.Detection {
-	c.take(&c.board, board, 0)
-	c.take(&c.template, template, c.options.Tolerance)
+	c.take(&c.board, board)
+	c.take(&c.template, template)
+	c.thin(&c.template)
 	c.regions.reset()
 	c.look(&c.board, &c.template) // extra copper
 	c.look(&c.template, &c.board) // missing copper
@@ -69,13 +71,16 @@ func (c *Comparer) Compare(board, template []byte) []detect.Detection {
 	return c.found
 }
 
-// take packs an image. The copper that must not vanish of it is wider than 2·thin.
-func (c *Comparer) take(i *image, pixels []byte, thin int) {
+func (c *Comparer) take(i *image, pixels []byte) {
 	i.copper.Pack(pixels)
-	c.lines.spread(c.near, i.copper, thin, true)
-	c.lines.spread(i.solid, c.near, thin, true)
 	c.lines.spread(i.nearCopper, i.copper, c.options.Tolerance, false)
 	c.lines.spread(i.nearBare, i.copper, c.options.Tolerance, true)
+}
+
+// thin leaves out of the solid copper what is at most twice the tolerance wide.
+func (c *Comparer) thin(i *image) {
+	c.lines.spread(c.near, i.copper, c.options.Tolerance, true)
+	c.lines.spread(i.solid, c.near, c.options.Tolerance, true)
 }
 
 // look finds where a has copper and b has none. Of that the core is beyond tolerance: solid copper of a away
