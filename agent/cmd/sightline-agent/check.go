@@ -38,7 +38,8 @@ type checker struct {
 	command  *cobra.Command
 	load     bool
 	memory   uint64
-	parallel int // runs side by side, as the configuration has them
+	parallel int    // runs side by side, as the configuration has them
+	spinning string // as well
 	findings []finding
 	seen     map[string]bool // bundles already checked: digest and policy, or the folder of a faulty one
 	camera   string          // of the worker that tries a bundle; empty: no run is timed
@@ -214,6 +215,7 @@ func (k *checker) try(model *bundle.Bundle, policy string) (
 		},
 		InferenceThreads:   uint32(k.threads),
 		ParallelRuns:       uint32(k.parallel),
+		Spinning:           k.spinning,
 		OnnxruntimeLibrary: k.library,
 	}})
 	defer i.Close()

@@ -39,6 +39,9 @@ func (k *checker) adopt(cfg *config.Loaded) {
 	if !cfg.Faulty("worker.parallel") { // each run has its share of the threads, and a model in memory
 		k.parallel = w.Parallel
 	}
+	if !cfg.Faulty("worker.spinning") {
+		k.spinning = w.Spinning
+	}
 }
 
 // station looks at what a station names: its bundle, and the rules about it. Where the file is faulty

@@ -85,8 +85,8 @@ func beCapture() int {
 func configured(p *fakeworker.Peer, m *wire.Configure) {
 	if path := os.Getenv(toldArgs); path != "" {
 		var told strings.Builder
-		fmt.Fprintf(&told, "%s library %s parallel %d threads %d spinning %t", strings.Join(os.Args[1:], " "),
-			m.GetOnnxruntimeLibrary(), m.GetParallelRuns(), m.GetInferenceThreads(), m.GetAllowSpinning())
+		fmt.Fprintf(&told, "%s library %s parallel %d threads %d spinning %s", strings.Join(os.Args[1:], " "),
+			m.GetOnnxruntimeLibrary(), m.GetParallelRuns(), m.GetInferenceThreads(), m.GetSpinning())
 		for _, s := range m.GetStations() {
 			open, read := time.Duration(s.GetOpenTimeoutNs()), time.Duration(s.GetReadTimeoutNs())
 			fmt.Fprintf(&told, " open %s read %s", open, read)
@@ -283,6 +283,8 @@ func TestCheckLoadsBundlesAsTheConfigurationAndTheFlagsSay(t *testing.T) {
 		{"", "", "library /environment.so"},
 		{"", "", "parallel 1"},
 		{"worker: {parallel: 2}\n", "", "parallel 2"},
+		{"", "", "spinning run"},
+		{"worker: {spinning: never}\n", "", "spinning never"},
 		{"", "--threads=5", "threads 5 "},
 		{"worker: {threads: 3}\n", "", "threads 3 "},
 		{"worker: {threads: 3}\n", "--threads=5", "threads 5 "},

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -46,8 +47,8 @@ func evalCommand(l *logging) *cobra.Command {
 	f.StringVar(&e.source.Layout, "layout", eval.LayoutDeepPCB, "of the data set: deeppcb, coco or yolo")
 	f.StringVar(&e.source.Split, "split", "", "part of the data set, such as val or test; default: all of it")
 	f.StringVar(&e.source.Annotations, "annotations", "", "coco: the file; default: the only one in --data")
-	f.BoolVar(&e.spinning, "spinning", true,
-		"threads wait busily between a model's steps, as ONNX Runtime's own default is; false: as on a line")
+	f.StringVar(&e.spinning, "spinning", config.SpinAlways,
+		"when threads of inference wait busily: run (as on a line), always (ONNX Runtime's own), never")
 	f.IntVar(&e.source.Limit, "limit", 0, "so many images only, spread evenly; 0: all")
 	if err := c.MarkFlagRequired("data"); err != nil {
 		panic(err) // a flag that was not declared above
@@ -57,15 +58,17 @@ func evalCommand(l *logging) *cobra.Command {
 
 // evaluation is what to measure on what.
 type evaluation struct {
-	bundle, method, binarize string
-	spinning                 bool
-	source                   eval.Source
+	bundle, method, binarize, spinning string
+	source                             eval.Source
 }
 
 // load reads bundle and data set; a nil bundle compares.
 func (e *evaluation) load() (*bundle.Bundle, *eval.Dataset, error) {
 	if err := checkBinarize(e.binarize); err != nil {
 		return nil, nil, err
+	}
+	if !slices.Contains([]string{config.SpinRun, config.SpinAlways, config.SpinNever}, e.spinning) {
+		return nil, nil, fmt.Errorf("--spinning: %q: write run, always or never", e.spinning)
 	}
 	switch {
 	case e.method == config.MethodCompare && e.bundle == "":
@@ -127,18 +130,11 @@ func (t *tool) eval(c *cobra.Command, e evaluation) error {
 	return nil
 }
 
-// spinning says how the threads waited, where that is not as on a line.
-func spinning(r *eval.Report) string {
-	if r.Spinning {
-		return ", spinning"
-	}
-	return ""
-}
-
 // evalTable writes the figures of all classes, and then those of each. The columns of a block are its own.
 func evalTable(w *tabwriter.Writer, r *eval.Report) {
 	row := func(format string, values ...any) { _, _ = fmt.Fprintf(w, format+"\n", values...) }
-	row("bundle\t%s %s on %s, %d threads%s", r.Bundle, r.Version, r.Provider, r.Threads, spinning(r))
+	row("bundle\t%s %s on %s, %d threads, spinning %s", r.Bundle, r.Version, r.Provider, r.Threads,
+		r.Spinning)
 	row("data\t%s", evalData(r))
 	row("")
 	row("map_iou33\t%.4f\tmean average precision, IoU over 0.33", r.MAPIoU33)

@@ -25,13 +25,15 @@ func TestEvalPrintsItsStableKeysAndNamesWhatWasNotInspected(t *testing.T) {
 	}
 	told := filepath.Join(t.TempDir(), "args")
 	t.Setenv(toldArgs, told)
-	for _, spins := range []string{"true", "false"} {
+	for _, spins := range []string{"run", "always", "never"} {
 		_, err := command(t, "eval", "--bundle", reference, "--data", data, "--spinning="+spins)
 		require.Error(t, err)
 		raw, err := os.ReadFile(told)
 		require.NoError(t, err)
 		require.Contains(t, string(raw), "spinning "+spins)
 	}
+	_, err := command(t, "eval", "--bundle", reference, "--data", data, "--spinning", "true")
+	require.ErrorContains(t, err, `--spinning: "true": write run, always or never`)
 	out, err := command(t, "eval", "--bundle", reference, "--data", data, "-o", "json")
 	require.ErrorContains(t, err, "1 images were not inspected")
 	require.ErrorContains(t, err, "it is truncated")

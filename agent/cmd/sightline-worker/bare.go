@@ -26,7 +26,7 @@ type bare struct {
 	bundle, library string
 	threads, runs   int
 	parallel        int
-	spinning        bool
+	spinning        string
 }
 
 func runBare(args []string, stdout, stderr io.Writer) error {
@@ -38,7 +38,7 @@ func runBare(args []string, stdout, stderr io.Writer) error {
 	flags.IntVar(&b.threads, "threads", 0, "of all runs together; 0: one per core")
 	flags.IntVar(&b.runs, "runs", 100, "how many")
 	flags.IntVar(&b.parallel, "parallel", 1, "sessions that run side by side and share the threads")
-	flags.BoolVar(&b.spinning, "spinning", true, "ONNX Runtime's own default: threads spin between runs")
+	flags.StringVar(&b.spinning, "spinning", infer.SpinAlways, "when threads wait busily: run, always, never")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

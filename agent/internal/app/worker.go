@@ -20,7 +20,7 @@ func workerArgs(w *config.Worker) []string {
 func (a *agent) configure() *wire.Configure {
 	c := &wire.Configure{
 		InferenceThreads: uint32(a.cfg.Worker.Threads), OnnxruntimeLibrary: a.cfg.Worker.ONNXRuntime,
-		AllowSpinning: a.cfg.Worker.Spinning, ParallelRuns: uint32(a.cfg.Worker.Parallel),
+		Spinning: a.cfg.Worker.Spinning, ParallelRuns: uint32(a.cfg.Worker.Parallel),
 	}
 	for i := range a.cfg.Stations {
 		s := &a.cfg.Stations[i]

@@ -29,6 +29,13 @@ const (
 	MethodCompare = "compare"
 )
 
+// When the threads of inference wait busily.
+const (
+	SpinRun    = "run"
+	SpinAlways = "always"
+	SpinNever  = "never"
+)
+
 // What a class rule may say.
 const (
 	RuleFail   = "fail"
@@ -87,6 +94,7 @@ func (c *Config) check(doc *strictyaml.Document) {
 	}
 	doc.Within("worker.threads", float64(c.Worker.Threads), 0, maxThreads)
 	doc.Within("worker.parallel", float64(c.Worker.Parallel), 1, maxParallel)
+	doc.OneOf("worker.spinning", c.Worker.Spinning, SpinRun, SpinAlways, SpinNever)
 	if c.Worker.MemoryLimit != 0 {
 		doc.Within("worker.memory_limit", float64(c.Worker.MemoryLimit), minMemory, math.MaxInt64)
 	}

@@ -115,9 +115,8 @@ type Worker struct {
 	Threads     int    `yaml:"threads"`     // of inference, default: the cores
 	// Parallel runs of one bundle share the threads: more parts a second, each of them later. Default 1.
 	Parallel int `yaml:"parallel"`
-	// Spinning lets the threads of inference wait busily for the next part: a little faster on a quiet node,
-	// much slower beside other load.
-	Spinning bool `yaml:"spinning"`
+	// Spinning is when the threads of inference wait busily: within a run, always or never. Default run.
+	Spinning string `yaml:"spinning"`
 	// MemoryLimit is the bytes of address space that the worker may have; 0: as many as there are.
 	MemoryLimit int64 `yaml:"memory_limit"`
 }

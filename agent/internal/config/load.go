@@ -133,6 +133,7 @@ func (c *Config) complete() {
 	setDefault(&c.Evidence.Quality, defaultQuality)
 	setDefault(&c.Health.Listen, DefaultHealth)
 	setDefault(&c.Worker.Parallel, 1)
+	setDefault(&c.Worker.Spinning, SpinRun)
 	setDefault(&c.Worker.ONNXRuntime, os.Getenv("SIGHTLINE_ONNXRUNTIME"))
 	if c.MQTT.ClientID == "" {
 		if host, err := os.Hostname(); err == nil {

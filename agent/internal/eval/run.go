@@ -30,7 +30,7 @@ type Options struct {
 	Launch      func(context.Context) (vision.Process, error)
 	ONNXRuntime string
 	Threads     int
-	Spinning    bool // the threads wait busily between the model's steps
+	Spinning    string // when inference threads wait busily: run, always or never
 	Progress    func(done, total int)
 	Log         *slog.Logger
 }
@@ -74,7 +74,7 @@ type Report struct {
 	Provider        string        `json:"provider"`
 	FellBack        bool          `json:"fell_back"`
 	Threads         int           `json:"threads"`
-	Spinning        bool          `json:"spinning"`
+	Spinning        string        `json:"spinning"`
 	Classes         []ClassReport `json:"classes"`
 	Failed          []Failure     `json:"failed"`
 }
@@ -136,7 +136,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	i := inspector.Open(ctx, inspector.Options{Launch: o.Launch, Log: o.Log, Configure: &wire.Configure{
 		Stations:         []*wire.StationConfig{station},
-		InferenceThreads: uint32(o.Threads), AllowSpinning: o.Spinning, OnnxruntimeLibrary: o.ONNXRuntime,
+		InferenceThreads: uint32(o.Threads), Spinning: o.Spinning, OnnxruntimeLibrary: o.ONNXRuntime,
 	}})
 	defer i.Close()
 	state, err := i.Ready(ctx)

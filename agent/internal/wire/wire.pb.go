@@ -156,7 +156,7 @@ type Configure struct {
 	Stations           []*StationConfig       `protobuf:"bytes,1,rep,name=stations,proto3" json:"stations,omitempty"`
 	InferenceThreads   uint32                 `protobuf:"varint,2,opt,name=inference_threads,json=inferenceThreads,proto3" json:"inference_threads,omitempty"`      // of all runs of one bundle together; 0: one per core
 	OnnxruntimeLibrary string                 `protobuf:"bytes,3,opt,name=onnxruntime_library,json=onnxruntimeLibrary,proto3" json:"onnxruntime_library,omitempty"` // empty: the worker's default
-	AllowSpinning      bool                   `protobuf:"varint,4,opt,name=allow_spinning,json=allowSpinning,proto3" json:"allow_spinning,omitempty"`               // ONNX Runtime threads spin between runs
+	Spinning           string                 `protobuf:"bytes,4,opt,name=spinning,proto3" json:"spinning,omitempty"`                                               // how inference threads wait: run, always or never; empty: run
 	ParallelRuns       uint32                 `protobuf:"varint,5,opt,name=parallel_runs,json=parallelRuns,proto3" json:"parallel_runs,omitempty"`                  // of one bundle, side by side, with the threads divided among them; 0: one
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -213,11 +213,11 @@ func (x *Configure) GetOnnxruntimeLibrary() string {
 	return ""
 }
 
-func (x *Configure) GetAllowSpinning() bool {
+func (x *Configure) GetSpinning() string {
 	if x != nil {
-		return x.AllowSpinning
+		return x.Spinning
 	}
-	return false
+	return ""
 }
 
 func (x *Configure) GetParallelRuns() uint32 {
@@ -1554,12 +1554,12 @@ var File_agent_internal_wire_wire_proto protoreflect.FileDescriptor
 
 const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\n" +
-	"\x1eagent/internal/wire/wire.proto\x12\x11sightline.wire.v1\"\xf3\x01\n" +
+	"\x1eagent/internal/wire/wire.proto\x12\x11sightline.wire.v1\"\xe8\x01\n" +
 	"\tConfigure\x12<\n" +
 	"\bstations\x18\x01 \x03(\v2 .sightline.wire.v1.StationConfigR\bstations\x12+\n" +
 	"\x11inference_threads\x18\x02 \x01(\rR\x10inferenceThreads\x12/\n" +
-	"\x13onnxruntime_library\x18\x03 \x01(\tR\x12onnxruntimeLibrary\x12%\n" +
-	"\x0eallow_spinning\x18\x04 \x01(\bR\rallowSpinning\x12#\n" +
+	"\x13onnxruntime_library\x18\x03 \x01(\tR\x12onnxruntimeLibrary\x12\x1a\n" +
+	"\bspinning\x18\x04 \x01(\tR\bspinning\x12#\n" +
 	"\rparallel_runs\x18\x05 \x01(\rR\fparallelRuns\"\xe7\x03\n" +
 	"\rStationConfig\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +

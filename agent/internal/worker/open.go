@@ -34,7 +34,7 @@ func newOpener(w *worker, group *errgroup.Group, rt Runtime) *opener {
 	return &opener{
 		worker: w, group: group, lanes: map[laneKey]*lane{}, parallel: runs,
 		loader: infer.Loader{
-			Runtime: rt, Log: w.log, Threads: max(threads/runs, 1), Spinning: w.config.GetAllowSpinning(),
+			Runtime: rt, Log: w.log, Threads: max(threads/runs, 1), Spinning: w.config.GetSpinning(),
 			Batches: slices.ContainsFunc(w.stations, (*station).tiled),
 		},
 	}

@@ -18,7 +18,7 @@ var ErrProvider = errors.New("no execution provider")
 type Loader struct {
 	Runtime  runtime
 	Threads  int
-	Spinning bool
+	Spinning string
 	Batches  bool // several images come at once, as tiles of a sheet
 	Log      *slog.Logger
 }

@@ -12,9 +12,9 @@ import (
 type Spec struct {
 	Model      []byte
 	Provider   bundle.Provider
-	Threads    int  // of one run; 0: one per core
-	Spinning   bool // threads spin between runs: faster alone, slower beside other load
-	Images     int  // the most of one run; above 1 the model's first dimension is not fixed
+	Threads    int    // of one run; 0: one per core
+	Spinning   string // when threads wait busily: SpinRun (also if empty), SpinAlways or SpinNever
+	Images     int    // the most of one run; above 1 the model's first dimension is not fixed
 	InputName  string
 	InputShape []int64
 	Input      *tensor.Input
@@ -27,6 +27,14 @@ type Output struct {
 	Shape  []int64
 	Values []float32
 }
+
+// When the threads of a model wait busily. Waking a thread that sleeps takes up to 0.1 ms, and a run wakes
+// each of them for each step of the model; a thread that is awake takes its core from everything else.
+const (
+	SpinRun    = "run"    // within a run, and no longer
+	SpinAlways = "always" // between two runs, too
+	SpinNever  = "never"
+)
 
 // Runner is an opened model. Only Terminate is safe to call while Run runs.
 type Runner interface {

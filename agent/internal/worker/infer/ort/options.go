@@ -16,6 +16,7 @@ import (
 // Settings of a session, by ONNX Runtime's own keys.
 const (
 	spinningKey   = "session.intra_op.allow_spinning"
+	spinStopKey   = "session.force_spinning_stop" // when the last run that is under way ends
 	formatKey     = "session.load_model_format"
 	noFallbackKey = "session.disable_cpu_ep_fallback"
 )
@@ -68,7 +69,8 @@ func configure(options *onnx.SessionOptions, s infer.Spec) error {
 	err := errors.Join(
 		options.SetIntraOpNumThreads(threads),
 		options.SetInterOpNumThreads(1),
-		options.AddSessionConfigEntry(spinningKey, flag(s.Spinning)),
+		options.AddSessionConfigEntry(spinningKey, flag(s.Spinning != infer.SpinNever)),
+		options.AddSessionConfigEntry(spinStopKey, flag(s.Spinning != infer.SpinAlways)),
 		options.AddSessionConfigEntry(formatKey, "ONNX"),
 		options.AddSessionConfigEntry(noFallbackKey, flag(len(chain(s.Provider)) > 0)),
 	)

@@ -26,6 +26,25 @@ func TestCUDATakesWhatTensorRTDoesNot(t *testing.T) {
 	require.Empty(t, chain(bundle.Provider{Name: "cpu"}))
 }
 
+func TestThreadsSpinWithinARunUnlessToldOtherwise(t *testing.T) {
+	library, err := Load("")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, library.Close()) }()
+	for way, entries := range map[string][2]string{
+		"": {"1", "1"}, infer.SpinRun: {"1", "1"}, infer.SpinAlways: {"1", "0"}, infer.SpinNever: {"0", "1"},
+	} {
+		options, err := onnx.NewSessionOptions()
+		require.NoError(t, err)
+		require.NoError(t, configure(options, infer.Spec{Threads: 1, Spinning: way}))
+		allowed, err := options.GetSessionConfigEntry(spinningKey)
+		require.NoError(t, err)
+		stopped, err := options.GetSessionConfigEntry(spinStopKey)
+		require.NoError(t, err)
+		require.Equal(t, entries, [2]string{allowed, stopped}, "spinning %q", way)
+		require.NoError(t, options.Destroy())
+	}
+}
+
 // Without a GPU all nodes stay with the CPU: a session with the settings of a GPU's is then refused, which
 // also proves that this ONNX Runtime knows the key.
 func TestWhatAGPUDoesNotRunIsNotLeftToTheCPU(t *testing.T) {
