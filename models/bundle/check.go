@@ -11,8 +11,6 @@ import (
 // Values that a manifest may name.
 const (
 	TaskDetection  = "detection"
-	FamilyYOLOv8   = "yolov8"
-	FamilyDFL      = "dfl"
 	Otsu           = "otsu"
 	LayoutNCHW     = "nchw"
 	LayoutNHWC     = "nhwc"
@@ -90,9 +88,13 @@ func (m *Manifest) complete() {
 		setDefault(&m.Providers.Order[i].Model, m.Model)
 		setDefault(&m.Providers.Order[i].Batch, 1)
 	}
-	if m.Decoder.Family == FamilyDFL {
-		setDefault(&m.Decoder.Output, "scores")
-		setDefault(&m.Decoder.Distances, "distances")
+	if m.Decoder.Outputs == nil {
+		m.Decoder.Outputs = map[string]string{}
+	}
+	for _, role := range m.Decoder.Roles() {
+		if m.Decoder.Outputs[role.Key] == "" {
+			m.Decoder.Outputs[role.Key] = role.Usual
+		}
 	}
 }
 
@@ -140,7 +142,7 @@ func (m *Manifest) checkInput(doc *strictyaml.Document) {
 }
 
 func (m *Manifest) checkDecoder(doc *strictyaml.Document) {
-	doc.OneOf("decoder.family", m.Decoder.Family, FamilyYOLOv8, FamilyDFL)
+	m.checkFamily(doc)
 	doc.Within("decoder.score_floor", m.Decoder.ScoreFloor, 0.0001, 1)
 	doc.Within("decoder.nms_iou", m.Decoder.NMSIoU, 0.01, 1)
 	doc.Within("decoder.max_detections", float64(m.Decoder.MaxDetections), 1, 1000)

@@ -55,13 +55,12 @@ type Decoder struct {
 	// logits of the classes [1, classes, h, w] and, for the left, top, right and bottom side in turn, of
 	// its distance from the cell's centre in 0, 1, 2 … cells [1, 4×bins, h, w] (Li et al., Generalized
 	// Focal Loss, 2020).
-	Family        string  `yaml:"family"`
-	Output        string  `yaml:"output"`         // name of the ONNX output; empty: the only one, dfl: scores
-	Distances     string  `yaml:"distances"`      // dfl: name of the second output, default distances
-	ScoreFloor    float64 `yaml:"score_floor"`    // candidates below are not looked at, default 0.01
-	NMSIoU        float64 `yaml:"nms_iou"`        // default 0.6
-	ClassAgnostic bool    `yaml:"class_agnostic"` // suppress across classes; default class by class
-	MaxDetections int     `yaml:"max_detections"` // default 100
+	Family        string            `yaml:"family"`
+	Outputs       map[string]string `yaml:"outputs"`        // names of the ONNX outputs by the family's roles
+	ScoreFloor    float64           `yaml:"score_floor"`    // candidates below are passed over, default 0.01
+	NMSIoU        float64           `yaml:"nms_iou"`        // default 0.6
+	ClassAgnostic bool              `yaml:"class_agnostic"` // suppress across classes; default class by class
+	MaxDetections int               `yaml:"max_detections"` // default 100
 }
 
 // Class is one kind of defect.

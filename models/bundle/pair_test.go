@@ -37,19 +37,16 @@ func TestABundleOfPairsIsCompletedWithDefaults(t *testing.T) {
 	require.Equal(t, bundle.ColorGray, m.Preprocess.Color, "the frame is gray, the template has the rest")
 	require.Equal(t, []float64{0, 0}, m.Preprocess.Mean)
 	require.Equal(t, []float64{1, 1}, m.Preprocess.Std)
-	require.Equal(t, "scores", m.Decoder.Output)
-	require.Equal(t, "distances", m.Decoder.Distances)
+	require.Equal(t, map[string]string{"scores": "scores", "distances": "distances"}, m.Decoder.Outputs)
 	require.Equal(t, "golden/t.png", m.Golden.Samples[0].Template)
 
-	b, err = pairs(t, "family: dfl", "family: dfl, output: s, distances: d")
+	b, err = pairs(t, "family: dfl", "family: dfl, outputs: {scores: s, distances: d}")
 	require.NoError(t, err)
-	require.Equal(t, "s", b.Manifest.Decoder.Output)
-	require.Equal(t, "d", b.Manifest.Decoder.Distances)
+	require.Equal(t, map[string]string{"scores": "s", "distances": "d"}, b.Manifest.Decoder.Outputs)
 
 	b, err = pairs(t, "dfl", "yolov8")
 	require.NoError(t, err)
-	require.Empty(t, b.Manifest.Decoder.Output, "the only one")
-	require.Empty(t, b.Manifest.Decoder.Distances)
+	require.Equal(t, map[string]string{"predictions": ""}, b.Manifest.Decoder.Outputs, "the only one")
 }
 
 func TestBinarizeIsANumberOrOtsuQuotedOrNot(t *testing.T) {

@@ -162,11 +162,11 @@ func deviceLayers() [][]string {
 			"agent/internal/config", "agent/internal/plc/...", "agent/internal/uplink",
 			"agent/internal/evidence", "agent/internal/inspector",
 			"agent/internal/worker/tensor", "agent/internal/worker/evidence",
-			"agent/internal/worker/align/...",
+			"agent/internal/worker/align/...", "agent/internal/worker/detect",
 		},
 		{
 			"agent/internal/verdict", "agent/internal/recipe",
-			"agent/internal/worker/detect", "agent/internal/worker/pairing",
+			"agent/internal/worker/decode", "agent/internal/worker/pairing",
 		},
 		{
 			"agent/internal/station", "agent/internal/eval", "agent/internal/health",

@@ -8,7 +8,7 @@ import (
 
 	"github.com/sightline-edge/sightline/agent/internal/monotime"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
-	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
+	"github.com/sightline-edge/sightline/agent/internal/worker/decode"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
 	"github.com/sightline-edge/sightline/agent/internal/worker/pairing"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
@@ -205,7 +205,7 @@ func modelFault(err error) (wire.Fault, string) {
 		return wire.Fault_FAULT_CANCELLED, said(err.Error())
 	case errors.Is(err, pairing.ErrUnaligned):
 		return wire.Fault_FAULT_UNALIGNED, said(err.Error())
-	case errors.Is(err, detect.ErrOutput):
+	case errors.Is(err, decode.ErrOutput):
 		return wire.Fault_FAULT_BAD_OUTPUT, said(err.Error())
 	default:
 		return wire.Fault_FAULT_MODEL, said(err.Error())

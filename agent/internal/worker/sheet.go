@@ -7,6 +7,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/frame"
 	"github.com/sightline-edge/sightline/agent/internal/monotime"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
+	"github.com/sightline-edge/sightline/agent/internal/worker/decode"
 	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
 	"github.com/sightline-edge/sightline/agent/internal/worker/pairing"
@@ -270,7 +271,7 @@ func (r *sheetRun) take(b *batch, found []infer.Result, err error) bool {
 func (s *sheet) merge(b *batch, found []infer.Result) error {
 	for i, next := range b.tiles {
 		if err := s.add(next.tile, found[i].Detections); err != nil {
-			return fmt.Errorf("%w: %w", detect.ErrOutput, err)
+			return fmt.Errorf("%w: %w", decode.ErrOutput, err)
 		}
 	}
 	return nil

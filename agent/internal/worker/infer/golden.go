@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/sightline-edge/sightline/agent/internal/frame"
+	"github.com/sightline-edge/sightline/agent/internal/worker/decode"
 	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
 	"github.com/sightline-edge/sightline/agent/internal/worker/pairing"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
@@ -46,7 +47,7 @@ func (s *Session) proveBlank(canvas *tensor.Canvas) error {
 		copy(canvas.Template(), canvas.Plane())
 	}
 	_, err := s.Infer(slices.Repeat([]*tensor.Canvas{canvas}, s.images), 0)
-	if err != nil && !errors.Is(err, detect.ErrOutput) { // nobody vouches for what it says of a blank frame
+	if err != nil && !errors.Is(err, decode.ErrOutput) { // nobody vouches for what it says of a blank frame
 		return fmt.Errorf("first run: %w", err)
 	}
 	return nil
@@ -69,7 +70,7 @@ func (s *Session) proveSample(canvas *tensor.Canvas, sample bundle.GoldenSample)
 		return err
 	}
 	results, err := s.Infer(slices.Repeat([]*tensor.Canvas{canvas}, s.images), 0)
-	if errors.Is(err, detect.ErrOutput) {
+	if errors.Is(err, decode.ErrOutput) {
 		return fmt.Errorf("%w: %s on %s: %w", ErrGolden, sample.Image, s.Provider, err)
 	}
 	if err != nil {

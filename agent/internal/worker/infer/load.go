@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"strings"
 
-	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
 )
@@ -118,7 +117,10 @@ func (l *Loader) open(c *candidate, p bundle.Provider) (*Session, error) {
 func (l *Loader) openFor(c *candidate, p bundle.Provider, images int) (*Session, error) {
 	m := c.models[p.Model]
 	input := tensor.NewInput(c.plan, images)
-	s := newSession(c, p, m.ports, input.Images(c.plan))
+	s, err := newSession(c, p, m.ports, input.Images(c.plan))
+	if err != nil {
+		return nil, err
+	}
 	runner, err := l.Runtime.Open(Spec{
 		Model: m.raw, Provider: p, Threads: l.Threads, Spinning: l.Spinning, Images: images,
 		InputName: m.ports.input, InputShape: c.plan.Shape(), Input: input, Outputs: s.outputs,
@@ -133,20 +135,24 @@ func (l *Loader) openFor(c *candidate, p bundle.Provider, images int) (*Session,
 	return s, nil
 }
 
-func newSession(c *candidate, p bundle.Provider, ports contract, inputs []*tensor.Input) *Session {
+func newSession(c *candidate, p bundle.Provider, ports contract, inputs []*tensor.Input) (*Session, error) {
 	s := &Session{
 		Bundle: c.Bundle, Plan: c.plan, Provider: p.Name, inputs: inputs, images: 1,
 		results: make([]Result, len(inputs)), reads: make([][]float32, len(ports.outputs)),
 	}
 	for range inputs {
-		s.decoders = append(s.decoders, detect.NewDecoder(&c.Manifest, ports.grid))
+		decoder, err := ports.decoder(&c.Manifest)
+		if err != nil {
+			return nil, err
+		}
+		s.decoders = append(s.decoders, decoder)
 	}
 	for _, port := range ports.outputs {
 		s.outputs = append(s.outputs, Output{
 			Name: port.name, Shape: port.dims, Values: make([]float32, len(inputs)*size(port.dims)),
 		})
 	}
-	return s
+	return s, nil
 }
 
 func size(dims []int64) int {

@@ -16,7 +16,7 @@ import (
 
 	"github.com/sightline-edge/sightline/agent/internal/frame"
 	"github.com/sightline-edge/sightline/agent/internal/monotime"
-	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
+	"github.com/sightline-edge/sightline/agent/internal/worker/decode"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer/fake"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer/onnxtest"
@@ -229,7 +229,7 @@ func TestAnAbsurdOutputWithoutGoldenSamplesRefusesNoBundle(t *testing.T) {
 	}}, "", onnxtest.Bundle(t))
 	require.NoError(t, err)
 	_, err = s.Infer(one(blank(t, s)), 0)
-	require.ErrorIs(t, err, detect.ErrOutput)
+	require.ErrorIs(t, err, decode.ErrOutput)
 }
 
 func TestARunEndsAtItsDeadlineAndTheNextIsGood(t *testing.T) {
@@ -276,7 +276,7 @@ func TestFailuresAreTold(t *testing.T) {
 	require.ErrorContains(t, err, "tensorrt: CUDA error 700")
 	failure, score = nil, 7
 	_, err = s.Infer(one(canvas), 0)
-	require.ErrorIs(t, err, detect.ErrOutput)
+	require.ErrorIs(t, err, decode.ErrOutput)
 }
 
 func one(c *tensor.Canvas) []*tensor.Canvas { return []*tensor.Canvas{c} }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/sightline-edge/sightline/agent/internal/worker/decode"
 )
 
 // ErrModel is wrapped by errors about an ONNX file that is broken, hostile or not what its manifest says.
@@ -13,7 +15,7 @@ var ErrModel = errors.New("model refused")
 // maxDepth bounds graphs within graphs (If, Loop): real models have three at most.
 const maxDepth = 16
 
-const dynamic = -1 // a dimension without a fixed size
+const dynamic = decode.Dynamic
 
 // compiled is the operator whose node holds, or names a file with, an engine that some other machine built:
 // machine code, which a provider runs without a look at it. TensorRT minds its name and not its domain.

@@ -6,7 +6,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer/onnxtest"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
@@ -160,11 +159,11 @@ func TestAModelThatIsNotWhatItsManifestSaysIsRefusedWithTheReason(t *testing.T) 
 		},
 		"two outputs, one named": {
 			inputs: ports{in}, outputs: ports{out, with(out, func(p *onnxtest.Port) { p.Name = "masks" })},
-			edit: func(m *bundle.Manifest) { m.Decoder.Output = "output0" },
+			edit: func(m *bundle.Manifest) { m.Decoder.Outputs["predictions"] = "output0" },
 		},
 		"no such output": {
 			inputs: ports{in}, outputs: ports{out},
-			edit: func(m *bundle.Manifest) { m.Decoder.Output = "boxes" },
+			edit: func(m *bundle.Manifest) { m.Decoder.Outputs["predictions"] = "boxes" },
 			says: `it has no output "boxes", only "output0"`,
 		},
 		"two inputs": {
@@ -183,7 +182,8 @@ func TestAModelThatIsNotWhatItsManifestSaysIsRefusedWithTheReason(t *testing.T) 
 					Color: bundle.ColorRGB, Scale: new(float64), Pad: new(uint8),
 					Mean: make([]float64, 3), Std: []float64{1, 1, 1},
 				},
-				Decoder: bundle.Decoder{Family: bundle.FamilyYOLOv8}, Classes: make([]bundle.Class, 2),
+				Decoder: bundle.Decoder{Family: bundle.FamilyYOLOv8, Outputs: map[string]string{}},
+				Classes: make([]bundle.Class, 2),
 			}
 			if c.edit != nil {
 				c.edit(m)
@@ -197,7 +197,6 @@ func TestAModelThatIsNotWhatItsManifestSaysIsRefusedWithTheReason(t *testing.T) 
 				return
 			}
 			require.NoError(t, err)
-			require.Equal(t, detect.Grid{Columns: 50, Rows: 1}, got.grid)
 			require.Equal(t, []int64{1, 6, 50}, got.outputs[0].dims)
 		})
 	}
@@ -245,7 +244,10 @@ func TestGridOfADFLModel(t *testing.T) {
 					Color: bundle.ColorGray, Binarize: bundle.Otsu, Scale: new(float64), Pad: new(uint8),
 					Mean: make([]float64, 2), Std: []float64{1, 1},
 				},
-				Decoder: bundle.Decoder{Family: bundle.FamilyDFL, Output: "scores", Distances: "distances"},
+				Decoder: bundle.Decoder{
+					Family:  bundle.FamilyDFL,
+					Outputs: map[string]string{"scores": "scores", "distances": "distances"},
+				},
 				Classes: make([]bundle.Class, 2),
 			}
 			s, err := inspect(onnxtest.Model(onnxtest.Graph(ports{in}, c.outputs)))
@@ -257,7 +259,6 @@ func TestGridOfADFLModel(t *testing.T) {
 				return
 			}
 			require.NoError(t, err)
-			require.Equal(t, detect.Grid{Columns: 12, Rows: 8, Bins: 16, Stride: 8}, got.grid)
 			require.Equal(t, "scores", got.outputs[0].name)
 			require.Equal(t, []int64{1, 64, 8, 12}, got.outputs[1].dims)
 		})

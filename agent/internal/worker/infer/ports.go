@@ -1,12 +1,11 @@
 package infer
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
-	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
+	"github.com/sightline-edge/sightline/agent/internal/worker/decode"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
 )
@@ -18,11 +17,7 @@ const (
 )
 
 const (
-	boxRows   = 4       // of a yolov8 output, before the classes
-	maxCells  = 1 << 20 // of an output: 4096×4096 at stride 4
 	maxValues = 1 << 28 // of an output of one run: 1 GiB
-	sides     = 4       // of a box, in a dfl output
-	maxBins   = 64      // of the distance to a side
 	batchOnly = 0       // the dimension that may be dynamic: the number of images
 )
 
@@ -31,7 +26,6 @@ type contract struct {
 	input   string
 	outputs []port
 	batched bool // a run may take several images
-	grid    detect.Grid
 }
 
 // agree compares the model's ports with what the manifest says of them.
@@ -48,24 +42,34 @@ func agree(s *signature, m *bundle.Manifest, plan *tensor.Plan) (contract, error
 		return contract{}, err
 	}
 	c := contract{input: in.name}
-	wanted := []string{m.Decoder.Output}
-	if m.Decoder.Family == bundle.FamilyDFL {
-		wanted = append(wanted, m.Decoder.Distances)
-	}
-	for _, name := range wanted {
-		out, bad := choose("output", s.outputs, name)
+	for _, role := range m.Decoder.Roles() {
+		out, bad := choose("output", s.outputs, m.Decoder.Outputs[role.Key])
 		if bad != nil {
 			return contract{}, bad
 		}
 		c.outputs = append(c.outputs, out)
 	}
 	c.batched = anyBatch(in) && anyBatch(c.outputs...)
-	if m.Decoder.Family == bundle.FamilyDFL {
-		err = c.agreeGrid(m)
-	} else {
-		err = c.agreeRows(m)
+	for i := range c.outputs {
+		if err = c.outputs[i].ofOneImage(); err != nil {
+			return contract{}, err
+		}
 	}
+	_, err = c.decoder(m)
 	return c, err
+}
+
+// decoder makes one for a run's outputs of one image.
+func (c *contract) decoder(m *bundle.Manifest) (*decode.Decoder, error) {
+	ports := make([]decode.Port, 0, len(c.outputs))
+	for _, out := range c.outputs {
+		ports = append(ports, decode.Port{Name: out.name, Dims: out.dims})
+	}
+	d, err := decode.New(m, ports)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrModel, err)
+	}
+	return d, nil
 }
 
 func agreeInput(in port, plan *tensor.Plan) error {
@@ -79,72 +83,19 @@ func agreeInput(in port, plan *tensor.Plan) error {
 	}
 	if !fits(in.dims, plan.Shape()) {
 		return fmt.Errorf("%w: input %q is %s, bundle.yaml makes %s of the frame: correct input there or "+
-			"export the model anew", ErrModel, in.name, shape(in.dims), shape(plan.Shape()))
+			"export the model anew", ErrModel, in.name, decode.Shape(in.dims), decode.Shape(plan.Shape()))
 	}
 	return nil
 }
 
-// agreeRows reads the one output of the family yolov8.
-func (c *contract) agreeRows(m *bundle.Manifest) error {
-	out, rows := &c.outputs[0], int64(boxRows+len(m.Classes))
-	wanted := fmt.Sprintf("the decoder %s reads [1 %d N]", m.Decoder.Family, rows)
-	if err := out.readable(3, wanted); err != nil {
-		return err
-	}
-	switch {
-	case out.dims[1] != rows:
-		return fmt.Errorf("%w: output %q is %s, which means %d classes; bundle.yaml names %d", ErrModel,
-			out.name, shape(out.dims), out.dims[1]-boxRows, len(m.Classes))
-	case out.dims[2] > maxCells:
-		return fmt.Errorf("%w: output %q has %d cells, over %d", ErrModel, out.name, out.dims[2], maxCells)
-	}
-	c.grid = detect.Grid{Columns: int(out.dims[2]), Rows: 1}
-	return nil
-}
-
-// agreeGrid reads the two outputs of the family dfl.
-func (c *contract) agreeGrid(m *bundle.Manifest) error {
-	scores, distances := &c.outputs[0], &c.outputs[1]
-	if err := errors.Join(scores.readable(4, "the decoder dfl reads scores [1 classes h w]"),
-		distances.readable(4, "the decoder dfl reads distances [1 4×bins h w]")); err != nil {
-		return err
-	}
-	h, w := scores.dims[2], scores.dims[3]
-	bins := distances.dims[1] / sides
-	switch {
-	case scores.dims[1] != int64(len(m.Classes)):
-		return fmt.Errorf("%w: output %q is %s, which means %d classes; bundle.yaml names %d", ErrModel,
-			scores.name, shape(scores.dims), scores.dims[1], len(m.Classes))
-	case distances.dims[1]%sides != 0 || bins < 2 || bins > maxBins:
-		return fmt.Errorf("%w: output %q is %s: its second size must be four times 2 to %d bins", ErrModel,
-			distances.name, shape(distances.dims), maxBins)
-	case distances.dims[2] != h || distances.dims[3] != w || h*w > maxCells:
-		return fmt.Errorf("%w: outputs %q %s and %q %s must have one grid of at most %d cells", ErrModel,
-			scores.name, shape(scores.dims), distances.name, shape(distances.dims), maxCells)
-	case int64(m.Input.Width)%w != 0 || int64(m.Input.Height)%h != 0 ||
-		int64(m.Input.Width)/w != int64(m.Input.Height)/h:
-		return fmt.Errorf("%w: a grid of %d×%d cells does not divide an input of %d×%d into squares",
-			ErrModel, w, h, m.Input.Width, m.Input.Height)
-	}
-	c.grid = detect.Grid{
-		Columns: int(w), Rows: int(h), Bins: int(bins), Stride: float32(m.Input.Width) / float32(w),
-	}
-	return nil
-}
-
-// readable says whether a decoder can read an output: float32, of so many fixed dimensions, one frame at a
-// time.
-func (p *port) readable(dims int, wanted string) error {
-	switch {
-	case p.elem != elemFloat:
+// ofOneImage fixes the number of images, where it is not fixed, at one.
+func (p *port) ofOneImage() error {
+	if p.elem != elemFloat {
 		return fmt.Errorf("%w: output %q is %s, the decoder reads float32", ErrModel, p.name, elem(p.elem))
-	case len(p.dims) != dims || p.dims[batchOnly] > 1:
-		return fmt.Errorf("%w: output %q is %s, %s", ErrModel, p.name, shape(p.dims), wanted)
-	case slices.Contains(p.dims[1:], dynamic):
-		return fmt.Errorf("%w: output %q is %s: export the model with fixed sizes", ErrModel, p.name,
-			shape(p.dims))
 	}
-	p.dims = append([]int64{1}, p.dims[1:]...)
+	if len(p.dims) > 0 && p.dims[batchOnly] == dynamic {
+		p.dims = append([]int64{1}, p.dims[1:]...)
+	}
 	return nil
 }
 
@@ -210,10 +161,6 @@ func names(ports []port) string {
 		list = append(list, fmt.Sprintf("%q", p.name))
 	}
 	return strings.Join(list, ", ")
-}
-
-func shape(dims []int64) string {
-	return strings.ReplaceAll(fmt.Sprint(dims), "-1", "?")
 }
 
 func elem(e uint64) string {

@@ -5,12 +5,13 @@ import (
 	"fmt"
 
 	"github.com/sightline-edge/sightline/agent/internal/monotime"
+	"github.com/sightline-edge/sightline/agent/internal/worker/decode"
 	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
 )
 
-// Errors of Infer, beside detect.ErrOutput.
+// Errors of Infer, beside decode.ErrOutput.
 var (
 	ErrCancelled = errors.New("deadline passed during inference")
 	ErrRun       = errors.New("inference failed")
@@ -26,7 +27,7 @@ type Session struct {
 
 	inputs   []*tensor.Input // of one image each
 	outputs  []Output        // of all images, one behind the other
-	decoders []*detect.Decoder
+	decoders []*decode.Decoder
 	results  []Result
 	reads    [][]float32 // outputs of the image that is decoded
 	images   int

@@ -1,4 +1,4 @@
-package detect_test
+package decode_test
 
 import (
 	"math"
@@ -7,13 +7,24 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sightline-edge/sightline/agent/internal/alloctest"
-	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
+	"github.com/sightline-edge/sightline/agent/internal/worker/decode"
 	"github.com/sightline-edge/sightline/models/bundle"
 )
 
 const bins = 16
 
-func dflGrid() detect.Grid { return detect.Grid{Columns: 80, Rows: 80, Bins: bins, Stride: 8} }
+// A grid of 80×80, 8 input pixels wide each.
+const columns, rows = 80, 80
+
+func dfl(tb testing.TB) *decode.Decoder {
+	tb.Helper()
+	d, err := decode.New(dflManifest(), []decode.Port{
+		{Name: "scores", Dims: []int64{1, classes, rows, columns}},
+		{Name: "distances", Dims: []int64{1, 4 * bins, rows, columns}},
+	})
+	require.NoError(tb, err)
+	return d
+}
 
 func dflManifest() *bundle.Manifest {
 	m := manifest()
@@ -22,8 +33,8 @@ func dflManifest() *bundle.Manifest {
 }
 
 // blank outputs have no candidate: logits far below any floor.
-func blank(g detect.Grid) [][]float32 {
-	scores, distances := make([]float32, classes*g.Columns*g.Rows), make([]float32, 4*bins*g.Columns*g.Rows)
+func blank() [][]float32 {
+	scores, distances := make([]float32, classes*columns*rows), make([]float32, 4*bins*columns*rows)
 	for i := range scores {
 		scores[i] = -20
 	}
@@ -31,8 +42,8 @@ func blank(g detect.Grid) [][]float32 {
 }
 
 // put makes a candidate whose sides lie so many cells away. A fraction is shared by two bins.
-func put(outputs [][]float32, g detect.Grid, class, x, y int, logit float32, away [4]float64) {
-	cells, cell := g.Columns*g.Rows, y*g.Columns+x
+func put(outputs [][]float32, class, x, y int, logit float32, away [4]float64) {
+	cells, cell := columns*rows, y*columns+x
 	outputs[0][class*cells+cell] = logit
 	for side, distance := range away {
 		low := math.Floor(distance)
@@ -50,12 +61,11 @@ func put(outputs [][]float32, g detect.Grid, class, x, y int, logit float32, awa
 }
 
 func TestDFLBoxesAreExpectationsAroundTheirCell(t *testing.T) {
-	g := dflGrid()
-	outputs := blank(g)
-	put(outputs, g, 1, 10, 20, 3, [4]float64{2, 1.25, 3, 0.5})
-	put(outputs, g, 0, 79, 79, 0, [4]float64{4, 4, 0, 0})
-	put(outputs, g, 0, 40, 40, -2.3, [4]float64{4, 4, 4, 4}) // 0.091, below the floor of 0.1
-	got, err := detect.NewDecoder(dflManifest(), g).Decode(outputs, same())
+	outputs := blank()
+	put(outputs, 1, 10, 20, 3, [4]float64{2, 1.25, 3, 0.5})
+	put(outputs, 0, 79, 79, 0, [4]float64{4, 4, 0, 0})
+	put(outputs, 0, 40, 40, -2.3, [4]float64{4, 4, 4, 4}) // 0.091, below the floor of 0.1
+	got, err := dfl(t).Decode(outputs, same())
 	require.NoError(t, err)
 	require.Len(t, got, 2)
 	require.Equal(t, 1, got[0].Class)
@@ -97,17 +107,16 @@ func TestDFLOutputsThatNoModelGives(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := detect.NewDecoder(dflManifest(), dflGrid()).Decode(spoil(blank(dflGrid())), same())
-			require.ErrorIs(t, err, detect.ErrOutput)
+			_, err := dfl(t).Decode(spoil(blank()), same())
+			require.ErrorIs(t, err, decode.ErrOutput)
 		})
 	}
 }
 
 func TestDFLAllocatesNothing(t *testing.T) {
-	g := dflGrid()
-	outputs, d := blank(g), detect.NewDecoder(dflManifest(), g)
+	outputs, d := blank(), dfl(t)
 	for k := range 4 {
-		put(outputs, g, 0, 10+15*k, 20, 3, [4]float64{2, 2, 2, 2})
+		put(outputs, 0, 10+15*k, 20, 3, [4]float64{2, 2, 2, 2})
 	}
 	require.Zero(t, alloctest.Least(100, func() {
 		if got, err := d.Decode(outputs, same()); err != nil || len(got) != 4 {
@@ -117,11 +126,10 @@ func TestDFLAllocatesNothing(t *testing.T) {
 }
 
 func BenchmarkDFL(b *testing.B) {
-	g := dflGrid()
-	outputs, d := blank(g), detect.NewDecoder(dflManifest(), g)
+	outputs, d := blank(), dfl(b)
 	for k := range 10 { // ten defects of nine candidates each
 		for n := range 9 {
-			put(outputs, g, 0, 5+7*k+n%3, 20+n/3, 3, [4]float64{2, 2, 2, 2})
+			put(outputs, 0, 5+7*k+n%3, 20+n/3, 3, [4]float64{2, 2, 2, 2})
 		}
 	}
 	for b.Loop() {

@@ -1,4 +1,4 @@
-package detect_test
+package decode_test
 
 import (
 	"encoding/binary"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sightline-edge/sightline/agent/internal/worker/decode"
 	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
@@ -18,7 +19,7 @@ const classes = 2
 func manifest() *bundle.Manifest {
 	return &bundle.Manifest{
 		Input:   bundle.Input{Width: 640, Height: 640},
-		Decoder: bundle.Decoder{ScoreFloor: 0.1, NMSIoU: 0.5, MaxDetections: 5},
+		Decoder: bundle.Decoder{Family: bundle.FamilyYOLOv8, ScoreFloor: 0.1, NMSIoU: 0.5, MaxDetections: 5},
 		Classes: make([]bundle.Class, classes),
 	}
 }
@@ -41,7 +42,18 @@ func output(cells ...cell) []float32 {
 	return out
 }
 
-func row(cells int) detect.Grid { return detect.Grid{Columns: cells, Rows: 1} }
+// decoder reads one output of so many cells.
+func decoder(tb testing.TB, m *bundle.Manifest, cells int) *decode.Decoder {
+	tb.Helper()
+	dims := []int64{1, int64(4 + len(m.Classes)), int64(cells)}
+	d, err := decode.New(m, []decode.Port{{Name: "output0", Dims: dims}})
+	require.NoError(tb, err)
+	return d
+}
+
+func at(class int, score, x1, y1, x2, y2 float32) detect.Detection {
+	return detect.Detection{Class: class, Score: score, Box: [4]float32{x1, y1, x2, y2}}
+}
 
 func one(output []float32) [][]float32 { return [][]float32{output} }
 
@@ -55,28 +67,28 @@ func TestDecode(t *testing.T) {
 		"nothing": {cells: []cell{{}, {}}, geometry: same()},
 		"one box": {
 			cells: []cell{{100, 200, 20, 40, 0.9, 0}}, geometry: same(),
-			want: []detect.Detection{{0, 0.9, [4]float32{90, 180, 110, 220}}},
+			want: []detect.Detection{at(0, 0.9, 90, 180, 110, 220)},
 		},
 		"at the floor counts, below does not": {
 			cells: []cell{{100, 100, 10, 10, 0.1, 0.0999}}, geometry: same(),
-			want: []detect.Detection{{0, 0.1, [4]float32{95, 95, 105, 105}}},
+			want: []detect.Detection{at(0, 0.1, 95, 95, 105, 105)},
 		},
 		"best first": {
 			cells: []cell{{100, 100, 10, 10, 0.3, 0}, {300, 300, 10, 10, 0, 0.8}}, geometry: same(),
 			want: []detect.Detection{
-				{1, 0.8, [4]float32{295, 295, 305, 305}}, {0, 0.3, [4]float32{95, 95, 105, 105}},
+				at(1, 0.8, 295, 295, 305, 305), at(0, 0.3, 95, 95, 105, 105),
 			},
 		},
 		// Intersection 90×100, union 110×100: 0.818.
 		"overlap of one class is suppressed": {
 			cells: []cell{{100, 100, 100, 100, 0.8, 0}, {110, 100, 100, 100, 0.9, 0}}, geometry: same(),
-			want: []detect.Detection{{0, 0.9, [4]float32{60, 50, 160, 150}}},
+			want: []detect.Detection{at(0, 0.9, 60, 50, 160, 150)},
 		},
 		// Intersection 60×100, union 140×100: 0.43.
 		"small overlap stays": {
 			cells: []cell{{100, 100, 100, 100, 0.8, 0}, {140, 100, 100, 100, 0.9, 0}}, geometry: same(),
 			want: []detect.Detection{
-				{0, 0.9, [4]float32{90, 50, 190, 150}}, {0, 0.8, [4]float32{50, 50, 150, 150}},
+				at(0, 0.9, 90, 50, 190, 150), at(0, 0.8, 50, 50, 150, 150),
 			},
 		},
 		"suppressed boxes suppress nothing": {
@@ -84,29 +96,29 @@ func TestDecode(t *testing.T) {
 				{100, 100, 100, 100, 0.9, 0}, {130, 100, 100, 100, 0.8, 0}, {160, 100, 100, 100, 0.7, 0},
 			}, geometry: same(),
 			want: []detect.Detection{
-				{0, 0.9, [4]float32{50, 50, 150, 150}}, {0, 0.7, [4]float32{110, 50, 210, 150}},
+				at(0, 0.9, 50, 50, 150, 150), at(0, 0.7, 110, 50, 210, 150),
 			},
 		},
 		"two classes of one cell both stay": {
 			cells: []cell{{100, 100, 10, 10, 0.6, 0.7}}, geometry: same(),
 			want: []detect.Detection{
-				{1, 0.7, [4]float32{95, 95, 105, 105}}, {0, 0.6, [4]float32{95, 95, 105, 105}},
+				at(1, 0.7, 95, 95, 105, 105), at(0, 0.6, 95, 95, 105, 105),
 			},
 		},
 		"but not when suppression ignores classes": {
 			cells: []cell{{100, 100, 10, 10, 0.6, 0.7}}, agnostic: true, geometry: same(),
-			want: []detect.Detection{{1, 0.7, [4]float32{95, 95, 105, 105}}},
+			want: []detect.Detection{at(1, 0.7, 95, 95, 105, 105)},
 		},
 		// Scale 1/3, border of 140 above: x·3, (y − 140)·3.
 		"back to a full HD frame": {
 			cells:    []cell{{320, 320, 20, 20, 0.9, 0}},
 			geometry: tensor.Geometry{FrameWidth: 1920, FrameHeight: 1080, Top: 140, Width: 640, Height: 360},
-			want:     []detect.Detection{{0, 0.9, [4]float32{930, 510, 990, 570}}},
+			want:     []detect.Detection{at(0, 0.9, 930, 510, 990, 570)},
 		},
 		"clipped to the frame, dropped on the border": {
 			cells:    []cell{{0, 140, 20, 20, 0.9, 0}, {320, 60, 20, 20, 0.8, 0}},
 			geometry: tensor.Geometry{FrameWidth: 1920, FrameHeight: 1080, Top: 140, Width: 640, Height: 360},
-			want:     []detect.Detection{{0, 0.9, [4]float32{0, 0, 30, 30}}},
+			want:     []detect.Detection{at(0, 0.9, 0, 0, 30, 30)},
 		},
 		"at most max_detections": {
 			cells: []cell{
@@ -118,18 +130,18 @@ func TestDecode(t *testing.T) {
 				{110, 10, 9, 9, .7, 0},
 			}, geometry: same(),
 			want: []detect.Detection{
-				{0, .7, [4]float32{105.5, 5.5, 114.5, 14.5}},
-				{0, .6, [4]float32{5.5, 5.5, 14.5, 14.5}},
-				{0, .6, [4]float32{25.5, 5.5, 34.5, 14.5}},
-				{0, .6, [4]float32{45.5, 5.5, 54.5, 14.5}},
-				{0, .6, [4]float32{65.5, 5.5, 74.5, 14.5}},
+				at(0, .7, 105.5, 5.5, 114.5, 14.5),
+				at(0, .6, 5.5, 5.5, 14.5, 14.5),
+				at(0, .6, 25.5, 5.5, 34.5, 14.5),
+				at(0, .6, 45.5, 5.5, 54.5, 14.5),
+				at(0, .6, 65.5, 5.5, 74.5, 14.5),
 			},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := manifest()
 			m.Decoder.ClassAgnostic = c.agnostic
-			got, err := detect.NewDecoder(m, row(len(c.cells))).Decode(one(output(c.cells...)), c.geometry)
+			got, err := decoder(t, m, len(c.cells)).Decode(one(output(c.cells...)), c.geometry)
 			require.NoError(t, err)
 			require.Len(t, got, len(c.want))
 			for i := range c.want {
@@ -162,7 +174,7 @@ func TestWhatALimitCostsIsCounted(t *testing.T) {
 		"more than suppression sees": {apart(1200), detect.Cut{Count: 1195, Score: 0.8995}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := detect.NewDecoder(manifest(), row(max(len(c.cells), 2400)))
+			d := decoder(t, manifest(), max(len(c.cells), 2400))
 			cells := make([]cell, max(len(c.cells), 2400))
 			copy(cells, c.cells)
 			found, err := d.Decode(one(output(cells...)), same())
@@ -194,21 +206,21 @@ func TestOutputsThatNoWorkingModelGivesAreErrors(t *testing.T) {
 		"far away":              {1e6, 100, 10, 10, 0.9, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := detect.NewDecoder(manifest(), row(2)).Decode(one(output(cell{}, c)), same())
-			require.ErrorIs(t, err, detect.ErrOutput)
+			_, err := decoder(t, manifest(), 2).Decode(one(output(cell{}, c)), same())
+			require.ErrorIs(t, err, decode.ErrOutput)
 		})
 	}
 	t.Run("wrong length", func(t *testing.T) {
-		_, err := detect.NewDecoder(manifest(), row(2)).Decode(one(make([]float32, 11)), same())
-		require.ErrorIs(t, err, detect.ErrOutput)
+		_, err := decoder(t, manifest(), 2).Decode(one(make([]float32, 11)), same())
+		require.ErrorIs(t, err, decode.ErrOutput)
 	})
 	t.Run("every cell a defect", func(t *testing.T) {
 		out := make([]float32, 6400*(4+classes))
 		for i := 4 * 6400; i < len(out); i++ {
 			out[i] = 0.5
 		}
-		_, err := detect.NewDecoder(manifest(), row(6400)).Decode(one(out), same())
-		require.ErrorIs(t, err, detect.ErrOutput)
+		_, err := decoder(t, manifest(), 6400).Decode(one(out), same())
+		require.ErrorIs(t, err, decode.ErrOutput)
 	})
 }
 
@@ -222,7 +234,7 @@ func TestTheBestCandidatesSurviveACrowd(t *testing.T) {
 		out[2*cells+place], out[3*cells+place] = 5, 5
 		out[4*cells+place] = 0.2 + float32(i)/5000
 	}
-	got, err := detect.NewDecoder(manifest(), row(cells)).Decode(one(out), same())
+	got, err := decoder(t, manifest(), cells).Decode(one(out), same())
 	require.NoError(t, err)
 	require.Len(t, got, 5)
 	for i, d := range got {
@@ -231,7 +243,7 @@ func TestTheBestCandidatesSurviveACrowd(t *testing.T) {
 }
 
 func TestDecodeAllocatesNothing(t *testing.T) {
-	d, out := detect.NewDecoder(manifest(), row(6400)), make([]float32, 6400*(4+classes))
+	d, out := decoder(t, manifest(), 6400), make([]float32, 6400*(4+classes))
 	outputs := one(out)
 	for i := range 40 {
 		out[i], out[6400+i], out[2*6400+i], out[3*6400+i], out[4*6400+i] = float32(i*10), 50, 8, 8, 0.5
@@ -246,7 +258,7 @@ func TestDecodeAllocatesNothing(t *testing.T) {
 func BenchmarkDecode(b *testing.B) {
 	m := manifest()
 	m.Classes = make([]bundle.Class, 6)
-	d, out := detect.NewDecoder(m, row(6400)), make([]float32, 6400*10)
+	d, out := decoder(b, m, 6400), make([]float32, 6400*10)
 	outputs := one(out)
 	for i := range 40 {
 		out[i], out[6400+i], out[2*6400+i], out[3*6400+i], out[4*6400+i] = float32(i*10), 50, 8, 8, 0.5
@@ -272,9 +284,9 @@ func FuzzDecode(f *testing.F) {
 		for i := range values {
 			values[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
 		}
-		got, err := detect.NewDecoder(manifest(), row(len(values)/(4+classes))).Decode(one(values), same())
+		got, err := decoder(t, manifest(), len(values)/(4+classes)).Decode(one(values), same())
 		if err != nil {
-			require.ErrorIs(t, err, detect.ErrOutput)
+			require.ErrorIs(t, err, decode.ErrOutput)
 			return
 		}
 		last := float32(1)

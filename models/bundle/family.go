@@ -1,0 +1,62 @@
+package bundle
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/sightline-edge/sightline/models/strictyaml"
+)
+
+// The families of decoders: each reads the outputs of one kind of model.
+const (
+	FamilyYOLOv8 = "yolov8"
+	FamilyDFL    = "dfl"
+)
+
+// Role is an output that a family reads.
+type Role struct {
+	Key   string // in decoder.outputs
+	Usual string // the output's name if the manifest gives none; empty: the model's only output
+}
+
+type family struct {
+	task  string
+	roles []Role
+}
+
+func families() map[string]family {
+	return map[string]family{
+		FamilyYOLOv8: {TaskDetection, []Role{{"predictions", ""}}},
+		FamilyDFL:    {TaskDetection, []Role{{"scores", "scores"}, {"distances", "distances"}}},
+	}
+}
+
+// Families are all of them, sorted.
+func Families() []string { return slices.Sorted(maps.Keys(families())) }
+
+// Roles are the outputs that the decoder reads, in this order.
+func (d *Decoder) Roles() []Role { return families()[d.Family].roles }
+
+func (m *Manifest) checkFamily(doc *strictyaml.Document) {
+	doc.OneOf("decoder.family", m.Decoder.Family, Families()...)
+	known, found := families()[m.Decoder.Family]
+	if !found {
+		return
+	}
+	if m.Task != known.task {
+		doc.Add("decoder.family", fmt.Sprintf("%s is for task %s", m.Decoder.Family, known.task),
+			"correct task or family")
+	}
+	keys := make([]string, 0, len(known.roles))
+	for _, role := range known.roles {
+		keys = append(keys, role.Key)
+	}
+	for _, key := range slices.Sorted(maps.Keys(m.Decoder.Outputs)) {
+		if !slices.Contains(keys, key) {
+			doc.Add("decoder.outputs."+key, fmt.Sprintf("%s reads no %q", m.Decoder.Family, key),
+				"it reads "+strings.Join(keys, ", "))
+		}
+	}
+}
