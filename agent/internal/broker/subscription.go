@@ -25,7 +25,9 @@ type subscription struct {
 // offer is called by the library, in order. A full queue drops the message and counts it: older ones keep
 // their turn.
 func (s *subscription) offer(_ mqtt.Client, m mqtt.Message) {
-	d := Delivery{Topic: m.Topic(), Payload: m.Payload(), Retained: m.Retained(), Duplicate: m.Duplicate()}
+	d := Delivery{
+		Topic: m.Topic(), Payload: m.Payload(), Retained: m.Retained(), Duplicate: m.Duplicate(), At: time.Now(),
+	}
 	size := 2 + len(d.Topic) + len(d.Payload)
 	if m.Qos() > 0 {
 		size += 2

@@ -34,7 +34,7 @@ var (
 // it could be told and is safe to repeat.
 type Trigger struct {
 	PartID, ProductID string
-	AtNs              int64 // receipt
+	AtNs              int64 // receipt from the connection, however long the message then waited to be read
 	At                time.Time
 	Redelivered       bool // the broker may have delivered it before
 	Fault             error
@@ -59,7 +59,8 @@ func (h *Handshake) onTrigger(d broker.Delivery) {
 		h.Answer(event.TriggerAckMessage{Reason: RefusedRetained, Detail: "a trigger must not be retained"})
 		return
 	}
-	t := Trigger{AtNs: h.opts.Now(), At: time.Now(), Redelivered: d.Duplicate}
+	waited := time.Since(d.At)
+	t := Trigger{AtNs: h.opts.Now() - int64(waited), At: d.At, Redelivered: d.Duplicate}
 	m, err := h.read(d)
 	if err != nil {
 		t.Fault = err

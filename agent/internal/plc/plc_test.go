@@ -17,6 +17,7 @@ import (
 
 	"github.com/sightline-edge/sightline/agent/event"
 	"github.com/sightline-edge/sightline/agent/internal/broker"
+	"github.com/sightline-edge/sightline/agent/internal/broker/brokertest"
 	"github.com/sightline-edge/sightline/agent/internal/plc"
 	"github.com/sightline-edge/sightline/agent/topic"
 )
@@ -129,7 +130,7 @@ func start(t *testing.T, triggered bool) *rig {
 }
 
 func (r *rig) deliver(leaf topic.Leaf, d broker.Delivery) {
-	d.Topic = r.place.Topic(leaf)
+	d.Topic, d.At = r.place.Topic(leaf), time.Now()
 	r.conn.mu.Lock()
 	handle := r.conn.handlers[d.Topic]
 	r.conn.mu.Unlock()
@@ -377,13 +378,45 @@ func TestATriggerOfAnotherStationIsRefusedByName(t *testing.T) {
 		other, err := topic.ParseStation("acme/dongguan/smt/line3/aoi-2")
 		require.NoError(t, err)
 		r.conn.handlers[r.place.Topic(topic.Trigger)](broker.Delivery{
-			Topic: other.Topic(topic.Trigger), Payload: []byte(`{"partId":"P"}`),
+			Topic: other.Topic(topic.Trigger), Payload: []byte(`{"partId":"P"}`), At: time.Now(),
 		})
 		require.Len(t, r.triggers, 1)
 		require.EqualError(t, r.triggers[0].Fault, "it came on another topic")
 		require.Empty(t, r.triggers[0].PartID, "the part is the other station's")
 		require.EqualValues(t, 1, r.Counts().Malformed.Load())
 	})
+}
+
+// The deadline of a part that has waited to be read is as near as that of one that has not.
+func TestATriggerThatWaitsBehindABlockedStationHasTheTimeOfItsReceipt(t *testing.T) {
+	server := brokertest.Start(t, "allow_anonymous true")
+	entered, release := make(chan plc.Trigger), make(chan struct{})
+	h := plc.New(plc.Options{
+		Station: place(t), Triggered: true, Now: clock, Log: slog.New(slog.DiscardHandler),
+		Announce: func([]byte) {}, Trigger: func(tr plc.Trigger) { entered <- tr; <-release },
+	})
+	behind := make(chan struct{})
+	line, err := broker.Dial(broker.Options{
+		URL: server.URL(), ClientID: "agent", CleanSession: true,
+		Subscriptions: append(h.Subscriptions(), broker.Subscription{
+			Filter: "behind", Depth: 1, Handle: func(broker.Delivery) { close(behind) },
+		}),
+	})
+	require.NoError(t, err)
+	t.Cleanup(line.Close)
+	require.Eventually(t, line.Connected, 10*time.Second, time.Millisecond)
+	trigger := place(t).Topic(topic.Trigger)
+	for _, name := range []string{trigger, trigger, "behind"} {
+		require.NoError(t, line.Publish(t.Context(), broker.Message{Topic: name, QoS: 1}))
+	}
+	first := <-entered
+	<-behind // one connection keeps the order: the second trigger is here, too
+	freed := clock()
+	close(release)
+	second := <-entered
+	require.Less(t, second.AtNs, freed)
+	require.LessOrEqual(t, second.At.UnixNano(), freed)
+	require.LessOrEqual(t, first.AtNs, second.AtNs)
 }
 
 func TestStopSendsWhatIsLeft(t *testing.T) {

@@ -174,7 +174,7 @@ func (c *conn) deliver(leaf, payload string, retained bool) {
 	c.mu.Lock()
 	handle := c.handlers[name]
 	c.mu.Unlock()
-	handle(broker.Delivery{Topic: name, Payload: []byte(payload), Retained: retained})
+	handle(broker.Delivery{Topic: name, Payload: []byte(payload), Retained: retained, At: time.Now()})
 }
 
 func (c *conn) payloads(leaf topic.Leaf) [][]byte {
