@@ -54,8 +54,7 @@ func (s *spec) supported() error {
 
 // errNoVideo is for builds without OpenCV.
 var errNoVideo = errors.New("this worker was built without OpenCV, which v4l2, gst, rtsp and video " +
-	"files need; " +
-	"use a worker built with it (make worker)")
+	"files need: use a worker built with it (make build)")
 
 func checkDevice(path string) error {
 	info, err := os.Stat(path)
