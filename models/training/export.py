@@ -1,12 +1,13 @@
 """Export a checkpoint as one ONNX file and check it against PyTorch.
 
-python export.py --run runs/first --out ../pcb-defects/model.onnx
+python export.py --run runs/first --data DIR --out ../pcb-defects/model.onnx
 python export.py --run runs/first runs/longer --out ../pcb-defects/model.onnx  # the mean of their weights
 """
 
 import argparse
 import json
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,38 @@ import onnx
 import onnxruntime
 import torch
 
+from boards import board_ids, load_boards, spread
 from network import DESIGNS, Detector, Export
 
 OPSET = 17
-TOLERANCE = 1e-4  # on raw outputs; of those above 1, relative to them
+TOLERANCE = 1e-4  # of each figure of a Difference but `raw`
+BOARDS = 24  # to compare on, of --data
 TRAINING = "sightline.training"  # key of the model's metadata: what it was trained with, as JSON
 TOLD = ("everything", "steps", "batch", "size", "seed", "rate", "mosaic", "sim_share")  # of the arguments
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The largest differences of an exported model from PyTorch; nan where any value is.
+
+    raw: of logits as they are. relative: of these, relative where they are above 1, since logits go beyond
+    100, where a float32's last bit is 8e-6. score: of scores in 0 to 1. side: of a box's sides, in cells.
+    """
+
+    raw: float
+    relative: float
+    score: float
+    side: float
+
+    def equal(self) -> bool:
+        """Whether the two are one model: `raw` alone may be more than TOLERANCE."""
+        return all(value <= TOLERANCE for value in (self.relative, self.score, self.side))
+
+    def __str__(self) -> str:
+        return (
+            f"logits {self.raw:.1e}, relative above 1 {self.relative:.1e}, scores {self.score:.1e}, "
+            f"sides {self.side:.1e} cells"
+        )
 
 
 def average_of(state: dict) -> Detector:
@@ -69,11 +96,16 @@ def training_of(path: Path) -> dict | None:
     return json.loads(entries[TRAINING]) if TRAINING in entries else None
 
 
-def export(model: Detector, out: Path, size: int, past: dict | None = None) -> float:
+def export(
+    model: Detector,
+    out: Path,
+    size: int,
+    past: dict | None = None,
+    images: Iterable[np.ndarray] | None = None,
+) -> Difference:
     """Write the graph, input uint8 [images,inputs,size,size], weights inside the file.
 
-    It takes any number of images. Compared with PyTorch before it takes its name; returns the largest
-    difference.
+    It takes any number of images. Compared with PyTorch before it takes its name, on `images`, or on blocks.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_suffix(".partial")
@@ -92,15 +124,15 @@ def export(model: Detector, out: Path, size: int, past: dict | None = None) -> f
         onnx.helper.set_model_props(graph, {TRAINING: json.dumps(past)})
     onnx.checker.check_model(graph, full_check=True)
     onnx.save(graph, str(partial))
-    error = difference(model, partial, size)
-    if not error <= TOLERANCE:  # nor where it is not a number
+    found = difference(model, partial, blocks(model.design.inputs, size) if images is None else images)
+    if not found.equal():
         partial.unlink()
         raise SystemExit(
-            f"the export differs from PyTorch by {error:.1e}, more than {TOLERANCE:.0e}: do not ship it; "
+            f"the export differs from PyTorch ({found}), by more than {TOLERANCE:.0e}: do not ship it; "
             f"{out} is left as it was"
         )
     partial.replace(out)
-    return error
+    return found
 
 
 def take(model: onnx.ModelProto, images: int | None) -> None:
@@ -121,18 +153,45 @@ def session(path: Path, threads: int = 2) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def difference(model: Detector, path: Path, size: int) -> float:
-    """Largest difference of ONNX Runtime's raw outputs from PyTorch's, relative above 1; nan if any is."""
-    rng = np.random.default_rng(0)
-    coarse = rng.integers(0, 2, (2, model.design.inputs, size // 16, size // 16)).astype(np.uint8) * 255
-    images = coarse.repeat(16, 2).repeat(16, 3)
-    with torch.no_grad():
-        wanted = Export(model).eval()(torch.from_numpy(images))
-    got = session(path).run(["scores", "distances"], {"images": images})
-    errors = [
-        np.abs(g - w.numpy()) / np.maximum(np.abs(w.numpy()), 1) for g, w in zip(got, wanted, strict=True)
-    ]
-    return float(np.max([error.max() for error in errors]))
+def blocks(inputs: int, size: int) -> list[np.ndarray]:
+    """Two images uint8 [inputs,size,size] of black and white blocks: what to compare on without boards."""
+    coarse = np.random.default_rng(0).integers(0, 2, (2, inputs, size // 16, size // 16))
+    return list((coarse.astype(np.uint8) * 255).repeat(16, 2).repeat(16, 3))
+
+
+def difference(model: Detector, path: Path, images: Iterable[np.ndarray]) -> Difference:
+    """How far ONNX Runtime's outputs are from PyTorch's on images uint8 [inputs,H,W], one at a time."""
+    opened, reference = session(path), Export(model).eval()
+    worst = np.zeros(4)
+    for image in images:
+        with torch.no_grad():
+            wanted = [o[0].numpy() for o in reference(torch.from_numpy(image[None]))]
+        got = [o[0] for o in opened.run(["scores", "distances"], {"images": image[None]})]
+        raw = [np.abs(g - w) for g, w in zip(got, wanted, strict=True)]
+        relative = [e / np.maximum(np.abs(w), 1) for e, w in zip(raw, wanted, strict=True)]
+        score, side = (np.abs(of(g) - of(w)) for of, g, w in zip((likely, means), got, wanted, strict=True))
+        rows = (max_of(raw), max_of(relative), score.max(), side.max())
+        worst = np.maximum(worst, rows)  # keeps what is not a number
+    return Difference(*(float(value) for value in worst))
+
+
+def max_of(arrays: list[np.ndarray]) -> float:
+    """The largest value of all; nan if any is."""
+    return np.max([array.max() for array in arrays])
+
+
+def likely(logits: np.ndarray) -> np.ndarray:
+    """Scores of logits."""
+    with np.errstate(over="ignore"):  # of -1000, say: the score is 0
+        return 1 / (1 + np.exp(-logits.astype(np.float64)))
+
+
+def means(distances: np.ndarray) -> np.ndarray:
+    """Sides in cells [4,...] of the logits of their distances [4*bins,...]."""
+    bins = distances.astype(np.float64).reshape(4, -1, *distances.shape[1:])
+    weight = np.exp(bins - bins.max(1, keepdims=True))
+    weight /= weight.sum(1, keepdims=True)
+    return np.einsum("sb...,b->s...", weight, np.arange(bins.shape[1]))
 
 
 def main() -> None:
@@ -142,14 +201,23 @@ def main() -> None:
     )
     parser.add_argument("--out", default="../pcb-defects/model.onnx")
     parser.add_argument("--size", type=int, default=640, help="side of the input, px")
+    parser.add_argument(
+        "--data", help=f"boards in the deeppcb layout, of which {BOARDS} are compared on; default: blocks"
+    )
     args = parser.parse_args()
     states = [torch.load(Path(run) / "last.pt", weights_only=True, map_location="cpu") for run in args.run]
     designs = {state["design"] for state in states}
     if len(designs) > 1:
         raise SystemExit(f"checkpoints of different designs ({', '.join(sorted(designs))}) have no mean")
     state = mean(states)
-    error = export(average_of(state), Path(args.out), args.size, history(state))
-    print(f"{args.out}: {Path(args.out).stat().st_size} bytes, differs from PyTorch by {error:.1e}")
+    model = average_of(state)
+    images = None
+    if args.data:
+        boards = load_boards(Path(args.data), spread(board_ids(Path(args.data)), BOARDS))
+        images = [board.planes(model.design.inputs) for board in boards]
+    found = export(model, Path(args.out), args.size, history(state), images)
+    seen = f"{len(images)} boards" if images else "blocks"
+    print(f"{args.out}: {Path(args.out).stat().st_size} bytes; differs from PyTorch on {seen}: {found}")
 
 
 if __name__ == "__main__":

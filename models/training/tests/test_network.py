@@ -7,7 +7,18 @@ import pytest
 import torch
 
 import export as exporting
-from export import TOLERANCE, average_of, difference, export, history, mean, session, training_of
+from export import (
+    TOLERANCE,
+    Difference,
+    average_of,
+    blocks,
+    difference,
+    export,
+    history,
+    mean,
+    session,
+    training_of,
+)
 from loss import complete_iou, detection_loss, distribution
 from network import DESIGNS, Design, Detector, sides
 from quantize import decoding, quantize
@@ -158,7 +169,7 @@ def test_a_pair_sees_its_template_and_a_single_board_does_not_need_one():
 def test_export_equals_pytorch(name, tmp_path):
     model = shaken(DESIGNS[name])
     export(model, tmp_path / "model.onnx", 128)
-    assert difference(model, tmp_path / "model.onnx", 128) <= TOLERANCE
+    assert difference(model, tmp_path / "model.onnx", blocks(model.design.inputs, 128)).equal()
     assert [p.name for p in tmp_path.iterdir()] == ["model.onnx"]
     opened = session(tmp_path / "model.onnx", 1)
     (images,) = opened.get_inputs()
@@ -180,40 +191,71 @@ def test_images_of_one_run_do_not_mix(tmp_path):
             assert np.abs(one[0] - many[k]).max() < 1e-4
 
 
-def test_an_export_that_differs_leaves_the_file_before_it(tmp_path, monkeypatch):
+@pytest.mark.parametrize("which", [1, 2, 3])
+@pytest.mark.parametrize(("error", "text"), [(2e-4, "2.0e-04"), (float("nan"), "nan")])
+def test_an_export_that_differs_leaves_the_file_before_it(tmp_path, monkeypatch, which, error, text):
     path = tmp_path / "model.onnx"
     path.write_bytes(b"before")
-    for error, text in ((2e-4, "2.0e-04"), (float("nan"), "nan")):
-        monkeypatch.setattr(exporting, "difference", lambda *_, error=error: error)
-        with pytest.raises(SystemExit, match=f"differs from PyTorch by {text}"):
-            export(shaken(SMALL[1]), path, 64)
-        assert path.read_bytes() == b"before" and [p.name for p in tmp_path.iterdir()] == ["model.onnx"]
+    found = Difference(*(error if k == which else 1e-6 for k in range(4)))
+    monkeypatch.setattr(exporting, "difference", lambda *_: found)
+    with pytest.raises(SystemExit, match=f"differs from PyTorch .*{text}"):
+        export(shaken(SMALL[1]), path, 64)
+    assert path.read_bytes() == b"before" and [p.name for p in tmp_path.iterdir()] == ["model.onnx"]
 
 
 def test_a_weight_that_is_not_a_number_is_seen(tmp_path):
-    model = shaken(SMALL[1])
-    model.regress[-1].bias.data[3] = float("nan")
-    with pytest.raises(SystemExit, match="differs from PyTorch by nan"):
-        export(model, tmp_path / "model.onnx", 64)
+    for part in ("classify", "regress"):
+        model = shaken(SMALL[1])
+        getattr(model, part)[-1].bias.data[3] = float("nan")
+        with pytest.raises(SystemExit, match="differs from PyTorch .*nan"):
+            export(model, tmp_path / "model.onnx", 64)
 
 
-def test_difference_is_of_the_raw_outputs_and_relative_above_one(tmp_path):
-    model = shaken(SMALL[1])
+def test_difference_is_of_logits_as_they_are_and_relative_above_one(tmp_path):
+    model, images = shaken(SMALL[1]), blocks(1, 64)
     export(model, tmp_path / "model.onnx", 64)
     for part in (model.classify, model.regress):
         bias = part[-1].bias.data
         before = bias.clone()
         bias += 3e-3
-        assert TOLERANCE < difference(model, tmp_path / "model.onnx", 64) <= 3.1e-3
+        found = difference(model, tmp_path / "model.onnx", images)
+        assert found.raw == pytest.approx(3e-3, rel=0.01)
+        assert TOLERANCE < found.relative <= 3.1e-3
         bias.copy_(before)
     model.classify[-1].bias.data += 1e4
-    assert difference(model, tmp_path / "model.onnx", 64) == pytest.approx(1, abs=0.01)
+    found = difference(model, tmp_path / "model.onnx", images)
+    assert found.raw == pytest.approx(1e4, rel=0.01)
+    assert found.relative == pytest.approx(1, abs=0.01)
+
+
+def test_difference_is_of_scores_and_of_sides_in_cells(tmp_path):
+    model = shaken(SMALL[1])
+    for part in (model.classify, model.regress):  # logits of nothing but the bias
+        part[-1].weight.data.zero_()
+        part[-1].bias.data.zero_()
+    export(model, tmp_path / "model.onnx", 64)
+    model.classify[-1].bias.data[2] = math.log(3)  # a score of 3/4 and not of 1/2
+    model.regress[-1].bias.data[0] = 50.0  # the left side is no longer the mean of all bins
+    found = difference(model, tmp_path / "model.onnx", blocks(1, 64))
+    assert found.score == pytest.approx(0.25, abs=1e-6)
+    assert found.side == pytest.approx((BINS - 1) / 2, abs=1e-6)
+
+
+def test_difference_is_the_worst_of_all_images(tmp_path):
+    model = shaken(SMALL[1])
+    export(model, tmp_path / "model.onnx", 64)
+    torch.manual_seed(9)
+    other, images = Detector(SMALL[1]).eval(), blocks(1, 64)
+    alone = [difference(other, tmp_path / "model.onnx", [image]) for image in images]
+    together = difference(other, tmp_path / "model.onnx", images)
+    assert together.raw == max(one.raw for one in alone) > TOLERANCE
+    assert together.side == max(one.side for one in alone)
 
 
 def test_difference_sees_another_models_weights(tmp_path):
     export(shaken(SMALL[2]), tmp_path / "model.onnx", 64)
     torch.manual_seed(9)
-    assert difference(Detector(SMALL[2]).eval(), tmp_path / "model.onnx", 64) > TOLERANCE
+    assert not difference(Detector(SMALL[2]).eval(), tmp_path / "model.onnx", blocks(2, 64)).equal()
 
 
 def test_checkpoint_comes_back_as_its_average(tiny, tmp_path):
