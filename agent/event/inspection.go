@@ -67,12 +67,16 @@ type ProcessingTimes struct {
 }
 
 // Defect is one finding that counted. Box is x1, y1, x2, y2 in frame pixels, right and bottom exclusive.
+// Outline is a closed polygon in frame pixels around a turned box or a mask, Area that of its inside in
+// pixels.
 type Defect struct {
-	Class string     `json:"class"`
-	Score float32    `json:"score"`
-	Box   [4]float32 `json:"box"`
-	Crop  int        `json:"crop,omitempty"` // number of its evidence picture, 1…
-	Zone  string     `json:"zone,omitempty"`
+	Class   string       `json:"class"`
+	Score   float32      `json:"score"`
+	Box     [4]float32   `json:"box"`
+	Outline [][2]float32 `json:"outline,omitempty"`
+	Area    float32      `json:"area,omitempty"`
+	Crop    int          `json:"crop,omitempty"` // number of its evidence picture, 1…
+	Zone    string       `json:"zone,omitempty"`
 }
 
 // Frame tells which picture was inspected.
@@ -107,8 +111,11 @@ type TimesMs struct {
 	Publish    float64 `json:"publish"`
 }
 
-// MaxDefects bounds the defects that one inspection lists.
-const MaxDefects = 1000
+// What bounds the size of one inspection.
+const (
+	MaxDefects = 1000 // that it lists
+	MaxCorners = 64   // of a defect's outline
+)
 
 // DecodeInspection reads and checks the data of a TypeInspection event.
 func DecodeInspection(data json.RawMessage) (Inspection, error) {

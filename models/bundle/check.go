@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/sightline-edge/sightline/models/strictyaml"
 )
@@ -30,6 +33,7 @@ const (
 	maxSide     = 4096
 	maxChannels = 3
 	maxClasses  = 1000
+	maxName     = 64 // characters of a class
 	maxBatch    = 64
 	maxValues   = 1 << 28 // of the input of one run: 1 GiB of float32
 	grayPad     = 114     // the border that YOLO models are trained with
@@ -159,12 +163,9 @@ func (m *Manifest) checkClasses(doc *strictyaml.Document) {
 	seen := make(map[string]bool, len(m.Classes))
 	for i, c := range m.Classes {
 		at := fmt.Sprintf("classes[%d]", i)
-		if !namePattern.MatchString(c.Name) {
-			doc.Add(
-				at+".name",
-				fmt.Sprintf("%q is not a name", c.Name),
-				"1 to 64 letters, digits, '.', '_', '-'",
-			)
+		if !printable(c.Name) {
+			doc.Add(at+".name", fmt.Sprintf("%q is not a name", c.Name),
+				"1 to 64 characters that print, no blank at its ends")
 		}
 		if seen[c.Name] {
 			doc.Add(at+".name", c.Name+" is there twice", "classes have different names")
@@ -189,4 +190,11 @@ func (m *Manifest) checkProviders(doc *strictyaml.Document) {
 				m.Input.Height, m.Input.Channels, values), fmt.Sprintf("at most %d of one run", maxValues))
 		}
 	}
+}
+
+// printable says whether a text may name a class: it stands in events, reports and pictures, in any script.
+func printable(name string) bool {
+	n := utf8.RuneCountInString(name)
+	return n >= 1 && n <= maxName && utf8.ValidString(name) && strings.TrimSpace(name) == name &&
+		!strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) })
 }

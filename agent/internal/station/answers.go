@@ -99,6 +99,7 @@ func (s *Station) settle(p *inspected, answer *wire.Inspected) {
 		m.Defects = append(m.Defects, &wire.Detection{
 			Class: int32(slices.Index(s.opts.Rules.Classes(), d.Class)), Score: d.Score,
 			X1: d.Box[0], Y1: d.Box[1], X2: d.Box[2], Y2: d.Box[3],
+			Outline: wire.AppendPoints(nil, d.Outline), Area: d.Area,
 		})
 	}
 	if err := s.worker.Settle(m); err != nil {

@@ -14,6 +14,9 @@ import (
 // a broken worker.
 const MaxDetections = 10_000
 
+// minCorners of an outline.
+const minCorners = 3
+
 // ReasonBadOutput is the reason of an UNKNOWN whose detections cannot be believed, or are too many to have
 // all been looked at.
 const ReasonBadOutput = "bad_output"
@@ -82,6 +85,7 @@ func (r *Rules) Judge(answer *wire.Inspected) Outcome {
 		out.Verdict = graver(out.Verdict, meant.verdict)
 		out.Defects = append(out.Defects, event.Defect{
 			Class: r.names[d.Class], Score: d.Score, Box: [4]float32{d.X1, d.Y1, d.X2, d.Y2}, Zone: where,
+			Outline: wire.Points(d.GetOutline()), Area: d.GetArea(),
 		})
 	}
 	if out.Verdict == event.Pass && r.hidden(answer) {
@@ -126,15 +130,35 @@ func (r *Rules) distrust(d *wire.Detection) string {
 	case !(d.Score >= 0 && d.Score <= 1): // also NaN
 		return "a score that is not between 0 and 1"
 	}
-	for _, v := range [...]float32{d.X1, d.Y1, d.X2, d.Y2} {
-		if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
-			return "a box that is not finite"
-		}
+	if !finite(d.X1, d.Y1, d.X2, d.Y2) {
+		return "a box that is not finite"
 	}
 	if d.X2 < d.X1 || d.Y2 < d.Y1 {
 		return "a box that is turned inside out"
 	}
+	return distrustOutline(d)
+}
+
+// distrustOutline returns why an outline cannot be believed, or "".
+func distrustOutline(d *wire.Detection) string {
+	switch n := len(d.GetOutline()); {
+	case n == 0 && d.GetArea() == 0:
+		return ""
+	case n%2 != 0 || n < 2*minCorners || n > 2*event.MaxCorners:
+		return "an outline of an impossible number of corners"
+	case !finite(d.GetOutline()...) || !finite(d.GetArea()) || d.GetArea() <= 0:
+		return "an outline that is not finite or holds nothing"
+	}
 	return ""
+}
+
+func finite(values ...float32) bool {
+	for _, v := range values {
+		if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
+			return false
+		}
+	}
+	return true
 }
 
 // at finds the rule for a detection: that of the first zone which holds the centre of its box, else the plain

@@ -132,6 +132,21 @@ func TestAConcavePolygonIsRespected(t *testing.T) {
 	require.Equal(t, event.Fail, r.Judge(answer(at(0, 0.9, 15, 20, 2))).Verdict)
 }
 
+// turned is a detection with an outline.
+func turned(area float32, outline ...float32) *wire.Detection {
+	d := at(0, 0.9, 9, 9, 9)
+	d.Outline, d.Area = outline, area
+	return d
+}
+
+func TestTheOutlineOfADefectIsListed(t *testing.T) {
+	out := compile(t, config.Verdict{}).Judge(answer(turned(40, 9, 1, 17, 9, 9, 17, 1, 9)))
+	require.Len(t, out.Defects, 1)
+	require.Equal(t, [][2]float32{{9, 1}, {17, 9}, {9, 17}, {1, 9}}, out.Defects[0].Outline)
+	require.InDelta(t, 40, out.Defects[0].Area, 0)
+	require.Nil(t, compile(t, config.Verdict{}).Judge(answer(at(0, 0.9, 9, 9, 9))).Defects[0].Outline)
+}
+
 func TestOneUnbelievableDetectionMakesThePartUnknown(t *testing.T) {
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))
 	for name, d := range map[string]*wire.Detection{
@@ -145,6 +160,13 @@ func TestOneUnbelievableDetectionMakesThePartUnknown(t *testing.T) {
 		"class too high": at(2, 0.9, 9, 9, 9),
 		"negative class": at(-1, 0.9, 9, 9, 9),
 		"NaN below all":  {Class: 1, Score: 0, X1: nan},
+		"NaN corner":     turned(9, 1, 1, 9, 1, 9, nan),
+		"two corners":    turned(9, 1, 1, 9, 1),
+		"half a corner":  turned(9, 1, 1, 9, 1, 9, 9, 1),
+		"many corners":   turned(9, make([]float32, 2*event.MaxCorners+2)...),
+		"no area":        turned(0, 1, 1, 9, 1, 9, 9),
+		"NaN area":       turned(nan, 1, 1, 9, 1, 9, 9),
+		"only an area":   turned(9),
 	} {
 		t.Run(name, func(t *testing.T) {
 			out := compile(t, config.Verdict{}).Judge(answer(at(0, 0.9, 9, 9, 9), d))

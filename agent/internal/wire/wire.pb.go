@@ -1252,6 +1252,8 @@ type Detection struct {
 	Y1            float32                `protobuf:"fixed32,4,opt,name=y1,proto3" json:"y1,omitempty"`
 	X2            float32                `protobuf:"fixed32,5,opt,name=x2,proto3" json:"x2,omitempty"`
 	Y2            float32                `protobuf:"fixed32,6,opt,name=y2,proto3" json:"y2,omitempty"`
+	Outline       []float32              `protobuf:"fixed32,7,rep,packed,name=outline,proto3" json:"outline,omitempty"` // x, y of each corner of a closed polygon; none: the box
+	Area          float32                `protobuf:"fixed32,8,opt,name=area,proto3" json:"area,omitempty"`              // of its inside in pixels, 0 without one
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1324,6 +1326,20 @@ func (x *Detection) GetX2() float32 {
 func (x *Detection) GetY2() float32 {
 	if x != nil {
 		return x.Y2
+	}
+	return 0
+}
+
+func (x *Detection) GetOutline() []float32 {
+	if x != nil {
+		return x.Outline
+	}
+	return nil
+}
+
+func (x *Detection) GetArea() float32 {
+	if x != nil {
+		return x.Area
 	}
 	return 0
 }
@@ -1659,14 +1675,16 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\tsimulated\x18\x10 \x01(\bR\tsimulated\x12\x14\n" +
 	"\x05tiles\x18\x11 \x01(\rR\x05tiles\x12\x18\n" +
 	"\adropped\x18\x12 \x01(\rR\adropped\x12#\n" +
-	"\rdropped_score\x18\x13 \x01(\x02R\fdroppedScoreJ\x04\b\b\x10\t\"w\n" +
+	"\rdropped_score\x18\x13 \x01(\x02R\fdroppedScoreJ\x04\b\b\x10\t\"\xa5\x01\n" +
 	"\tDetection\x12\x14\n" +
 	"\x05class\x18\x01 \x01(\x05R\x05class\x12\x14\n" +
 	"\x05score\x18\x02 \x01(\x02R\x05score\x12\x0e\n" +
 	"\x02x1\x18\x03 \x01(\x02R\x02x1\x12\x0e\n" +
 	"\x02y1\x18\x04 \x01(\x02R\x02y1\x12\x0e\n" +
 	"\x02x2\x18\x05 \x01(\x02R\x02x2\x12\x0e\n" +
-	"\x02y2\x18\x06 \x01(\x02R\x02y2\"^\n" +
+	"\x02y2\x18\x06 \x01(\x02R\x02y2\x12\x18\n" +
+	"\aoutline\x18\a \x03(\x02R\aoutline\x12\x12\n" +
+	"\x04area\x18\b \x01(\x02R\x04area\"^\n" +
 	"\bEvidence\x12\x18\n" +
 	"\astation\x18\x01 \x01(\rR\astation\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\x04R\x03job\x12\f\n" +

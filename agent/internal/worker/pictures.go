@@ -158,7 +158,8 @@ func (s *station) marks(defects []*wire.Detection) []evidence.Mark {
 		if c := int(d.GetClass()); c >= 0 && c < len(classes) {
 			marks = append(marks, evidence.Mark{
 				Class: c, Name: classes[c].Name, Score: d.GetScore(),
-				Box: [4]float32{d.GetX1(), d.GetY1(), d.GetX2(), d.GetY2()},
+				Box:     [4]float32{d.GetX1(), d.GetY1(), d.GetX2(), d.GetY2()},
+				Outline: wire.Points(d.GetOutline()),
 			})
 		}
 	}

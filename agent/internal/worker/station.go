@@ -59,6 +59,7 @@ func (s *slot) fill(r inspection, err error) {
 	}
 	for i, d := range r.Detections {
 		set(s.found[i], d.Class, d.Score, d.Box)
+		s.found[i].Outline, s.found[i].Area = wire.AppendPoints(s.found[i].Outline[:0], d.Outline), d.Area
 	}
 	a.Station, a.Job, a.Frame, a.ExposedNs = s.station.index, s.job, f.Seq, f.ExposedNs
 	a.PreprocessNs, a.InferenceNs, a.DecodeNs = s.preprocessNs+r.FillNs, r.InferenceNs, r.DecodeNs

@@ -48,7 +48,11 @@ func (p *Pen) mark(m Mark, f *frame.Frame, banner int) {
 		return
 	}
 	c := colour(m.Class)
-	p.frame(box, c)
+	if len(m.Outline) > 0 {
+		p.outline(m.Outline, limit, c)
+	} else {
+		p.frame(box, c)
+	}
 	label := fmt.Sprintf("%s %.2f", m.Name, m.Score)
 	gap := p.size / padding
 	height := p.size + 2*gap
@@ -73,6 +77,34 @@ func (p *Pen) ring(r image.Rectangle, width int, c color.RGBA) {
 	p.fill(image.Rect(r.Min.X, r.Max.Y-width, r.Max.X, r.Max.Y), c)
 	p.fill(image.Rect(r.Min.X, r.Min.Y, r.Min.X+width, r.Max.Y), c)
 	p.fill(image.Rect(r.Max.X-width, r.Min.Y, r.Max.X, r.Max.Y), c)
+}
+
+// outline draws a closed polygon in the pictured frame, with a white edge that shows on dark.
+func (p *Pen) outline(corners [][2]float32, limit image.Rectangle, c color.RGBA) {
+	for _, line := range []struct {
+		width int
+		c     color.RGBA
+	}{{p.stroke + 2, white()}, {p.stroke, c}} {
+		from := corners[len(corners)-1]
+		for _, to := range corners {
+			p.line(from, to, limit, line.width, line.c)
+			from = to
+		}
+	}
+}
+
+// line is a row of squares, one for each pixel of its longer side; limit's corner is the frame's.
+func (p *Pen) line(from, to [2]float32, limit image.Rectangle, width int, c color.RGBA) {
+	if rect([4]float32{from[0], from[1], to[0], to[1]}) == (image.Rectangle{}) {
+		return // not finite
+	}
+	dx, dy := float64(to[0]-from[0]), float64(to[1]-from[1])
+	steps := max(math.Ceil(max(math.Abs(dx), math.Abs(dy))), 1)
+	for i := 0.0; i <= steps; i++ {
+		x := limit.Min.X + int(math.Floor(float64(from[0])+dx*i/steps)) - width/2
+		y := limit.Min.Y + int(math.Floor(float64(from[1])+dy*i/steps)) - width/2
+		p.fill(image.Rect(x, y, x+width, y+width).Intersect(limit), c)
+	}
 }
 
 // caption writes the verdict on its colour and the rest beside it.

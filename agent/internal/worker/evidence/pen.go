@@ -34,6 +34,8 @@ type Mark struct {
 	Name  string
 	Score float32
 	Box   [4]float32
+	// Outline is drawn instead of the box, unless it is empty.
+	Outline [][2]float32
 }
 
 // Caption is the line over the picture.

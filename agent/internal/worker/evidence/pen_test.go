@@ -60,6 +60,20 @@ func TestAnnotatedPictureHasVerdictBoxAndTheFrameItself(t *testing.T) {
 	near(t, picture, 199, banner+230, color.RGBA{213, 94, 0, 255})
 }
 
+func TestAnOutlineIsDrawnInsteadOfItsBox(t *testing.T) {
+	f, pen := plain(t, 640, 480, 1, 90), evidence.NewPen()
+	t.Cleanup(pen.Close)
+	diamond := [][2]float32{{320, 140}, {420, 240}, {320, 340}, {220, 240}}
+	mark := evidence.Mark{Name: "turned", Score: 0.9, Box: [4]float32{220, 140, 420, 340}, Outline: diamond}
+	raw, err := pen.Annotate(f, nil, evidence.Caption{Verdict: "FAIL"}, []evidence.Mark{mark}, quality)
+	picture := decode(t, raw, err)
+	banner := picture.Bounds().Dy() - 480
+	near(t, picture, 370, banner+190, color.RGBA{213, 94, 0, 255})
+	near(t, picture, 270, banner+290, color.RGBA{213, 94, 0, 255})
+	near(t, picture, 320, banner+240, color.RGBA{90, 90, 90, 255})
+	near(t, picture, 419, banner+339, color.RGBA{90, 90, 90, 255})
+}
+
 func TestCropHasAMarginAndStaysInTheFrame(t *testing.T) {
 	f, pen := plain(t, 100, 80, 1, 90), evidence.NewPen()
 	for name, c := range map[string]struct {
@@ -99,6 +113,10 @@ func TestNothingIsDrawnOutsideAndNothingPanics(t *testing.T) {
 				Box:  [4]float32{0, 0, 5, 5},
 			},
 			{Name: "right", Box: [4]float32{635, 470, 700, 700}},
+			{
+				Name: "outline", Box: [4]float32{0, 0, 5, 5},
+				Outline: [][2]float32{{-1e5, -1e5}, {1e5, 3}, {nan, 7}, {1e30, 2}, {2, 1e5}},
+			},
 		}
 		raw, err := pen.Annotate(f, nil, evidence.Caption{Verdict: "UNKNOWN", Text: "…"}, marks, quality)
 		require.Equal(t, f.Width, decode(t, raw, err).Bounds().Dx())

@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"math"
+	"slices"
 
 	"github.com/sightline-edge/sightline/agent/internal/frame"
 )
@@ -39,6 +40,10 @@ func (p *Pen) reduced(f *frame.Frame, marks []Mark) (*frame.Frame, []Mark, error
 	across, down := ratio(small.Width, f.Width), ratio(small.Height, f.Height)
 	for i, m := range marks {
 		m.Box = [4]float32{m.Box[0] * across, m.Box[1] * down, m.Box[2] * across, m.Box[3] * down}
+		m.Outline = slices.Clone(m.Outline)
+		for i, at := range m.Outline {
+			m.Outline[i] = [2]float32{at[0] * across, at[1] * down}
+		}
 		scaled[i] = m
 	}
 	return small, scaled, nil

@@ -149,7 +149,8 @@ func newSession(c *candidate, p bundle.Provider, ports contract, inputs []*tenso
 	}
 	for _, port := range ports.outputs {
 		s.outputs = append(s.outputs, Output{
-			Name: port.name, Shape: port.dims, Values: make([]float32, len(inputs)*size(port.dims)),
+			Name: port.name, Elem: port.elem, Shape: port.dims,
+			Values: make([]float32, len(inputs)*size(port.dims)),
 		})
 	}
 	return s, nil

@@ -41,7 +41,7 @@ const (
 // port is an input or output of the graph. Dims has dynamic where no size is fixed.
 type port struct {
 	name string
-	elem uint64 // TensorProto.DataType
+	elem Elem
 	dims []int64
 }
 
@@ -191,7 +191,7 @@ func (p *port) describe(raw []byte) error {
 	return fields(raw, func(number protowire.Number, value []byte, varint uint64) error {
 		switch int32(number) {
 		case tensorElem:
-			p.elem = varint
+			p.elem = Elem(varint)
 		case tensorShape:
 			return within(value, p.dim, shapeDim)
 		}

@@ -96,10 +96,10 @@ func TestTheReferenceModelIsRead(t *testing.T) {
 	require.NoError(t, err)
 	s, err := inspect(raw)
 	require.NoError(t, err)
-	require.Equal(t, []port{{"images", elemUint8, []int64{dynamic, 1, 640, 640}}}, realInputs(s))
+	require.Equal(t, []port{{"images", Uint8, []int64{dynamic, 1, 640, 640}}}, realInputs(s))
 	require.Equal(t, []port{
-		{"scores", elemFloat, []int64{dynamic, 6, 80, 80}},
-		{"distances", elemFloat, []int64{dynamic, 48, 80, 80}},
+		{"scores", Float32, []int64{dynamic, 6, 80, 80}},
+		{"distances", Float32, []int64{dynamic, 48, 80, 80}},
 	}, s.outputs)
 }
 

@@ -10,12 +10,6 @@ import (
 	"github.com/sightline-edge/sightline/models/bundle"
 )
 
-// TensorProto.DataType of what this package feeds and reads.
-const (
-	elemFloat = 1
-	elemUint8 = 2
-)
-
 const (
 	maxValues = 1 << 28 // of an output of one run: 1 GiB
 	batchOnly = 0       // the dimension that may be dynamic: the number of images
@@ -73,13 +67,12 @@ func (c *contract) decoder(m *bundle.Manifest) (*decode.Decoder, error) {
 }
 
 func agreeInput(in port, plan *tensor.Plan) error {
-	wanted := uint64(elemFloat)
+	wanted := Float32
 	if plan.Bytes() {
-		wanted = elemUint8
+		wanted = Uint8
 	}
 	if in.elem != wanted {
-		return fmt.Errorf("%w: input %q is %s, bundle.yaml says %s", ErrModel, in.name, elem(in.elem),
-			elem(wanted))
+		return fmt.Errorf("%w: input %q is %s, bundle.yaml says %s", ErrModel, in.name, in.elem, wanted)
 	}
 	if !fits(in.dims, plan.Shape()) {
 		return fmt.Errorf("%w: input %q is %s, bundle.yaml makes %s of the frame: correct input there or "+
@@ -90,8 +83,9 @@ func agreeInput(in port, plan *tensor.Plan) error {
 
 // ofOneImage fixes the number of images, where it is not fixed, at one.
 func (p *port) ofOneImage() error {
-	if p.elem != elemFloat {
-		return fmt.Errorf("%w: output %q is %s, the decoder reads float32", ErrModel, p.name, elem(p.elem))
+	if !slices.Contains([]Elem{Float32, Uint8, Int32, Int64}, p.elem) {
+		return fmt.Errorf("%w: output %q is %s, the decoder reads float32, int64, int32 and uint8", ErrModel,
+			p.name, p.elem)
 	}
 	if len(p.dims) > 0 && p.dims[batchOnly] == dynamic {
 		p.dims = append([]int64{1}, p.dims[1:]...)
@@ -161,15 +155,4 @@ func names(ports []port) string {
 		list = append(list, fmt.Sprintf("%q", p.name))
 	}
 	return strings.Join(list, ", ")
-}
-
-func elem(e uint64) string {
-	switch e {
-	case elemFloat:
-		return "float32"
-	case elemUint8:
-		return "uint8"
-	default:
-		return fmt.Sprintf("of ONNX type %d", e)
-	}
 }

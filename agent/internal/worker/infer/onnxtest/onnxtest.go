@@ -45,7 +45,12 @@ func (p Port) encode() []byte {
 // Graph encodes a GraphProto with ports and one initializer.
 func Graph(inputs, outputs []Port) []byte {
 	weights := Bytes(Varint(nil, 1, 1), 8, []byte("weights"))
-	graph := Bytes(nil, 5, weights)
+	return append(Bytes(nil, 5, weights), Ports(inputs, outputs)...)
+}
+
+// Ports encodes the inputs and outputs of a GraphProto.
+func Ports(inputs, outputs []Port) []byte {
+	var graph []byte
 	for _, p := range inputs {
 		graph = Bytes(graph, 11, p.encode())
 	}

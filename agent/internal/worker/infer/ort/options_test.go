@@ -62,8 +62,11 @@ func TestWhatAGPUDoesNotRunIsNotLeftToTheCPU(t *testing.T) {
 				Model: raw, Provider: bundle.Provider{Name: provider}, Threads: 1, Images: 1,
 				InputName: "images", InputShape: plan.Shape(), Input: tensor.NewInput(plan, 1),
 				Outputs: []infer.Output{
-					{Name: "scores", Shape: []int64{1, 6, 80, 80}, Values: make([]float32, 6*80*80)},
-					{Name: "distances", Shape: []int64{1, 48, 80, 80}, Values: make([]float32, 48*80*80)},
+					{Name: "scores", Elem: infer.Float32, Shape: []int64{1, 6, 80, 80}, Values: make([]float32, 6*80*80)},
+					{
+						Name: "distances", Elem: infer.Float32, Shape: []int64{1, 48, 80, 80},
+						Values: make([]float32, 48*80*80),
+					},
 				},
 			}
 			options, err := onnx.NewSessionOptions()

@@ -192,8 +192,14 @@ func TestImagesOfOneRunDoNotMix(t *testing.T) {
 	require.NoError(t, err)
 	plan := tensor.NewPlan(b.Manifest.Input, b.Manifest.Preprocess)
 	outputs := []infer.Output{
-		{Name: "scores", Shape: []int64{1, 6, 80, 80}, Values: make([]float32, most*6*80*80)},
-		{Name: "distances", Shape: []int64{1, 48, 80, 80}, Values: make([]float32, most*48*80*80)},
+		{
+			Name: "scores", Elem: infer.Float32, Shape: []int64{1, 6, 80, 80},
+			Values: make([]float32, most*6*80*80),
+		},
+		{
+			Name: "distances", Elem: infer.Float32, Shape: []int64{1, 48, 80, 80},
+			Values: make([]float32, most*48*80*80),
+		},
 	}
 	in := tensor.NewInput(plan, most)
 	runner, err := library(t).Open(infer.Spec{

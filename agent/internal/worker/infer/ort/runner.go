@@ -19,6 +19,8 @@ type runner struct {
 	session session
 	options *onnx.RunOptions
 	values  []onnx.Value
+	outputs []memory
+	sizes   []int          // values of each output of one image
 	pinner  runtime.Pinner // the tensors' Go memory, to which C keeps pointers
 }
 
@@ -62,7 +64,9 @@ func (r *runner) open(s infer.Spec, options *onnx.SessionOptions) (err error) {
 	if r.options, err = onnx.NewRunOptions(); err != nil {
 		return fmt.Errorf("make run options: %w", err)
 	}
-	r.pin(s)
+	if err = r.pin(s); err != nil {
+		return err
+	}
 	var inputs, outputs [][]onnx.Value
 	for images := 1; images <= s.Images; images++ {
 		in, out, bad := r.bind(s, int64(images))
@@ -103,15 +107,22 @@ func partly(err error, provider string) error {
 		provider, provider, err)
 }
 
-func (r *runner) pin(s infer.Spec) {
+func (r *runner) pin(s infer.Spec) error {
 	if s.Input.Bytes != nil {
 		r.pinner.Pin(&s.Input.Bytes[0])
 	} else {
 		r.pinner.Pin(&s.Input.Floats[0])
 	}
-	for _, out := range s.Outputs {
-		r.pinner.Pin(&out.Values[0])
+	for i := range s.Outputs {
+		out, err := newMemory(&s.Outputs[i])
+		if err != nil {
+			return err
+		}
+		out.pin(&r.pinner)
+		r.outputs = append(r.outputs, out)
+		r.sizes = append(r.sizes, len(s.Outputs[i].Values)/s.Images)
 	}
+	return nil
 }
 
 // bind makes tensors of the first images in memory.
@@ -121,13 +132,13 @@ func (r *runner) bind(s infer.Spec, images int64) (inputs, outputs []onnx.Value,
 		return nil, nil, fmt.Errorf("bind input: %w", err)
 	}
 	r.values = append(r.values, input)
-	for _, out := range s.Outputs {
+	for i, out := range s.Outputs {
 		shape := of(out.Shape, images)
-		value, err := onnx.NewTensor(shape, out.Values[:shape.FlattenedSize()])
+		value, err := r.outputs[i].tensor(shape)
 		if err != nil {
 			return nil, nil, fmt.Errorf("bind output %s: %w", out.Name, err)
 		}
-		r.values, outputs = append(r.values, value), append(outputs, onnx.Value(value))
+		r.values, outputs = append(r.values, value), append(outputs, value)
 	}
 	return []onnx.Value{input}, outputs, nil
 }
@@ -148,7 +159,15 @@ func of(shape []int64, images int64) onnx.Shape {
 }
 
 // Run implements infer.Runner.
-func (r *runner) Run(images int) error { return r.session.run(images, r.options) }
+func (r *runner) Run(images int) error {
+	if err := r.session.run(images, r.options); err != nil {
+		return err
+	}
+	for i, out := range r.outputs {
+		out.read(images * r.sizes[i])
+	}
+	return nil
+}
 
 // Terminate implements infer.Runner.
 func (r *runner) Terminate() { _ = r.options.Terminate() } // fails only for options that do not exist
