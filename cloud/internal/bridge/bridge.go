@@ -17,7 +17,7 @@ const (
 	grace = 5 * time.Second // for the batch in work when the bridge is stopped
 )
 
-// Bridge is one MQTT session and one Kafka writer. Run it once.
+// Bridge is one MQTT session and one Kafka producer. Run it once.
 type Bridge struct {
 	options Options
 	gate    *gate
@@ -27,7 +27,7 @@ type Bridge struct {
 	metrics *Metrics
 	log     *slog.Logger
 	held    *delivery // read from the queue, but too large for the batch before
-	stop    func()    // of the Kafka connections
+	stop    func()    // closes the Kafka connections
 }
 
 // New checks the options. Neither broker needs to be there yet.
@@ -36,22 +36,19 @@ func New(o Options, to prometheus.Registerer) (*Bridge, error) {
 		return nil, err
 	}
 	transport := &kafka.Transport{ClientID: "sightline-bridge", TLS: o.Kafka.TLS, SASL: o.Kafka.SASL}
-	writer := newWriter(o.Kafka, transport)
+	brokers := kafka.TCP(o.Kafka.Brokers...)
 	b := &Bridge{
 		options: o,
 		gate:    newGate(o.MaxUnacked, o.MaxUnackedBytes),
 		queue:   make(chan delivery, o.MaxUnacked+slack),
-		sink:    &sink{to: writer, metrics: o.Metrics, log: o.Log},
+		sink:    &sink{to: &producer{transport, brokers}, metrics: o.Metrics, log: o.Log},
 		topics: &topics{
-			client: &kafka.Client{Addr: writer.Addr, Transport: transport, Timeout: adminTimeout},
+			client: &kafka.Client{Addr: brokers, Transport: transport, Timeout: adminTimeout},
 			to:     o.Kafka, log: o.Log,
 		},
 		metrics: o.Metrics,
 		log:     o.Log,
-		stop: func() {
-			_ = writer.Close() // waits for its goroutines; what it wrote has been answered
-			transport.CloseIdleConnections()
-		},
+		stop:    transport.CloseIdleConnections,
 	}
 	if err := o.Metrics.watch(to, b.gate); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)

@@ -14,7 +14,7 @@ import (
 
 const (
 	// maxBatchBytes bounds the records of one write. It stays under Kafka's default message.max.bytes
-	// (1,048,588), so that what one write sends to one partition is always one request: with two, the first
+	// (1,048,588), so that what one write sends to one partition is always one batch: with two, the first
 	// could fail and the second succeed, and a retry would turn their order.
 	maxBatchBytes = 1_000_000
 	maxBatch      = 1000 // messages of one write
@@ -26,7 +26,7 @@ const (
 // errAbandoned says that what was to be written will be delivered again by the broker.
 var errAbandoned = errors.New("connection lost while writing")
 
-// writer is kafka.Writer's side that the sink uses.
+// writer answers for each record, as kafka.Writer does.
 type writer interface {
 	WriteMessages(ctx context.Context, records ...kafka.Message) error
 }
@@ -38,19 +38,6 @@ type sink struct {
 	metrics *Metrics
 	log     *slog.Logger
 	logged  time.Time
-}
-
-func newWriter(to Kafka, transport kafka.RoundTripper) *kafka.Writer {
-	return &kafka.Writer{
-		Addr:         kafka.TCP(to.Brokers...),
-		Transport:    transport,
-		Balancer:     &kafka.Hash{},
-		RequiredAcks: kafka.RequireAll,
-		BatchSize:    maxBatch,
-		BatchBytes:   maxBatchBytes,
-		BatchTimeout: time.Microsecond, // the bridge has gathered already
-		MaxAttempts:  1,                // the sink tries again, and can be stopped
-	}
 }
 
 // write returns nil when each record, or its dead letter, is acknowledged. It tries for as long as it takes:
