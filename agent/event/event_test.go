@@ -128,7 +128,16 @@ func TestTriggersAreBoundedAndTolerant(t *testing.T) {
 		"empty":             {"", true, ""},
 		"named":             {`{"partId":"P1","productId":"A"}`, true, "P1"},
 		"more than we know": {`{"partId":"P1","lot":7}`, true, "P1"},
+		"real encoder":      {`{"partId":"P1","encoder":120034.0}`, true, "P1"},
+		"broken encoder":    {`{"partId":"P1","encoder":1.5}`, true, "P1"},
+		"encoder over 64":   {`{"partId":"P1","encoder":9223372036854775808}`, true, "P1"},
+		"encoder exponent":  {`{"encoder":1e400,"partId":"P1"}`, true, "P1"},
+		"encoder in words":  {`{"encoder":"none","partId":"P1"}`, true, "P1"},
+		"encoder of lists":  {`{"encoder":[{"a":1}],"partId":"P1"}`, true, "P1"},
+		"no encoder":        {`{"encoder":null,"partId":"P1"}`, true, "P1"},
+		"no names":          {`{"partId":null,"productId":null}`, true, ""},
 		"not json":          {"P1", false, ""},
+		"not json behind":   {`{"partId":"P1","encoder":}`, false, ""},
 		"wrong type":        {`{"partId":1}`, false, ""},
 		"control character": {`{"partId":"a\nb"}`, false, ""},
 		"long name":         {`{"partId":"` + strings.Repeat("x", 129) + `"}`, false, ""},
@@ -142,6 +151,30 @@ func TestTriggersAreBoundedAndTolerant(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAPLCThatWritesTheWrongTypeIsToldTheRightOne(t *testing.T) {
+	for in, want := range map[string]string{
+		`{"partId":1}`:                   `partId is a number: write a string`,
+		`{"partId":1042}`:                `write a string, with quotation marks, such as "partId":"17"`,
+		`{"partId":"P","productId":1.5}`: `productId is a number: write a string`,
+		`{"partId":[]}`:                  `partId is an array: write a string`,
+		`{"partId":{"id":"P"}}`:          `partId is an object: write a string`,
+		`{"partId":false}`:               `partId is true or false: write a string`,
+		`["P"]`:                          `no object: write {...} around its fields, not an array`,
+		`1042`:                           `no object: write {...} around its fields, not a number`,
+		`P-1042`:                         `no JSON object: invalid character 'P'`,
+	} {
+		m, err := event.DecodeTrigger([]byte(in))
+		require.ErrorIs(t, err, event.ErrEvent)
+		require.ErrorContains(t, err, want)
+		require.NotContains(t, err.Error(), "Go ", "no word of the decoder's own")
+		require.Equal(t, strings.Contains(in, `"partId":"P"`), m.PartID == "P", "a good name is kept")
+	}
+	_, err := event.DecodeResultAck([]byte(`{"resultId":7}`))
+	require.ErrorContains(t, err, `resultId is a number: write a string`)
+	_, err = event.DecodeCommand([]byte(`{"command":true}`))
+	require.ErrorContains(t, err, `command is true or false: write a string`)
 }
 
 func TestIDsAreDifferentAndSortByTime(t *testing.T) {

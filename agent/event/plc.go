@@ -3,7 +3,9 @@ package event
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
 )
 
 // MaxPLCBytes bounds a message from the PLC.
@@ -17,7 +19,9 @@ const maxPartID = 128
 type TriggerMessage struct {
 	PartID    string `json:"partId"`
 	ProductID string `json:"productId"`
-	Encoder   *int64 `json:"encoder"` // counts of the line's encoder when the part was at the camera
+	// Encoder is the count of the line's encoder when the part was at the camera, as the PLC wrote it.
+	// Nothing uses it, so nothing in it is a fault: PLCs send reals, and counts of more than 64 bits.
+	Encoder json.RawMessage `json:"encoder,omitempty"`
 }
 
 // TriggerAckMessage answers each trigger on trigger/ack.
@@ -112,10 +116,36 @@ func decodePLC(b []byte, m any) error {
 	if len(b) > MaxPLCBytes {
 		return fmt.Errorf("%w: %d bytes are over %d", ErrEvent, len(b), MaxPLCBytes)
 	}
-	if err := json.Unmarshal(b, m); err != nil {
-		return fmt.Errorf("%w: %w", ErrEvent, err)
+	err := json.Unmarshal(b, m)
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return fmt.Errorf("%w: %s", ErrEvent, correct(wrong))
+	}
+	if err != nil {
+		return fmt.Errorf("%w: no JSON object: %w", ErrEvent, err)
 	}
 	return nil
+}
+
+// correct says what to write instead of a value of another type: all that is read of a PLC's messages are
+// strings.
+func correct(wrong *json.UnmarshalTypeError) string {
+	if wrong.Field == "" {
+		return "the message is JSON, but no object: write {...} around its fields, not " + a(wrong.Value)
+	}
+	return fmt.Sprintf(`%[1]s is %[2]s: write a string, with quotation marks, such as "%[1]s":"17"`,
+		wrong.Field, a(wrong.Value))
+}
+
+// a puts the article before a type of JSON, of which a decoder may name the value, too.
+func a(kind string) string {
+	kind, _, _ = strings.Cut(kind, " ")
+	switch kind {
+	case "array", "object":
+		return "an " + kind
+	case "bool":
+		return "true or false"
+	}
+	return "a " + kind
 }
 
 // checkNames refuses names that are too long or hold control characters, which would break logs and file

@@ -143,14 +143,13 @@ func TestContradictionsAreRefused(t *testing.T) {
 }
 
 func TestHandshakeMessagesAreValid(t *testing.T) {
-	encoder := int64(-3)
 	for _, c := range []struct {
 		def   string
 		value any
 		valid bool
 	}{
 		{"", event.TriggerMessage{}, true},
-		{"", event.TriggerMessage{PartID: "P-1", ProductID: "MB-7", Encoder: &encoder}, true},
+		{"", event.TriggerMessage{PartID: "P-1", ProductID: "MB-7", Encoder: json.RawMessage("-3")}, true},
 		{"", map[string]any{"partId": "P-1", "shift": "night"}, true},
 		{"", map[string]any{"partId": strings.Repeat("x", 129)}, false},
 		{"", []int{1}, false},

@@ -26,7 +26,8 @@ type subscription struct {
 // their turn.
 func (s *subscription) offer(_ mqtt.Client, m mqtt.Message) {
 	d := Delivery{
-		Topic: m.Topic(), Payload: m.Payload(), Retained: m.Retained(), Duplicate: m.Duplicate(), At: time.Now(),
+		Topic: m.Topic(), Payload: m.Payload(), At: time.Now(),
+		Retained: m.Retained(), Duplicate: m.Duplicate(),
 	}
 	size := 2 + len(d.Topic) + len(d.Payload)
 	if m.Qos() > 0 {
