@@ -18,6 +18,9 @@ func (k *checker) config(path string) {
 	if cfg == nil {
 		return
 	}
+	if exposed := cfg.Exposed(); len(exposed) > 0 {
+		k.warn(path, exposed)
+	}
 	k.adopt(cfg)
 	k.camera = timeCamera
 	if k.load {

@@ -351,3 +351,21 @@ func TestCheckOfWhatIsWellExitsWithoutError(t *testing.T) {
 	require.ErrorContains(t, err, "name a configuration, such as sightline.yaml, or the folder of a bundle")
 	require.ErrorContains(t, err, "absent.yaml")
 }
+
+func TestCheckWarnsOfAPasswordThatOthersCanRead(t *testing.T) {
+	dir, err := filepath.Abs(reference)
+	require.NoError(t, err)
+	path := file(t, fmt.Sprintf(`place: acme/dongguan/smt
+mqtt:
+  local: tcp://10.0.0.5
+  username: node-line3
+  password_file: %s
+stations:
+  - {name: line3/aoi-1, camera: "sim:", bundle: %s}
+`, file(t, "correct-horse"), dir))
+	out, err := command(t, "check", path, "--load=false")
+	require.NoError(t, err, "a warning is no fault")
+	require.Regexp(t, `warn +\S+sightline.yaml +to consider`, out)
+	require.Contains(t, out, "line 3: mqtt.local: the password goes to tcp://10.0.0.5 unencrypted")
+	require.NotContains(t, out, "horse")
+}

@@ -74,7 +74,7 @@ func (s *actor) start(ctx context.Context, a *agent) error {
 	if err != nil {
 		return err
 	}
-	o := a.brokerOptions(a.cfg.MQTT.Local, s.client)
+	o := a.brokerOptions(a.cfg.MQTT.Local, s.client, a.cfg.MQTT.LocalLogin())
 	o.Will, o.OnState, o.Subscriptions = &will, s.line.Connected, s.line.Subscriptions()
 	o.CleanSession = true // a trigger from before the connection speaks of a part that has gone
 	o.MaxPause = lineReturn
@@ -88,11 +88,10 @@ func (s *actor) start(ctx context.Context, a *agent) error {
 	return nil
 }
 
-// brokerOptions are the same for both brokers but for address and client id.
-func (a *agent) brokerOptions(url, client string) broker.Options {
-	m := &a.cfg.MQTT
+func (a *agent) brokerOptions(url, client string, as config.Login) broker.Options {
 	return broker.Options{
-		URL: url, ClientID: m.ClientID + "-" + client, Username: m.Username, PasswordFile: m.PasswordFile,
-		CAFile: m.CAFile, CertFile: m.CertFile, KeyFile: m.KeyFile, Log: a.log,
+		URL: url, ClientID: a.cfg.MQTT.ClientID + "-" + client, Username: as.Username,
+		PasswordFile: as.PasswordFile, CAFile: as.CAFile, CertFile: as.CertFile, KeyFile: as.KeyFile,
+		Log: a.log,
 	}
 }

@@ -49,7 +49,7 @@ func (a *agent) startDurable(ctx context.Context) error {
 		a.log.WarnContext(ctx, "no uplink is configured: results stay in the outbox until it is full")
 		return nil
 	}
-	return a.durable.startUplink(ctx, a.brokerOptions(a.cfg.MQTT.Uplink, "uplink"))
+	return a.durable.startUplink(ctx, a.brokerOptions(a.cfg.MQTT.Uplink, "uplink", a.cfg.MQTT.UplinkLogin()))
 }
 
 func (d *durable) startUplink(ctx context.Context, o broker.Options) error {

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -69,7 +67,7 @@ func (c *Config) check(doc *strictyaml.Document) {
 			"write enterprise/site/area, such as acme/dongguan/smt",
 		)
 	}
-	c.checkMQTT(doc)
+	c.MQTT.check(doc)
 	if len(c.Stations) == 0 || len(c.Stations) > maxStations {
 		doc.Add(
 			"stations",
@@ -102,52 +100,6 @@ func (c *Config) check(doc *strictyaml.Document) {
 	doc.Within("evidence.max_bytes", float64(c.Evidence.MaxBytes), minBudget, math.MaxInt64)
 	doc.Within("evidence.max_crops", float64(*c.Evidence.MaxCrops), 0, maxCrops)
 	doc.Within("evidence.quality", float64(c.Evidence.Quality), 1, 100)
-}
-
-func (c *Config) checkMQTT(doc *strictyaml.Document) {
-	checkBroker(doc, "mqtt.local", c.MQTT.Local)
-	if c.MQTT.Uplink != "" {
-		checkBroker(doc, "mqtt.uplink", c.MQTT.Uplink)
-	}
-	if c.MQTT.ClientID == "" {
-		doc.Add("mqtt.client_id", "this machine has no host name", "write one that is unique in the plant")
-	}
-	if (c.MQTT.CertFile == "") != (c.MQTT.KeyFile == "") && !doc.Doubtful("mqtt.key_file") {
-		doc.Add("mqtt.cert_file", "certificate and key go together", "set cert_file and key_file, or neither")
-	}
-	for _, file := range []struct{ key, path string }{
-		{"mqtt.password_file", c.MQTT.PasswordFile},
-		{"mqtt.ca_file", c.MQTT.CAFile},
-		{"mqtt.cert_file", c.MQTT.CertFile},
-		{"mqtt.key_file", c.MQTT.KeyFile},
-	} {
-		if file.path == "" {
-			continue
-		}
-		if _, err := os.Stat(file.path); err != nil {
-			doc.Add(file.key, "file "+file.path+" cannot be read", "check its path and rights")
-		}
-	}
-}
-
-func checkBroker(doc *strictyaml.Document, path, address string) {
-	u, err := url.Parse(address)
-	known := []string{"tcp", "mqtt", "ssl", "tls", "mqtts"}
-	switch {
-	case err == nil && u.Scheme == "unix" && u.Path != "":
-	case err != nil || !slices.Contains(known, u.Scheme) || u.Host == "":
-		doc.Add(
-			path,
-			fmt.Sprintf("%q is not a broker address", address),
-			"such as tcp://127.0.0.1:1883 or ssl://host:8883",
-		)
-	case u.User != nil:
-		doc.Add(
-			path,
-			"a user name or password stands in the address",
-			"use mqtt.username and mqtt.password_file",
-		)
-	}
 }
 
 func (c *Config) checkStation(doc *strictyaml.Document, at string, s *Station) {

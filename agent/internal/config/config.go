@@ -27,12 +27,20 @@ type MQTT struct {
 	Uplink string `yaml:"uplink"` // the cloud's broker; empty: results stay on the line and in the outbox
 	// ClientID is the prefix of both client ids; default: the host name. Unique in the plant.
 	ClientID string `yaml:"client_id"`
+	// Username and what follows are for the line's broker. The uplink's is shown the same as long as none of
+	// the keys that begin with uplink_ is set; with one of them it is shown nothing but those.
 	Username string `yaml:"username"`
 	// PasswordFile and the TLS files are paths, so that no secret stands in the configuration.
 	PasswordFile string `yaml:"password_file"`
 	CAFile       string `yaml:"ca_file"`
 	CertFile     string `yaml:"cert_file"`
 	KeyFile      string `yaml:"key_file"`
+
+	UplinkUsername     string `yaml:"uplink_username"`
+	UplinkPasswordFile string `yaml:"uplink_password_file"`
+	UplinkCAFile       string `yaml:"uplink_ca_file"`
+	UplinkCertFile     string `yaml:"uplink_cert_file"`
+	UplinkKeyFile      string `yaml:"uplink_key_file"`
 }
 
 // Station is one camera and what is asked of it.

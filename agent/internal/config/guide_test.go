@@ -27,7 +27,7 @@ func TestTheGuidesExampleIsValidAndNamesEveryKey(t *testing.T) {
 	require.NoError(t, yaml.Unmarshal([]byte(example), &values))
 	require.Empty(t, absent(reflect.TypeFor[config.Config](), []any{values}, ""))
 
-	secrets := regexp.MustCompile(`/etc/sightline/([a-z0-9.]+)`)
+	secrets := regexp.MustCompile(`/etc/sightline/([a-z0-9.-]+)`)
 	dir := t.TempDir()
 	for _, m := range secrets.FindAllStringSubmatch(example, -1) {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, m[1]), nil, 0o600))
