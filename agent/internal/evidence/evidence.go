@@ -1,8 +1,8 @@
 // Package evidence keeps the pictures of what did not pass, on disk, within a budget of bytes and of files:
-// the oldest go first. Putting a picture never waits. A file is <day>/<line>-<station>/<resultID>-<n>.jpg
-// below the store's folder, with n 0 for the annotated frame and 1… for the crops of single defects. Pictures
-// are written whole or not at all, but are not synced one by one: a power cut may cost the newest, and the
-// disk's time belongs to the outbox.
+// the oldest go first, by the time in their ids. Putting a picture never waits. A file is
+// <day>/<line>-<station>/<resultID>-<n>.jpg below the store's folder, with n 0 for the annotated frame and 1…
+// for the crops of single defects. Pictures are written whole or not at all, but are not synced one by one: a
+// power cut may cost the newest, and the disk's time belongs to the outbox.
 package evidence
 
 import (

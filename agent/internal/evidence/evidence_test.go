@@ -118,6 +118,53 @@ func TestOldestGoFirstAlsoThoseFromBefore(t *testing.T) {
 	require.Equal(t, int64(3000), s.Stats().Bytes)
 }
 
+// The clock is set back a day under the running agent: its ids go on within the millisecond that they had
+// reached, while days and times of the files begin anew. Then the agent starts again.
+func TestAClockThatWasSetBackDoesNotMakeTheNewestPicturesTheOldest(t *testing.T) {
+	dir := t.TempDir()
+	before := time.UnixMilli(0x019b_2c3d_4e5f)
+	write := func(id string, at time.Time) string {
+		name := filepath.Join(at.UTC().Format(time.DateOnly), "line3-aoi-1", id+"-0.jpg")
+		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o750))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600))
+		require.NoError(t, os.Chtimes(filepath.Join(dir, name), at, at))
+		return name
+	}
+	older := []string{
+		write("019b2c3d-4e50-7000-8000-000000000000", before.Add(-15*time.Millisecond)),
+		write("019b2c3d-4e5f-7001-8000-000000000000", before),
+	}
+	back := before.AddDate(0, 0, -1)
+	newer := []string{
+		write("019b2c3d-4e5f-7002-8000-000000000000", back),
+		write("019b2c3d-4e5f-7003-8000-000000000000", back.Add(time.Second)),
+	}
+	foreign := write("r-1", before.Add(time.Hour)) // no such id: by the file's own time
+	s := open(t, evidence.Options{Dir: dir, MaxFiles: 3})
+	require.NoError(t, s.Close())
+	require.ElementsMatch(t, append(newer, foreign), files(t, dir), "not %s", older)
+
+	s = open(t, evidence.Options{Dir: dir, MaxFiles: 2})
+	require.NoError(t, s.Close())
+	require.ElementsMatch(t, []string{newer[1], foreign}, files(t, dir))
+}
+
+func TestPicturesOfALaterTimeThanNowAreFromBeforeTheClockWasSetBack(t *testing.T) {
+	dir := t.TempDir()
+	day := filepath.Join(dir, "2026-03-04", "line3-aoi-1")
+	require.NoError(t, os.MkdirAll(day, 0o750))
+	for _, id := range []string{ // the store's clock stands at 2026-03-04
+		"019cb72e-0000-7000-8000-000000000000", // minutes before that
+		"01a9999a-0000-7000-8000-000000000000", // in 2027
+	} {
+		require.NoError(t, os.WriteFile(filepath.Join(day, id+"-0.jpg"), []byte("x"), 0o600))
+	}
+	s := open(t, evidence.Options{Dir: dir, MaxFiles: 1})
+	require.NoError(t, s.Close())
+	require.Equal(t, []string{"2026-03-04/line3-aoi-1/019cb72e-0000-7000-8000-000000000000-0.jpg"},
+		files(t, dir))
+}
+
 func TestManySmallPicturesAreBoundedByTheirNumber(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, evidence.Options{Dir: dir, MaxFiles: 3})

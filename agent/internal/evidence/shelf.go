@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 const (
@@ -117,15 +120,37 @@ func (s *Store) evictOldest() {
 	_ = s.root.Remove(path.Dir(folder))
 }
 
+// found is a picture from before, and when it was taken.
+type found struct {
+	kept
+
+	at    time.Time
+	ahead int // -1 where that is later than now: it is from before the clock was set back, and else 0
+}
+
+// compare orders by age. Ids of the same millisecond count up: where the clock was set back under a running
+// agent, they stay within the last one that it had reached, and neither day nor time of the file is in order.
+func (f found) compare(other found) int {
+	return cmp.Or(cmp.Compare(f.ahead, other.ahead), f.at.Compare(other.at),
+		cmp.Compare(path.Base(f.name), path.Base(other.name)), cmp.Compare(f.name, other.name))
+}
+
+// taken is when a picture was taken: by the id of its result, where that is a UUID of version 7, to the
+// millisecond. A file's own time follows each jump of the clock, and each copy.
+func taken(name string, modified time.Time) time.Time {
+	id := strings.TrimSuffix(path.Base(name), suffix)
+	u, err := uuid.Parse(id[:max(0, strings.LastIndexByte(id, '-'))])
+	if err != nil || u.Version() != 7 {
+		return modified
+	}
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(u[:]) >> 16)) // RFC 9562: the first 48 bits
+}
+
 // take counts what lies in the folder. Half-written and empty files of a crash are deleted; what is not a
 // picture of this store is left alone.
 func (s *Store) take() {
-	type found struct {
-		kept
-
-		at time.Time
-	}
 	var all []found
+	now := s.options.Now()
 	err := fs.WalkDir(s.root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return nil //nolint:nilerr // an unreadable folder hides its own pictures only
@@ -141,16 +166,18 @@ func (s *Store) take() {
 		case info.Size() == 0:
 			return s.root.Remove(name)
 		default:
-			all = append(all, found{kept: kept{name: name, size: info.Size()}, at: info.ModTime()})
+			f := found{kept: kept{name: name, size: info.Size()}, at: taken(name, info.ModTime())}
+			if f.at.After(now) {
+				f.ahead = -1
+			}
+			all = append(all, f)
 		}
 		return nil
 	})
 	if err != nil {
 		s.complain("evidence folder not read as a whole", err)
 	}
-	slices.SortFunc(all, func(a, b found) int {
-		return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.name, b.name))
-	})
+	slices.SortFunc(all, found.compare)
 	for _, f := range all {
 		s.shelf.kept = append(s.shelf.kept, f.kept)
 		s.shelf.bytes += f.size
