@@ -1,7 +1,8 @@
 """Boards in the deeppcb layout and their split.
 
-Labels in files are inclusive pixel indices x1 y1 x2 y2 class(1..6). In memory a box is its outline,
-half-open: x2 and y2 are one more than in the file. Mirroring is then W - x, and areas are true.
+Labels in files are inclusive pixel indices x1 y1 x2 y2 class(1..6), with blanks or commas between. In memory
+a box is its outline, half-open: x2 and y2 are one more than in the file. Mirroring is then W - x, and areas
+are true.
 
 python boards.py --data DIR --part block --out DIR    links a part into a folder, for `sightline-agent eval`
 """
@@ -17,6 +18,7 @@ from tqdm import tqdm
 
 import align
 
+SIDE = 640  # px of a board, which is what the models take
 HELD_OUT_GROUP = "50600"
 BLOCK_SHARE = 0.13  # of each other group, its last ids in one block
 GAP = 4  # ids left out beside the block: neighbouring ids overlap
@@ -36,6 +38,8 @@ class Board:
 
     def prepared(self) -> "Board":
         """The board as a detector sees it: 0 or 255, its template moved onto it."""
+        if self.template is not None and self.template.shape != self.test.shape:
+            raise ValueError(f"{self.id}: its template is {px(self.template)}, the board {px(self.test)}")
         test = binary(self.test)
         template = None if self.template is None else align.fit(test, self.template)
         return replace(self, test=test, template=template)
@@ -56,7 +60,7 @@ def read_labels(path: Path) -> tuple[np.ndarray, np.ndarray]:
         if not line.strip():
             continue
         try:
-            x1, y1, x2, y2, kind = (int(word) for word in line.split())
+            x1, y1, x2, y2, kind = (int(word) for word in line.replace(",", " ").split())
         except ValueError as err:
             raise ValueError(f"{path}:{number}: want 'x1 y1 x2 y2 class', got {line!r}") from err
         if not (x1 <= x2 and y1 <= y2 and 1 <= kind <= 6):
@@ -100,6 +104,27 @@ def load_boards(root: Path, ids: list[str]) -> list[Board]:
     with ThreadPoolExecutor(2) as pool:
         boards = pool.map(lambda name: load_board(root, name).prepared(), ids)
         return list(tqdm(boards, total=len(ids), unit="board", desc="boards", mininterval=2, leave=False))
+
+
+def sized(boards: list[Board], height: int, width: int) -> None:
+    """Refuses boards of another size than a model takes, by name."""
+    others = [f"{b.id} ({px(b.test)})" for b in boards if b.test.shape != (height, width)]
+    if others:
+        raise SystemExit(
+            f"the model takes boards of {width} x {height} px, but these are others: {names(others)}; "
+            "scale or cut each board, its template and its labels alike"
+        )
+
+
+def px(image: np.ndarray) -> str:
+    """An image's size for reading."""
+    return f"{image.shape[1]} x {image.shape[0]} px"
+
+
+def names(ids: list[str], most: int = 10) -> str:
+    """Ids for reading, not too many."""
+    more = f" and {len(ids) - most} more" if len(ids) > most else ""
+    return ", ".join(ids[:most]) + more
 
 
 def binary(image: np.ndarray) -> np.ndarray:

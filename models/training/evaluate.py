@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from boards import Board, board_ids, load_boards, part_ids, spread
+from boards import Board, board_ids, load_boards, part_ids, sized, spread
 from bundle import Decoder, read_bundle
 from export import session, training_of
 from metrics import Curve, Detections, Truth, curve, f_score, known_mean, paper_curve, suppress
@@ -49,7 +49,8 @@ def predict(
 ) -> tuple[list[tuple[Detections, Truth]], list[float]]:
     """Detections beside truth for each board, and the network's own times in ms."""
     pairs, times = [], []
-    inputs = model.get_inputs()[0].shape[1]
+    inputs, height, width = model.get_inputs()[0].shape[1:]
+    sized(boards, height, width)
     for board in tqdm(boards, unit="board", mininterval=2):
         images = board.planes(inputs)[None]
         start = time.perf_counter()

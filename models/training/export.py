@@ -15,7 +15,7 @@ import onnx
 import onnxruntime
 import torch
 
-from boards import board_ids, load_boards, spread
+from boards import SIDE, board_ids, load_boards, sized, spread
 from network import DESIGNS, Detector, Export
 
 OPSET = 17
@@ -200,7 +200,7 @@ def main() -> None:
         "--run", nargs="+", default=["runs/first"], help="folders of checkpoints, whose weights are averaged"
     )
     parser.add_argument("--out", default="../pcb-defects/model.onnx")
-    parser.add_argument("--size", type=int, default=640, help="side of the input, px")
+    parser.add_argument("--size", type=int, default=SIDE, help="side of the input, px")
     parser.add_argument(
         "--data", help=f"boards in the deeppcb layout, of which {BOARDS} are compared on; default: blocks"
     )
@@ -214,6 +214,7 @@ def main() -> None:
     images = None
     if args.data:
         boards = load_boards(Path(args.data), spread(board_ids(Path(args.data)), BOARDS))
+        sized(boards, args.size, args.size)
         images = [board.planes(model.design.inputs) for board in boards]
     found = export(model, Path(args.out), args.size, history(state), images)
     seen = f"{len(images)} boards" if images else "blocks"

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 import align
-from boards import Board, board_ids, counts, load_boards, split
+from boards import SIDE, Board, board_ids, counts, load_boards, names, sized, split
 from dataset import Crops, collate
 from evaluate import look, plain, summary
 from journal import Journal
@@ -29,7 +29,18 @@ WARM_UP = 300  # steps
 SAVE_SECONDS = 90
 LOG_EVERY = 100  # steps
 # Arguments that a resumed run may change. The others would make another run of it.
-CHANGEABLE = ("steps", "everything", "size", "batch", "mosaic", "sim_share", "validate", "threads", "workers")
+CHANGEABLE = (
+    "steps",
+    "everything",
+    "size",
+    "batch",
+    "mosaic",
+    "sim",
+    "sim_share",
+    "validate",
+    "threads",
+    "workers",
+)
 
 
 def rate(step: int, steps: int, peak: float) -> float:
@@ -72,7 +83,7 @@ def save(path: Path, **state) -> None:
 
 
 def loader(args: argparse.Namespace, start: int) -> DataLoader:
-    """Batches from step `start` to the end."""
+    """Batches from step `start` to the end, or to where the run is to stop."""
     root = Path(args.data)
     ids = board_ids(root)
     print(counts(ids) + ("; trained on all" if args.everything else ""))
@@ -93,7 +104,7 @@ def loader(args: argparse.Namespace, start: int) -> DataLoader:
         extra_share=args.sim_share,
         mosaic_share=args.mosaic,
     )
-    batches = [range(k * args.batch, (k + 1) * args.batch) for k in range(start, args.steps)]
+    batches = [range(k * args.batch, (k + 1) * args.batch) for k in range(start, last(args))]
     return DataLoader(
         crops,
         batch_sampler=batches,
@@ -103,11 +114,18 @@ def loader(args: argparse.Namespace, start: int) -> DataLoader:
     )
 
 
+def last(args: argparse.Namespace) -> int:
+    """The step after which the command leaves."""
+    return min(args.steps, args.stop_at or args.steps)
+
+
 def usable(boards: list[Board], args: argparse.Namespace) -> list[Board]:
     """The boards without those whose template is a stranger's, which are named.
 
-    Refuses boards smaller than a crop, and for a pair boards without a template.
+    Refuses boards of another size than the models take, or smaller than a crop, and for a pair boards without
+    a template.
     """
+    sized(boards, SIDE, SIDE)
     small = [b.id for b in boards if min(b.test.shape) < args.size]
     if small:
         raise SystemExit(
@@ -129,12 +147,6 @@ def usable(boards: list[Board], args: argparse.Namespace) -> list[Board]:
     return [b for b in boards if b.id not in gone]
 
 
-def names(ids: list[str], most: int = 10) -> str:
-    """Ids for reading, not too many."""
-    more = f" and {len(ids) - most} more" if len(ids) > most else ""
-    return ", ".join(ids[:most]) + more
-
-
 def place() -> tuple[torch.device, torch.dtype | None]:
     """Where to train, and the short float to multiply in, if any: a GPU, or a CPU with bf16 in hardware."""
     if torch.cuda.is_available():
@@ -142,6 +154,14 @@ def place() -> tuple[torch.device, torch.dtype | None]:
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     fast = "avx512_bf16" in flags or "amx_bf16" in flags
     return torch.device("cpu"), torch.bfloat16 if fast else None
+
+
+def repeatable(device: torch.device) -> None:
+    """On a GPU, ask for the kernels that repeat bit by bit; PyTorch warns where it has none."""
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+        torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def precision(device: torch.device, short: torch.dtype | None):
@@ -232,8 +252,9 @@ class Training:
 
 
 def stored(args: argparse.Namespace) -> dict:
-    """The arguments as a checkpoint keeps them: all but where and whether it is; folders in full."""
-    result = {name: value for name, value in vars(args).items() if name not in ("run", "resume", "design")}
+    """The arguments as a checkpoint keeps them: all but where it is, and how far; folders in full."""
+    apart = ("run", "resume", "design", "stop_at")
+    result = {name: value for name, value in vars(args).items() if name not in apart}
     return result | {name: os.path.abspath(result[name]) for name in ("data", "sim") if result[name]}
 
 
@@ -256,6 +277,7 @@ def train(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     device, short = place()
+    repeatable(device)
     run = Training(args, device, short)
     if args.resume:
         run.resume()
@@ -273,9 +295,13 @@ def train(args: argparse.Namespace) -> None:
             journal.write(step=run.step, rate=rate(run.step - 1, args.steps, args.rate), **run.means)
         if checks and (run.step % args.validate == 0 or run.step == args.steps):
             journal.write(step=run.step, validation=plain(validate(run.average, checks)))
-        if time.monotonic() - saved > SAVE_SECONDS or run.step == args.steps:
+        if time.monotonic() - saved > SAVE_SECONDS or run.step == last(args):
             saved = time.monotonic()
             run.save()
+    if run.step < args.steps:
+        print(
+            f"stopped at step {run.step} of {args.steps}: the next command with {args.run} goes on from here"
+        )
 
 
 def validation(args: argparse.Namespace) -> list:
@@ -284,11 +310,16 @@ def validation(args: argparse.Namespace) -> list:
     ids = split(board_ids(root))["block"]
     if not ids:
         print("no boards to validate on: the curve will show losses only")
-    return load_boards(root, ids)
+    boards = load_boards(root, ids)
+    sized(boards, SIDE, SIDE)
+    return boards
 
 
 def validate(average: Detector, boards: list) -> dict[str, float]:
-    """The averaged weights on the validation block, for the curve; nothing is chosen by it."""
+    """The averaged weights on the validation block, for the curve; the run itself chooses nothing by it.
+
+    Whoever reads the curve does: the recipes of the shipped bundles were chosen on this block.
+    """
     result = summary(look(average, boards), None)
     return {key: round(result[key], 5) for key in ("map_iou33", "f_iou33", "map50", "map50_95")}
 
@@ -296,16 +327,19 @@ def validate(average: Detector, boards: list) -> dict[str, float]:
 def arguments() -> argparse.Namespace:
     changeable = ", ".join(option(name) for name in CHANGEABLE)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--data", required=True, help="boards in the deeppcb layout")
+    parser.add_argument("--data", required=True, help=f"boards of {SIDE} x {SIDE} px in the deeppcb layout")
     parser.add_argument("--sim", help="simulated boards in the same layout, mixed in")
     parser.add_argument("--sim-share", type=float, default=0.25, help="share of crops from --sim")
     parser.add_argument("--design", choices=DESIGNS, default="pair", help="shape of the detector")
-    parser.add_argument("--everything", action="store_true", help="train on the validation boards, too")
+    parser.add_argument("--everything", action="store_true", help="train on block and group, too")
     parser.add_argument("--run", default="runs/first", help="folder of the checkpoint")
     parser.add_argument(
         "--resume", action="store_true", help=f"continue the run's checkpoint; may change {changeable}"
     )
     parser.add_argument("--steps", type=int, default=14000, help="steps in all")
+    parser.add_argument(
+        "--stop-at", type=int, metavar="STEP", help="leave after this step; goes on as planned"
+    )
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--validate", type=int, default=2000, help="steps between validations")
     parser.add_argument("--size", type=int, default=256, help="side of a crop, px")

@@ -27,7 +27,15 @@ def test_labels_are_inclusive_so_a_box_at_the_last_pixel_ends_at_the_border(boar
     assert board.labels.tolist() == [0, 4]
 
 
-@pytest.mark.parametrize("line", ["1 2 3 4", "1 2 3 4 7", "9 2 3 4 1", "a 2 3 4 1"])
+@pytest.mark.parametrize("line", ["1 2 30 40 5", "1,2,30,40,5", " 1, 2, 30, 40 ,5 ", "1\t2 30,40\t5"])
+def test_labels_have_blanks_or_commas_between(tmp_path, line):
+    path = tmp_path / "x.txt"
+    path.write_text(line + "\n")
+    boxes, labels = read_labels(path)
+    assert boxes.tolist() == [[1, 2, 31, 41]] and labels.tolist() == [4]
+
+
+@pytest.mark.parametrize("line", ["1 2 3 4", "1 2 3 4 7", "9 2 3 4 1", "a 2 3 4 1", "1,2,3,4", "1;2;3;4;1"])
 def test_bad_label_line_is_named(tmp_path, line):
     path = tmp_path / "x.txt"
     path.write_text("1 2 3 4 1\n" + line + "\n")
@@ -44,6 +52,12 @@ def test_unreadable_image_is_named(board_folder):
     (board_folder / "images" / "00041000_test.jpg").write_bytes(b"no image")
     with pytest.raises(ValueError, match="00041000_test.jpg"):
         load_board(board_folder, "00041000")
+
+
+def test_a_template_of_another_size_is_named(board_folder):
+    cv2.imwrite(str(board_folder / "images" / "00041000_temp.jpg"), np.zeros((128, 96), np.uint8))
+    with pytest.raises(ValueError, match="00041000: its template is 96 x 128 px, the board 128 x 128 px"):
+        load_board(board_folder, "00041000").prepared()
 
 
 def test_a_prepared_board_is_binary_with_its_template_moved_onto_it(board_folder):

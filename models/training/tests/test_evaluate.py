@@ -2,6 +2,7 @@ import json
 import re
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 
@@ -44,6 +45,16 @@ def test_table_and_json_say_the_same_with_precision_by_class(models, monkeypatch
     row = next(line for line in text.splitlines() if line.startswith("open"))
     assert f"{result['classes']['open']['ap50_95']:.4f}" in row
     assert "AP50-95" in text
+
+
+def test_boards_of_another_size_than_the_models_are_refused_by_name(models, tmp_path, monkeypatch):
+    out, folder = models
+    shutil.copytree(folder, tmp_path / "boards")
+    for kind in ("test", "temp"):
+        path = str(tmp_path / "boards" / "images" / f"00041002_{kind}.jpg")
+        cv2.imwrite(path, cv2.imread(path)[:100])
+    with pytest.raises(SystemExit, match="takes boards of 128 x 128 px, .* others: 00041002 .128 x 100 px.;"):
+        run(monkeypatch, "--data", tmp_path / "boards", "--model", out / "good.onnx")
 
 
 def seen(right, wrong):

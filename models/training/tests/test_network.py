@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import export as exporting
+from boards import board_ids, load_boards
 from export import (
     TOLERANCE,
     Difference,
@@ -252,6 +253,17 @@ def test_difference_is_the_worst_of_all_images(tmp_path):
     assert together.side == max(one.side for one in alone)
 
 
+def test_the_command_compares_on_the_boards_it_is_given(learned, tiny, tmp_path, monkeypatch, capsys):
+    model, folder = learned
+    torch.save({"step": 3, "design": "tiny-pair", "average": model.state_dict()}, tmp_path / "last.pt")
+    words = ["export.py", "--run", tmp_path, "--out", tmp_path / "model.onnx", "--data", folder]
+    monkeypatch.setattr("sys.argv", [*map(str, words), "--size", "128"])
+    exporting.main()
+    told = capsys.readouterr().out
+    boards = [board.planes(2) for board in load_boards(folder, board_ids(folder))]
+    assert f"on 4 boards: {difference(model, tmp_path / 'model.onnx', boards)}" in told
+
+
 def test_difference_sees_another_models_weights(tmp_path):
     export(shaken(SMALL[2]), tmp_path / "model.onnx", 64)
     torch.manual_seed(9)
@@ -310,8 +322,6 @@ def test_model_and_its_int8_twin_say_what_they_were_trained_on(twins, learned, t
 @pytest.fixture(scope="module")
 def twins(learned, tmp_path_factory):
     """Float and int8 models of the detector that knows its boards, and the boards."""
-    from boards import board_ids, load_boards
-
     model, folder = learned
     out = tmp_path_factory.mktemp("twins")
     export(model, out / "float.onnx", 128)

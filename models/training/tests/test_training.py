@@ -1,5 +1,7 @@
 import argparse
 import json
+import os
+import shutil
 
 import cv2
 import numpy as np
@@ -8,6 +10,7 @@ import torch
 
 import train
 from boards import load_board
+from dataset import Crops
 from export import history
 from journal import read_log
 from network import DESIGNS, Detector
@@ -24,6 +27,7 @@ def arguments(folder, run, **changes):
         "run": str(run),
         "resume": False,
         "steps": 6,
+        "stop_at": None,
         "batch": 2,
         "validate": 4,
         "size": 64,
@@ -40,6 +44,7 @@ def boards(board_folder, tiny, monkeypatch):
     """The two boards, both to train on and to validate with; a journal line every second step."""
     monkeypatch.setattr(train, "split", lambda ids: {"train": ids, "block": ids})
     monkeypatch.setattr(train, "LOG_EVERY", 2)
+    monkeypatch.setattr(train, "SIDE", 128)
     return board_folder
 
 
@@ -100,6 +105,17 @@ def test_resumed_training_ends_where_unbroken_training_ends(boards, tmp_path, mo
     assert whole == broken  # the running means, too
 
 
+def test_a_run_stops_where_it_is_told_and_goes_on_as_if_it_had_not(boards, tmp_path, capsys):
+    train.train(arguments(boards, tmp_path / "whole"))
+    train.train(arguments(boards, tmp_path / "told", stop_at=3))
+    assert state(tmp_path / "told")["step"] == 3
+    assert "stopped at step 3 of 6" in capsys.readouterr().out
+    train.train(arguments(boards, tmp_path / "told", stop_at=9, resume=True))
+    assert "stopped" not in capsys.readouterr().out
+    assert equal(state(tmp_path / "whole"), state(tmp_path / "told"))
+    assert journal(tmp_path / "whole") == journal(tmp_path / "told")
+
+
 @pytest.mark.parametrize(
     ("changed", "text"),
     [
@@ -112,8 +128,8 @@ def test_a_resume_that_would_be_another_run_is_refused(boards, tmp_path, changed
     before = (tmp_path / "last.pt").read_bytes()
     with pytest.raises(SystemExit, match=text):
         train.train(arguments(boards, tmp_path, resume=True, **changed))
-    with pytest.raises(SystemExit, match="--sim None and not"):
-        train.train(arguments(boards, tmp_path, resume=True, sim=str(boards)))
+    with pytest.raises(SystemExit, match="--data .* and not"):
+        train.train(arguments(boards / "..", tmp_path, resume=True))
     assert (tmp_path / "last.pt").read_bytes() == before
 
 
@@ -125,6 +141,7 @@ def test_a_resume_tells_what_it_changes_on_purpose(boards, tmp_path, capsys):
         "size": 96,
         "batch": 3,
         "mosaic": 0.1,
+        "sim": str(boards),
         "sim_share": 0.1,
         "validate": 9,
     }
@@ -133,6 +150,16 @@ def test_a_resume_tells_what_it_changes_on_purpose(boards, tmp_path, capsys):
     for name, value in later.items():
         assert f"from here on --{name.replace('_', '-')} is {value}, no longer" in told
     assert state(tmp_path)["step"] == 2
+
+
+def test_a_resumed_run_draws_from_the_simulated_boards_it_is_given_now(boards, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(train, "Crops", lambda *a, **k: seen.append(k["extra"]) or Crops(*a, **k))
+    train.train(arguments(boards, tmp_path, steps=1))
+    train.train(arguments(boards, tmp_path, steps=2, resume=True, sim=str(boards)))
+    train.train(arguments(boards, tmp_path, steps=3, resume=True))
+    assert [len(extra) for extra in seen] == [0, 2, 0]
+    assert state(tmp_path)["arguments"]["sim"] is None
 
 
 def test_what_was_once_trained_on_stays_told(boards, tmp_path):
@@ -215,6 +242,24 @@ def test_an_empty_part_and_boards_smaller_than_a_crop_are_refused_by_name(boards
         train.loader(arguments(boards, tmp_path), 0)
 
 
+@pytest.mark.parametrize("odd", ["train", "sim", "block"])
+def test_boards_of_another_size_than_the_model_takes_are_refused_before_the_first_step(
+    boards, tmp_path, monkeypatch, odd
+):
+    """As a rectangle is, whose short side is that of the model."""
+    sim = tmp_path / "sim"
+    shutil.copytree(boards, sim, ignore=shutil.ignore_patterns("sim"))
+    monkeypatch.setattr(train, "split", lambda ids: {"train": ids[:1], "block": ids[1:]})
+    name = "00041001" if odd == "block" else "00041000"
+    for kind in ("test", "temp"):
+        path = str((sim if odd == "sim" else boards) / "images" / f"{name}_{kind}.jpg")
+        cv2.imwrite(path, np.hstack([cv2.imread(path, cv2.IMREAD_GRAYSCALE)] * 2))
+    text = f"takes boards of 128 x 128 px, .* others: {name} .256 x 128 px.;"
+    with pytest.raises(SystemExit, match=text):
+        train.train(arguments(boards, tmp_path / "run", sim=str(sim)))
+    assert not (tmp_path / "run" / "last.pt").exists()
+
+
 def test_a_pair_without_its_template_is_refused_and_a_single_board_is_not(boards, tmp_path):
     (boards / "images" / "00041001_temp.jpg").unlink()
     with pytest.raises(SystemExit, match="without a template.*: 00041001;"):
@@ -293,6 +338,18 @@ def test_a_gpu_is_taken_where_there_is_one(monkeypatch, supported, short):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: supported)
     assert train.place() == (torch.device("cuda"), short)
+
+
+def test_a_gpu_is_asked_for_kernels_that_repeat_and_a_cpu_left_alone(monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda *a, **k: asked.append((a, k)))
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    monkeypatch.setattr(os, "environ", {})
+    train.repeatable(torch.device("cpu"))
+    assert asked == [] and torch.backends.cudnn.benchmark
+    train.repeatable(torch.device("cuda"))
+    assert asked == [((True,), {"warn_only": True})] and not torch.backends.cudnn.benchmark
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"]
 
 
 def test_precision_is_bf16_inside_and_float_outside():
