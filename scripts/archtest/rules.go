@@ -151,7 +151,7 @@ func deviceLayers() [][]string {
 			"agent/topic", "models/strictyaml", "agent/internal/wire", "agent/internal/fsutil",
 			"agent/internal/monotime", "agent/internal/sparse", "agent/internal/frame",
 			"agent/internal/latest", "agent/internal/worker/camera/sim", "agent/internal/alloctest",
-			"models/deeppcbtest",
+			"models/deeppcbtest", "models/onnxfile/...",
 		},
 		{
 			"agent/event", "models/bundle/...", "agent/internal/broker/...", "agent/internal/template",

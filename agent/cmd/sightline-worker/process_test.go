@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sightline-edge/sightline/agent/internal/wire"
-	"github.com/sightline-edge/sightline/agent/internal/worker/infer/onnxtest"
+	"github.com/sightline-edge/sightline/models/onnxfile/onnxtest"
 )
 
 const memoryLimit = "4294967296"

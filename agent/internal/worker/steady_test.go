@@ -16,7 +16,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/alloctest"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
-	"github.com/sightline-edge/sightline/agent/internal/worker/infer/onnxtest"
+	"github.com/sightline-edge/sightline/models/onnxfile/onnxtest"
 )
 
 // bareSupervisor speaks the protocol without allocating, so that what is counted is the worker's.

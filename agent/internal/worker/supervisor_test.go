@@ -17,7 +17,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer/fake"
-	"github.com/sightline-edge/sightline/agent/internal/worker/infer/onnxtest"
+	"github.com/sightline-edge/sightline/models/onnxfile/onnxtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

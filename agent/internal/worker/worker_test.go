@@ -23,7 +23,7 @@ import (
 	cameras "github.com/sightline-edge/sightline/agent/internal/worker/camera"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer/fake"
-	"github.com/sightline-edge/sightline/agent/internal/worker/infer/onnxtest"
+	"github.com/sightline-edge/sightline/models/onnxfile/onnxtest"
 )
 
 func TestEachInspectIsAnsweredOnce(t *testing.T) {

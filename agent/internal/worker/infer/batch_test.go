@@ -13,9 +13,10 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/frame"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer/fake"
-	"github.com/sightline-edge/sightline/agent/internal/worker/infer/onnxtest"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
+	"github.com/sightline-edge/sightline/models/onnxfile"
+	"github.com/sightline-edge/sightline/models/onnxfile/onnxtest"
 )
 
 const most = 4
@@ -99,7 +100,7 @@ func TestEachImageOfABatchHasItsOwnResult(t *testing.T) {
 
 func TestAModelOfOneImageTakesNoBatch(t *testing.T) {
 	_, err := load(t, &fake.Runtime{}, "", onnxtest.Bundle(t, "providers: {order: [{name: cpu, batch: 8}]}"))
-	require.ErrorIs(t, err, infer.ErrModel)
+	require.ErrorIs(t, err, onnxfile.ErrModel)
 	require.ErrorContains(t, err, "model.onnx on cpu: model refused: it takes one image a run")
 	require.ErrorContains(t, err, "bundle.yaml says batch 8")
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
+	"github.com/sightline-edge/sightline/models/onnxfile"
 )
 
 // ErrProvider is wrapped when no execution provider that the policy allows runs the bundle.
@@ -63,7 +64,7 @@ func (c *candidate) read(file string) error {
 	if err != nil {
 		return fmt.Errorf("read model: %w", err)
 	}
-	signature, err := inspect(raw)
+	signature, err := onnxfile.Parse(raw)
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.ModelPath(file), err)
 	}
@@ -149,8 +150,8 @@ func newSession(c *candidate, p bundle.Provider, ports contract, inputs []*tenso
 	}
 	for _, port := range ports.outputs {
 		s.outputs = append(s.outputs, Output{
-			Name: port.name, Elem: port.elem, Shape: port.dims,
-			Values: make([]float32, len(inputs)*size(port.dims)),
+			Name: port.Name, Elem: port.Elem, Shape: port.Dims,
+			Values: make([]float32, len(inputs)*size(port.Dims)),
 		})
 	}
 	return s, nil

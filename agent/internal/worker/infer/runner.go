@@ -2,10 +2,9 @@
 package infer
 
 import (
-	"fmt"
-
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
+	"github.com/sightline-edge/sightline/models/onnxfile"
 )
 
 // Spec is all that a runtime needs to open a model. Input and Outputs are the memory of each run, of so many
@@ -27,35 +26,9 @@ type Spec struct {
 // holds those up to 2^24, more than there are classes.
 type Output struct {
 	Name   string
-	Elem   Elem
+	Elem   onnxfile.Elem
 	Shape  []int64
 	Values []float32
-}
-
-// Elem is the type of a tensor's elements, by TensorProto.DataType of onnx.proto3.
-type Elem uint64
-
-// The types that this package feeds and reads.
-const (
-	Float32 Elem = 1
-	Uint8   Elem = 2
-	Int32   Elem = 6
-	Int64   Elem = 7
-)
-
-func (e Elem) String() string {
-	switch e {
-	case Float32:
-		return "float32"
-	case Uint8:
-		return "uint8"
-	case Int32:
-		return "int32"
-	case Int64:
-		return "int64"
-	default:
-		return fmt.Sprintf("of ONNX type %d", uint64(e))
-	}
 }
 
 // When the threads of a model wait busily. Waking a thread that sleeps takes up to 0.1 ms, and a run wakes

@@ -9,6 +9,7 @@ import (
 	onnx "github.com/yalue/onnxruntime_go"
 
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
+	"github.com/sightline-edge/sightline/models/onnxfile"
 )
 
 // memory is where the library writes one output of all images of a run.
@@ -20,13 +21,13 @@ type memory interface {
 
 func newMemory(out *infer.Output) (memory, error) {
 	switch out.Elem {
-	case infer.Float32:
+	case onnxfile.Float32:
 		return floats(out.Values), nil
-	case infer.Uint8:
+	case onnxfile.Uint8:
 		return newIntegers[uint8](out.Values), nil
-	case infer.Int32:
+	case onnxfile.Int32:
 		return newIntegers[int32](out.Values), nil
-	case infer.Int64:
+	case onnxfile.Int64:
 		return newIntegers[int64](out.Values), nil
 	default:
 		return nil, fmt.Errorf("output %s is %s, which nothing reads", out.Name, out.Elem)

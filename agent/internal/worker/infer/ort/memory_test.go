@@ -9,20 +9,21 @@ import (
 
 	"github.com/sightline-edge/sightline/agent/internal/alloctest"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
-	"github.com/sightline-edge/sightline/agent/internal/worker/infer/onnxtest"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
+	"github.com/sightline-edge/sightline/models/onnxfile"
+	"github.com/sightline-edge/sightline/models/onnxfile/onnxtest"
 )
 
 // cast is a model of one node, which makes other numbers of its input's: field numbers are onnx.proto3's.
-func cast(to infer.Elem, dims ...int64) []byte {
+func cast(to onnxfile.Elem, dims ...int64) []byte {
 	attribute := onnxtest.Bytes(nil, 1, []byte("to"))
 	attribute = onnxtest.Varint(onnxtest.Varint(attribute, 3, uint64(to)), 20, 2) // an INT
 	node := onnxtest.Bytes(onnxtest.Bytes(nil, 1, []byte("in")), 2, []byte("out"))
 	node = onnxtest.Bytes(onnxtest.Bytes(node, 4, []byte("Cast")), 5, attribute)
 	graph := onnxtest.Bytes(onnxtest.Bytes(nil, 1, node), 2, []byte("cast"))
 	graph = append(graph, onnxtest.Ports(
-		[]onnxtest.Port{{Name: "in", Elem: uint64(infer.Float32), Dims: dims}},
+		[]onnxtest.Port{{Name: "in", Elem: uint64(onnxfile.Float32), Dims: dims}},
 		[]onnxtest.Port{{Name: "out", Elem: uint64(to), Dims: dims}},
 	)...)
 	set := onnxtest.Varint(nil, 2, 17)
@@ -31,7 +32,7 @@ func cast(to infer.Elem, dims ...int64) []byte {
 
 // Labels come as integers from models that suppress by themselves.
 func TestOutputsOfIntegersBecomeFloats(t *testing.T) {
-	for _, elem := range []infer.Elem{infer.Float32, infer.Uint8, infer.Int32, infer.Int64} {
+	for _, elem := range []onnxfile.Elem{onnxfile.Float32, onnxfile.Uint8, onnxfile.Int32, onnxfile.Int64} {
 		for _, images := range []int{1, 2} {
 			t.Run(elem.String(), func(t *testing.T) {
 				values := make([]float32, images*3)
@@ -41,8 +42,8 @@ func TestOutputsOfIntegersBecomeFloats(t *testing.T) {
 					dims[0] = 0 // not fixed
 				}
 				run, err := library(t).Open(infer.Spec{
-					Model: cast(elem, dims...), Provider: bundle.Provider{Name: "cpu"}, Threads: 1, Images: images,
-					InputName: "in", InputShape: []int64{1, 3}, Input: input,
+					Model: cast(elem, dims...), Provider: bundle.Provider{Name: "cpu"}, Threads: 1,
+					Images: images, InputName: "in", InputShape: []int64{1, 3}, Input: input,
 					Outputs: []infer.Output{{Name: "out", Elem: elem, Shape: []int64{1, 3}, Values: values}},
 				})
 				require.NoError(t, err)

@@ -11,6 +11,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
+	"github.com/sightline-edge/sightline/models/onnxfile"
 )
 
 func TestCUDATakesWhatTensorRTDoesNot(t *testing.T) {
@@ -62,9 +63,12 @@ func TestWhatAGPUDoesNotRunIsNotLeftToTheCPU(t *testing.T) {
 				Model: raw, Provider: bundle.Provider{Name: provider}, Threads: 1, Images: 1,
 				InputName: "images", InputShape: plan.Shape(), Input: tensor.NewInput(plan, 1),
 				Outputs: []infer.Output{
-					{Name: "scores", Elem: infer.Float32, Shape: []int64{1, 6, 80, 80}, Values: make([]float32, 6*80*80)},
 					{
-						Name: "distances", Elem: infer.Float32, Shape: []int64{1, 48, 80, 80},
+						Name: "scores", Elem: onnxfile.Float32, Shape: []int64{1, 6, 80, 80},
+						Values: make([]float32, 6*80*80),
+					},
+					{
+						Name: "distances", Elem: onnxfile.Float32, Shape: []int64{1, 48, 80, 80},
 						Values: make([]float32, 48*80*80),
 					},
 				},

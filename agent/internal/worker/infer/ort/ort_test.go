@@ -19,10 +19,11 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/frame"
 	"github.com/sightline-edge/sightline/agent/internal/monotime"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
-	"github.com/sightline-edge/sightline/agent/internal/worker/infer/onnxtest"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer/ort"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
+	"github.com/sightline-edge/sightline/models/onnxfile"
+	"github.com/sightline-edge/sightline/models/onnxfile/onnxtest"
 )
 
 const reference = "../../../../../models/pcb-defects"
@@ -164,7 +165,7 @@ func TestACompiledEngineIsRefusedWhateverTheProvider(t *testing.T) {
 	)
 	dir := onnxtest.Write(t, onnxtest.Model(onnxtest.Bytes(graph, 1, node)))
 	_, err := load(t, dir, "")
-	require.ErrorIs(t, err, infer.ErrModel)
+	require.ErrorIs(t, err, onnxfile.ErrModel)
 	require.ErrorContains(t, err, "model.onnx: model refused: it has a node EPContext")
 }
 
@@ -193,11 +194,11 @@ func TestImagesOfOneRunDoNotMix(t *testing.T) {
 	plan := tensor.NewPlan(b.Manifest.Input, b.Manifest.Preprocess)
 	outputs := []infer.Output{
 		{
-			Name: "scores", Elem: infer.Float32, Shape: []int64{1, 6, 80, 80},
+			Name: "scores", Elem: onnxfile.Float32, Shape: []int64{1, 6, 80, 80},
 			Values: make([]float32, most*6*80*80),
 		},
 		{
-			Name: "distances", Elem: infer.Float32, Shape: []int64{1, 48, 80, 80},
+			Name: "distances", Elem: onnxfile.Float32, Shape: []int64{1, 48, 80, 80},
 			Values: make([]float32, most*48*80*80),
 		},
 	}

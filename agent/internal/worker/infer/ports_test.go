@@ -1,107 +1,15 @@
 package infer
 
 import (
-	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/sightline-edge/sightline/agent/internal/worker/infer/onnxtest"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
+	"github.com/sightline-edge/sightline/models/onnxfile"
+	"github.com/sightline-edge/sightline/models/onnxfile/onnxtest"
 )
-
-// external is a tensor that says its data is elsewhere.
-func external() []byte {
-	entry := onnxtest.Bytes(onnxtest.Bytes(nil, 1, []byte("location")), 2, []byte("../../etc/passwd"))
-	return onnxtest.Varint(onnxtest.Bytes(nil, 13, entry), 14, 1)
-}
-
-// nested wraps a graph into the branch of a node, so many times.
-func nested(graph []byte, times int) []byte {
-	for range times {
-		graph = onnxtest.Bytes(nil, 1, onnxtest.Bytes(nil, 5, onnxtest.Bytes(nil, 6, graph)))
-	}
-	return graph
-}
-
-// engine is a graph whose one node runs a compiled engine of a file.
-func engine(domain string) []byte {
-	b := onnxtest.Bytes
-	path := b(b(nil, 1, []byte("ep_cache_context")), 4, []byte("engine.bin"))
-	node := b(b(b(nil, 4, []byte("EPContext")), 7, []byte(domain)), 5, path)
-	return b(nil, 1, node)
-}
-
-func TestCompiledEnginesAreRefusedWhereverTheyStand(t *testing.T) {
-	b := onnxtest.Bytes
-	beside := b(nil, 1, b(nil, 4, []byte("Relu")))
-	for name, model := range map[string][]byte{
-		"in the graph":        onnxtest.Model(engine("com.microsoft")),
-		"of another domain":   onnxtest.Model(engine("")),
-		"behind another node": onnxtest.Model(append(beside, engine("com.microsoft")...)),
-		"in a branch":         onnxtest.Model(nested(engine("com.microsoft"), 3)),
-		"in a function":       b(onnxtest.Model(nil), 25, b(nil, 7, b(nil, 4, []byte("EPContext")))),
-		"with its operator set twice": onnxtest.Model(b(nil, 1,
-			b(b(nil, 4, []byte("Relu")), 4, []byte("EPContext")))),
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := inspect(model)
-			require.ErrorIs(t, err, ErrModel)
-			require.ErrorContains(t, err, "EPContext")
-			require.ErrorContains(t, err, "export the model as plain ONNX")
-		})
-	}
-	_, err := inspect(onnxtest.Model(beside))
-	require.NoError(t, err)
-}
-
-// Fault 20, the part that is caught before ONNX Runtime sees the file.
-func TestHostileModelsAreRefused(t *testing.T) {
-	b := onnxtest.Bytes
-	initializer := b(nil, 5, external())
-	attribute := b(nil, 1, b(nil, 5, b(nil, 5, external())))
-	for name, model := range map[string][]byte{
-		"empty":                         nil,
-		"text":                          []byte("<html>404</html>"),
-		"no graph":                      onnxtest.Varint(nil, 1, 8),
-		"two graphs":                    append(onnxtest.Model(nil), onnxtest.Model(nil)...),
-		"cut off":                       onnxtest.Model(make([]byte, 1000))[:500],
-		"external initializer":          onnxtest.Model(initializer),
-		"external location only":        onnxtest.Model(b(nil, 5, onnxtest.Varint(nil, 14, 1))),
-		"external sparse initializer":   onnxtest.Model(b(nil, 15, b(nil, 1, external()))),
-		"external indices":              onnxtest.Model(b(nil, 15, b(nil, 2, external()))),
-		"external attribute":            onnxtest.Model(attribute),
-		"external in a list of tensors": onnxtest.Model(b(nil, 1, b(nil, 5, b(nil, 10, external())))),
-		"external in a sparse attribute": onnxtest.Model(b(nil, 1,
-			b(nil, 5, b(nil, 22, b(nil, 1, external()))))),
-		"external in a branch":         onnxtest.Model(nested(initializer, 3)),
-		"external in a list of graphs": onnxtest.Model(b(nil, 1, b(nil, 5, b(nil, 11, initializer)))),
-		"external in a function": b(onnxtest.Model(nil), 25,
-			b(nil, 7, b(nil, 5, b(nil, 5, external())))),
-		"external in a function's attribute":  b(onnxtest.Model(nil), 25, b(nil, 11, b(nil, 5, external()))),
-		"external in training initialization": b(onnxtest.Model(nil), 20, b(nil, 1, initializer)),
-		"external in training algorithm":      b(onnxtest.Model(nil), 20, b(nil, 2, initializer)),
-		"deep graph":                          onnxtest.Model(nested(nil, 1000)),
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := inspect(model)
-			require.ErrorIs(t, err, ErrModel)
-		})
-	}
-}
-
-func TestTheReferenceModelIsRead(t *testing.T) {
-	raw, err := os.ReadFile("../../../../models/pcb-defects/" + bundle.ModelFile)
-	require.NoError(t, err)
-	s, err := inspect(raw)
-	require.NoError(t, err)
-	require.Equal(t, []port{{"images", Uint8, []int64{dynamic, 1, 640, 640}}}, realInputs(s))
-	require.Equal(t, []port{
-		{"scores", Float32, []int64{dynamic, 6, 80, 80}},
-		{"distances", Float32, []int64{dynamic, 48, 80, 80}},
-	}, s.outputs)
-}
 
 func TestAModelThatIsNotWhatItsManifestSaysIsRefusedWithTheReason(t *testing.T) {
 	type ports = []onnxtest.Port
@@ -132,7 +40,7 @@ func TestAModelThatIsNotWhatItsManifestSaysIsRefusedWithTheReason(t *testing.T) 
 		},
 		"half floats out": {
 			inputs: ports{in}, outputs: ports{with(out, func(p *onnxtest.Port) { p.Elem = 10 })},
-			says: `output "output0" is of ONNX type 10, the decoder reads float32`,
+			says: `output "output0" is float16, the decoder reads float32`,
 		},
 		"other classes": {
 			inputs: ports{in}, outputs: ports{with(out,
@@ -188,16 +96,16 @@ func TestAModelThatIsNotWhatItsManifestSaysIsRefusedWithTheReason(t *testing.T) 
 			if c.edit != nil {
 				c.edit(m)
 			}
-			s, err := inspect(onnxtest.Model(onnxtest.Graph(c.inputs, c.outputs)))
+			s, err := onnxfile.Parse(onnxtest.Model(onnxtest.Graph(c.inputs, c.outputs)))
 			require.NoError(t, err)
 			got, err := agree(s, m, tensor.NewPlan(m.Input, m.Preprocess))
 			if c.says != "" {
-				require.ErrorIs(t, err, ErrModel)
+				require.ErrorIs(t, err, onnxfile.ErrModel)
 				require.ErrorContains(t, err, c.says)
 				return
 			}
 			require.NoError(t, err)
-			require.Equal(t, []int64{1, 6, 50}, got.outputs[0].dims)
+			require.Equal(t, []int64{1, 6, 50}, got.outputs[0].Dims)
 		})
 	}
 }
@@ -250,17 +158,17 @@ func TestGridOfADFLModel(t *testing.T) {
 				},
 				Classes: make([]bundle.Class, 2),
 			}
-			s, err := inspect(onnxtest.Model(onnxtest.Graph(ports{in}, c.outputs)))
+			s, err := onnxfile.Parse(onnxtest.Model(onnxtest.Graph(ports{in}, c.outputs)))
 			require.NoError(t, err)
 			got, err := agree(s, m, tensor.NewPlan(m.Input, m.Preprocess))
 			if c.says != "" {
-				require.ErrorIs(t, err, ErrModel)
+				require.ErrorIs(t, err, onnxfile.ErrModel)
 				require.ErrorContains(t, err, c.says)
 				return
 			}
 			require.NoError(t, err)
-			require.Equal(t, "scores", got.outputs[0].name)
-			require.Equal(t, []int64{1, 64, 8, 12}, got.outputs[1].dims)
+			require.Equal(t, "scores", got.outputs[0].Name)
+			require.Equal(t, []int64{1, 64, 8, 12}, got.outputs[1].Dims)
 		})
 	}
 }
@@ -268,18 +176,4 @@ func TestGridOfADFLModel(t *testing.T) {
 func reshaped(p onnxtest.Port, dims ...int64) onnxtest.Port {
 	p.Dims = dims
 	return p
-}
-
-func FuzzInspect(f *testing.F) {
-	f.Add(onnxtest.Model(onnxtest.Graph([]onnxtest.Port{{Name: "images", Elem: 1, Dims: []int64{1, 0}}},
-		nil)))
-	f.Add(onnxtest.Model(nested(onnxtest.Bytes(nil, 5, external()), 2)))
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		s, err := inspect(raw)
-		if err != nil {
-			require.ErrorIs(t, err, ErrModel)
-			return
-		}
-		require.NotNil(t, s)
-	})
 }
