@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -19,7 +18,7 @@ import (
 )
 
 const (
-	loadLimit   = 2 * time.Minute // engines take long to build
+	answerLimit = 2 * time.Minute // of a worker that is ready
 	memoryLimit = "memory-limit"  // flag, and the worker's own
 )
 
@@ -207,17 +206,18 @@ func (k *checker) try(model *bundle.Bundle, policy string) (
 	if err != nil {
 		return nil, 0, err
 	}
-	ctx, cancel := context.WithTimeout(k.command.Context(), loadLimit)
-	defer cancel()
-	i := inspector.Open(ctx, inspector.Options{Launch: launch, Log: log, Configure: &wire.Configure{
-		Stations: []*wire.StationConfig{
-			{Name: "check", Camera: k.camera, BundleDir: model.Dir, ProviderPolicy: policy},
+	ctx := k.command.Context()
+	i := inspector.Open(ctx, inspector.Options{
+		Launch: launch, Log: log, Loading: loading(k.command, model.Dir), Configure: &wire.Configure{
+			Stations: []*wire.StationConfig{
+				{Name: "check", Camera: k.camera, BundleDir: model.Dir, ProviderPolicy: policy},
+			},
+			InferenceThreads:   uint32(k.threads),
+			ParallelRuns:       uint32(k.parallel),
+			Spinning:           k.spinning,
+			OnnxruntimeLibrary: k.library,
 		},
-		InferenceThreads:   uint32(k.threads),
-		ParallelRuns:       uint32(k.parallel),
-		Spinning:           k.spinning,
-		OnnxruntimeLibrary: k.library,
-	}})
+	})
 	defer i.Close()
 	if state, err = i.Ready(ctx); err == nil && k.camera != "" {
 		took, err = fastest(ctx, i)

@@ -24,6 +24,8 @@ type run struct {
 
 // fastest is the shortest of a few runs of the model, so that other load on the machine counts least.
 func fastest(ctx context.Context, i *inspector.Inspector) (least time.Duration, err error) {
+	ctx, cancel := answerWithin(ctx, answerLimit)
+	defer cancel()
 	for range timedRuns {
 		if err := i.Ask(); err != nil {
 			return 0, err

@@ -185,9 +185,15 @@ func (k *checker) stations(path string) (cfg *config.Loaded, at int, err error) 
 // patience is how long a look at one frame may take.
 func patience(s *config.Station) time.Duration {
 	if s.Tiles.Overlap > 0 {
-		return loadLimit + sheetLimit
+		return answerLimit + sheetLimit
 	}
-	return loadLimit
+	return answerLimit
+}
+
+// answerWithin bounds what a ready worker is asked for.
+func answerWithin(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("the worker has not answered for %s: look for "+
+		"what else this machine does, or try again with --log-level debug", limit))
 }
 
 // inspect lets a worker inspect the image as it would a part, in as much memory as a bundle is tried in.
@@ -196,9 +202,8 @@ func (k *checker) inspect(s *config.Station, r *recipe.Recipe, rules *verdict.Ru
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(k.command.Context(), patience(s))
-	defer cancel()
-	i, err := k.inspector(ctx, log, s, r, k.memory)
+	ctx := k.command.Context()
+	i, err := k.inspector(ctx, log, s, r, k.memory, loading(k.command, r.ID))
 	if err != nil {
 		return err
 	}
@@ -210,6 +215,8 @@ func (k *checker) inspect(s *config.Station, r *recipe.Recipe, rules *verdict.Ru
 	if err = i.Ask(); err != nil {
 		return err
 	}
+	ctx, cancel := answerWithin(ctx, patience(s))
+	defer cancel()
 	answer, err := i.Answer(ctx)
 	if err != nil {
 		return err
@@ -250,7 +257,7 @@ func (k *checker) preview(
 	if err != nil {
 		return fmt.Errorf("encode what to preview: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(k.command.Context(), patience(s))
+	ctx, cancel := answerWithin(k.command.Context(), patience(s))
 	defer cancel()
 	//nolint:gosec // the path is the operator's own configuration
 	command := exec.CommandContext(ctx, path, "preview")
@@ -259,6 +266,9 @@ func (k *checker) preview(
 	out, err := command.Output()
 	if err != nil {
 		_ = os.Remove(seen.Folder) // fails when there is a picture in it
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		return fmt.Errorf("preview: %s: %w", strings.TrimSpace(said.String()), err)
 	}
 	if err = json.Unmarshal(out, &seen.Preview); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strconv"
+	"time"
 
 	"github.com/sightline-edge/sightline/agent/internal/config"
 	"github.com/sightline-edge/sightline/agent/internal/inspector"
@@ -17,6 +18,7 @@ import (
 // line around it. Memory is the address space that it may have, in bytes; 0: as much as there is.
 func (t *tool) inspector(
 	ctx context.Context, log *slog.Logger, s *config.Station, r *recipe.Recipe, memory uint64,
+	loading func(time.Duration),
 ) (*inspector.Inspector, error) {
 	launch, err := t.launch(log, "--"+memoryLimit, strconv.FormatUint(memory, 10))
 	if err != nil {
@@ -28,10 +30,12 @@ func (t *tool) inspector(
 		ReadTimeoutNs: max(s.ReadTimeout, replayRead).Nanoseconds(),
 	}
 	r.Tell(asked)
-	return inspector.Open(ctx, inspector.Options{Launch: launch, Log: log, Configure: &wire.Configure{
-		Stations:         []*wire.StationConfig{asked},
-		InferenceThreads: uint32(t.threads), OnnxruntimeLibrary: t.library,
-	}}), nil
+	return inspector.Open(ctx, inspector.Options{
+		Launch: launch, Log: log, Loading: loading, Configure: &wire.Configure{
+			Stations:         []*wire.StationConfig{asked},
+			InferenceThreads: uint32(t.threads), OnnxruntimeLibrary: t.library,
+		},
+	}), nil
 }
 
 // judge is the verdict that the station would give, and the milliseconds from a frame in memory to its

@@ -85,7 +85,7 @@ func (t *tool) replay(c *cobra.Command, path, name, images, glob string) error {
 		return cfg.Locate(at, err)
 	}
 	t.adopt(c, cfg)
-	i, err := t.inspector(c.Context(), log, s, r, uint64(cfg.Worker.MemoryLimit))
+	i, err := t.inspector(c.Context(), log, s, r, uint64(cfg.Worker.MemoryLimit), loading(c, r.ID))
 	if err != nil {
 		return err
 	}

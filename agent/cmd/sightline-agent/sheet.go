@@ -162,7 +162,7 @@ func (s *sheets) run(c *cobra.Command) error {
 	}
 	progress := &sheetProgress{command: c}
 	i := inspector.Open(c.Context(), inspector.Options{
-		Launch: launch, Log: log, Progress: progress.show,
+		Launch: launch, Log: log, Progress: progress.show, Loading: loading(c, s.model.Dir),
 		Configure: &wire.Configure{
 			Stations:         []*wire.StationConfig{s.station(camera)},
 			InferenceThreads: uint32(s.threads), ParallelRuns: uint32(min(s.threads, sheetRuns)),

@@ -131,6 +131,26 @@ func bar(c *cobra.Command, what string) func(done, total int) {
 	}
 }
 
+// loading returns what shows on a terminal how long a worker has been loading, in one line that it takes
+// back; nil elsewhere.
+func loading(c *cobra.Command, what string) func(elapsed time.Duration) {
+	if !terminal(c) {
+		return nil
+	}
+	return showLoading(c.ErrOrStderr(), what)
+}
+
+func showLoading(w io.Writer, what string) func(elapsed time.Duration) {
+	const erase = "\r\x1b[K" // the line, whatever its length
+	return func(elapsed time.Duration) {
+		if elapsed == 0 {
+			_, _ = fmt.Fprint(w, erase)
+			return
+		}
+		_, _ = fmt.Fprintf(w, erase+"loading %s: %.0f s", what, elapsed.Seconds())
+	}
+}
+
 // terminal says whether a person watches the command's standard error.
 func terminal(c *cobra.Command) bool {
 	file, ok := c.ErrOrStderr().(*os.File)

@@ -17,7 +17,12 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 )
 
-const inbox = 64
+const (
+	inbox = 64
+	tell  = time.Second // between two calls of Options.Loading
+	// grace is for the worker to say by itself that its load has taken too long, and for its camera.
+	grace = time.Minute
+)
 
 // ErrRefused says that the worker will not run the station as configured.
 var ErrRefused = errors.New("the worker refuses")
@@ -25,11 +30,17 @@ var ErrRefused = errors.New("the worker refuses")
 // ErrDied says that the worker process ended. It is not restarted.
 var ErrDied = errors.New("the worker died")
 
+// ErrLoading says that the station was not ready in the time that a load may take.
+var ErrLoading = errors.New("the bundle was not loaded")
+
 // Options says which worker runs which station.
 type Options struct {
 	Launch    func(context.Context) (vision.Process, error)
 	Configure *wire.Configure // one station
 	Log       *slog.Logger
+	// Loading is told each second, while Ready waits, for how long it has; in the end it is told 0, if it was
+	// told anything. May be nil.
+	Loading func(elapsed time.Duration)
 	// Progress is told, while Answer waits, how many tiles of a frame are done. May be nil.
 	Progress func(done, total int)
 }
@@ -39,6 +50,8 @@ type Inspector struct {
 	worker *vision.Worker
 	inbox  chan any
 	stop   context.CancelFunc
+	limit  time.Duration // of Ready
+	tell   func(elapsed time.Duration)
 	report func(done, total int)
 	job    uint64
 }
@@ -46,7 +59,10 @@ type Inspector struct {
 // Open starts the worker; Ready waits for it.
 func Open(ctx context.Context, o Options) *Inspector {
 	ctx, stop := context.WithCancel(ctx)
-	i := &Inspector{inbox: make(chan any, inbox), stop: stop, report: o.Progress}
+	i := &Inspector{
+		inbox: make(chan any, inbox), stop: stop, tell: o.Loading, report: o.Progress,
+		limit: grace + wire.LongestLoad*time.Duration(max(1, o.Configure.GetParallelRuns())),
+	}
 	i.worker = vision.Start(ctx, vision.Options{
 		Launch: o.Launch, Configure: o.Configure, Log: o.Log,
 		Deliver: func(_ int, message any) {
@@ -65,9 +81,14 @@ func (i *Inspector) Close() {
 	i.worker.Close()
 }
 
-// Ready waits until the station runs and returns its state. A refusal is ErrRefused with the worker's
-// sentence.
+// Ready waits until the station runs, as long as the worker lets its bundle load, and returns its state. A
+// refusal is ErrRefused with the worker's sentence; a worker that does neither is ErrLoading.
 func (i *Inspector) Ready(ctx context.Context) (*wire.StationState, error) {
+	over := fmt.Errorf("%w within %s: check the disk, and the driver of the bundle's execution provider",
+		ErrLoading, i.limit)
+	ctx, cancel := context.WithTimeoutCause(ctx, i.limit, over)
+	defer cancel()
+	defer i.told()()
 	for {
 		message, err := i.next(ctx)
 		if err != nil {
@@ -85,6 +106,31 @@ func (i *Inspector) Ready(ctx context.Context) (*wire.StationState, error) {
 		case wire.Phase_PHASE_UNSPECIFIED, wire.Phase_PHASE_OPENING: // not yet
 		}
 	}
+}
+
+// told calls Options.Loading until the returned function is called, which waits for it.
+func (i *Inspector) told() (end func()) {
+	if i.tell == nil {
+		return func() {}
+	}
+	over, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		ticker := time.NewTicker(tell)
+		defer ticker.Stop()
+		for began, heard := time.Now(), false; ; heard = true {
+			select {
+			case <-ticker.C:
+				i.tell(time.Since(began).Round(tell))
+			case <-over:
+				if heard {
+					i.tell(0)
+				}
+				return
+			}
+		}
+	}()
+	return func() { close(over); <-done }
 }
 
 // Ask sends the next Inspect without waiting for its answer.

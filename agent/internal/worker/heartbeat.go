@@ -12,10 +12,8 @@ import (
 const (
 	heartbeat = 200 * time.Millisecond
 	// longestRun: no inference takes so long. One that does sits in a driver that will not come back.
-	longestRun = 10 * time.Second
-	// longestLoad is of one session, from its files to its golden samples. TensorRT builds an engine for many
-	// minutes on a small node, and one that is cut off begins anew: the limit is for what never comes back.
-	longestLoad = 30 * time.Minute
+	longestRun  = 10 * time.Second
+	longestLoad = wire.LongestLoad
 )
 
 // load is the loading of a station's bundle that is under way.

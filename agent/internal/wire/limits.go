@@ -1,0 +1,8 @@
+package wire
+
+import "time"
+
+// LongestLoad is of one session, from its files to its golden samples. TensorRT builds an engine for many
+// minutes on a small node, and one that is cut off begins anew: the limit is for what never comes back. The
+// worker keeps it; who waits for a worker waits as long.
+const LongestLoad = 30 * time.Minute
