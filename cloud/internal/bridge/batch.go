@@ -20,10 +20,10 @@ const (
 
 // delivery is one MQTT message on its way.
 type delivery struct {
-	in   record.Input
-	out  record.Output
-	ack  func()
-	lost <-chan struct{} // closed when the connection that it came by is
+	in  record.Input
+	out record.Output
+	id  uint16 // for the acknowledgement, 0 for none
+	by  *conn  // the connection that it came by
 }
 
 // size is what the message holds in memory.
@@ -42,15 +42,6 @@ func (d *delivery) weight() int {
 	return total
 }
 
-func (d *delivery) isLost() bool {
-	select {
-	case <-d.lost:
-		return true
-	default:
-		return false
-	}
-}
-
 // collect waits for a first message and takes what comes within the next five milliseconds, up to the bounds
 // of one write. All of a batch came by the same connection.
 func (b *Bridge) collect(ctx context.Context) ([]delivery, error) {
@@ -65,7 +56,7 @@ func (b *Bridge) collect(ctx context.Context) ([]delivery, error) {
 		select {
 		case d := <-b.queue:
 			weight += d.weight()
-			if weight > maxBatchBytes || d.lost != first.lost {
+			if weight > maxBatchBytes || d.by != first.by {
 				b.held = &d
 				return batch, nil
 			}
@@ -96,16 +87,21 @@ func (b *Bridge) take(ctx context.Context) (delivery, error) {
 // given up: the broker will deliver it again.
 func (b *Bridge) settle(ctx context.Context, batch []delivery) {
 	b.metrics.batch.Observe(float64(len(batch)))
+	by := batch[0].by
 	err := errAbandoned
-	if !batch[0].isLost() {
+	if !by.isLost() {
 		err = b.store(ctx, batch)
 	}
+	ids := make([]uint16, len(batch))
 	for i := range batch {
-		if err == nil {
-			batch[i].ack()
-		} else {
-			b.metrics.abandoned.Inc()
-		}
+		ids[i] = batch[i].id
+	}
+	if err == nil {
+		by.acknowledge(ids)
+	} else {
+		b.metrics.abandoned.Add(float64(len(batch)))
+	}
+	for i := range batch {
 		b.gate.done(batch[i].size())
 	}
 }
@@ -120,7 +116,7 @@ func (b *Bridge) store(ctx context.Context, batch []delivery) error {
 		records = append(records, batch[i].out.Records...)
 	}
 	if len(records) > 0 {
-		if err := b.sink.write(ctx, batch[0].lost, records); err != nil {
+		if err := b.sink.write(ctx, batch[0].by.lost(), records); err != nil {
 			return err
 		}
 	}
@@ -152,7 +148,7 @@ func (b *Bridge) storePicture(ctx context.Context, d *delivery) error {
 			b.metrics.pictures.Inc()
 			return nil
 		}
-		if ended := pause(ctx, d.lost, firstBackoff<<try); ended != nil {
+		if ended := pause(ctx, d.by.lost(), firstBackoff<<try); ended != nil {
 			return ended
 		}
 	}

@@ -12,10 +12,7 @@ import (
 	"github.com/segmentio/kafka-go"
 )
 
-const (
-	slack = 64              // messages between the gate and the queue, inside the MQTT client
-	grace = 5 * time.Second // for the batch in work when the bridge is stopped
-)
+const grace = 5 * time.Second // for the batch in work when the bridge is stopped
 
 // Bridge is one MQTT session and one Kafka producer. Run it once.
 type Bridge struct {
@@ -40,7 +37,7 @@ func New(o Options, to prometheus.Registerer) (*Bridge, error) {
 	b := &Bridge{
 		options: o,
 		gate:    newGate(o.MaxUnacked, o.MaxUnackedBytes),
-		queue:   make(chan delivery, o.MaxUnacked+slack),
+		queue:   make(chan delivery, o.MaxUnacked+1), // one that a former connection read meanwhile
 		sink:    &sink{to: &producer{transport, brokers}, metrics: o.Metrics, log: o.Log},
 		topics: &topics{
 			client: &kafka.Client{Addr: brokers, Transport: transport, Timeout: adminTimeout},

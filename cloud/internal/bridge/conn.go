@@ -2,12 +2,12 @@ package bridge
 
 import (
 	"bufio"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"sync"
-	"time"
 )
 
 // The parts of MQTT's framing that the connection must know.
@@ -19,55 +19,72 @@ const (
 	maxLengthBytes = 4       // of the remaining length, 7 bits in each
 	maxControl     = 4 << 10 // any packet that is not a message is far smaller
 	readBuffer     = 64 << 10
-	maxAcks        = 4 << 10 // bytes
-	ackDelay       = time.Millisecond
 )
 
 var errFraming = errors.New("the broker sent what is not MQTT")
 
-// conn stands between the MQTT client and its socket and sees packet by packet:
+// conn stands between the MQTT client and its socket. The client connects, subscribes and pings; messages and
+// their acknowledgements are conn's own, since each would pass through five goroutines of the client and be
+// copied twice:
 //
+//   - A message is handed to deliver by the goroutine that reads, and the client never sees it. acknowledge
+//     answers for a whole batch with one system call and one wake-up of the broker, where each alone would
+//     cost more than the message.
 //   - While the gate is closed no further message is read. TCP then holds the broker back, which keeps the
 //     messages in the session. The client would take the silence for a dead connection, since its ping is
 //     answered behind those messages, so conn answers that ping itself and swallows the true answer when it
 //     comes.
-//   - A message over maxMessage is cut to that length before the client allocates for it. It is then known by
-//     its length, rejected and acknowledged: one enormous message neither fills the memory nor stops the
-//     stream.
+//   - A message over maxMessage is cut to that length before memory is taken for it. It is then known by its
+//     length, rejected and acknowledged: one enormous message neither fills the memory nor stops the stream.
 //   - A write that fails ends the connection and is told through failed. The client reports neither a ping
 //     that it could not send nor the end of a socket that it did not close itself, and while the gate is
 //     closed nobody reads.
 //
-// One goroutine reads; Write and Close are safe for concurrent use.
+// One goroutine reads; acknowledge, Write and Close are safe for concurrent use.
 type conn struct {
 	net.Conn
 	in         *bufio.Reader
 	gate       *gate
 	maxMessage int
+	deliver    func(inbound)
 	failed     func(error)
 
 	head []byte // delivered before the body
 	body int    // bytes of the socket still to deliver
-	skip int    // bytes of the socket to throw away after the body
+	skip int    // bytes of the socket to throw away after a message
 	owed int    // answers to pings that conn has given in advance
 
-	writing sync.Mutex
-	acks    []byte // acknowledgements that wait for more
-
+	writing   sync.Mutex
 	pinged    chan struct{} // holds a token while a ping is unanswered
 	closed    chan struct{}
 	closeOnce sync.Once
 }
 
-func newConn(socket net.Conn, g *gate, maxMessage int, failed func(error)) *conn {
+// inbound is one message. id is 0 where it wants no acknowledgement.
+type inbound struct {
+	topic   string
+	payload []byte
+	id      uint16
+}
+
+func newConn(socket net.Conn, g *gate, maxMessage int, deliver func(inbound), failed func(error)) *conn {
 	return &conn{
 		Conn: socket, in: bufio.NewReaderSize(socket, readBuffer), gate: g, maxMessage: maxMessage,
-		failed: failed, pinged: make(chan struct{}, 1), closed: make(chan struct{}),
+		deliver: deliver, failed: failed, pinged: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
 }
 
 // lost is closed when the connection is: whatever came by it will be delivered again by another.
 func (c *conn) lost() <-chan struct{} { return c.closed }
+
+func (c *conn) isLost() bool {
+	select {
+	case <-c.closed:
+		return true
+	default:
+		return false
+	}
+}
 
 // Close ends a Read that waits at the gate, too.
 func (c *conn) Close() error {
@@ -75,32 +92,32 @@ func (c *conn) Close() error {
 	return c.Conn.Close() //nolint:wrapcheck // net.Conn
 }
 
-// Write passes packets on, each given by itself. Acknowledgements wait up to a millisecond for more of them:
-// one system call and one wake-up of the broker for a batch, where each alone would cost more than the
-// message.
+// acknowledge answers for messages that are durable, in order. It tells its error through failed.
+func (c *conn) acknowledge(ids []uint16) {
+	packets := make([]byte, 0, 4*len(ids))
+	for _, id := range ids {
+		if id != 0 {
+			packets = append(packets, typePubAck<<4, 2, byte(id>>8), byte(id))
+		}
+	}
+	if len(packets) > 0 {
+		_, _ = c.Write(packets)
+	}
+}
+
+// Write passes packets on.
 func (c *conn) Write(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	switch p[0] >> 4 {
-	case typePubAck:
-		return c.delay(p)
-	case typePingReq:
+	if p[0]>>4 == typePingReq {
 		select {
 		case c.pinged <- struct{}{}:
 		default:
 		}
 	}
-	if err := c.flush(); err != nil {
-		return 0, err
-	}
-	return c.send(p)
-}
-
-// send is called with writing held.
-func (c *conn) send(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	if err != nil && !errors.Is(err, net.ErrClosed) { // closed: whoever did it knows why
 		c.failed(err)
@@ -109,33 +126,7 @@ func (c *conn) send(p []byte) (int, error) {
 	return n, err //nolint:wrapcheck // net.Conn
 }
 
-// delay is called with writing held.
-func (c *conn) delay(ack []byte) (int, error) {
-	if len(c.acks) == 0 {
-		time.AfterFunc(ackDelay, func() {
-			c.writing.Lock()
-			defer c.writing.Unlock()
-			_ = c.flush() // tells its error through failed
-		})
-	}
-	c.acks = append(c.acks, ack...)
-	if len(c.acks) < maxAcks {
-		return len(ack), nil
-	}
-	return len(ack), c.flush()
-}
-
-// flush is called with writing held.
-func (c *conn) flush() error {
-	if len(c.acks) == 0 {
-		return nil
-	}
-	_, err := c.send(c.acks)
-	c.acks = c.acks[:0]
-	return err
-}
-
-// Read delivers whole packets in pieces of any size.
+// Read delivers whole packets in pieces of any size, but for messages.
 func (c *conn) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -155,7 +146,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err //nolint:wrapcheck // net.Conn
 }
 
-// next stands between two packets and sets head, body and skip for the one that follows.
+// next stands between two packets. It delivers one message, or sets head and body for what follows.
 func (c *conn) next() error {
 	if _, err := c.in.Discard(c.skip); err != nil {
 		return err //nolint:wrapcheck // net.Conn
@@ -176,10 +167,9 @@ func (c *conn) next() error {
 		return err
 	}
 	switch {
-	case kind == typePublish && length > c.maxMessage:
-		c.head = appendLength(header[:1:1], c.maxMessage)
-		c.body, c.skip = c.maxMessage, length-c.maxMessage
-	case kind != typePublish && length > maxControl:
+	case kind == typePublish:
+		return c.message(header[0], length)
+	case length > maxControl:
 		return fmt.Errorf("%w: a control packet of %d bytes", errFraming, length)
 	case kind == typePingResp && c.owed > 0:
 		c.owed--
@@ -191,6 +181,54 @@ func (c *conn) next() error {
 		c.head, c.body = header, length
 	}
 	return nil
+}
+
+// message reads and delivers one whose remaining length is given.
+func (c *conn) message(first byte, length int) error {
+	packet := make([]byte, min(length, c.maxMessage))
+	if _, err := io.ReadFull(c.in, packet); err != nil {
+		return fmt.Errorf("read a message: %w", err)
+	}
+	c.skip = length - len(packet)
+	m, err := readMessage(first, packet)
+	if err != nil {
+		return err
+	}
+	c.deliver(m)
+	return nil
+}
+
+// readMessage takes a PUBLISH packet apart, without copying its payload.
+func readMessage(first byte, packet []byte) (inbound, error) {
+	acknowledged := first >> 1 & 3 // its quality of service
+	if acknowledged > atLeastOnce {
+		return inbound{}, fmt.Errorf("%w: a message of quality of service %d", errFraming, acknowledged)
+	}
+	var m inbound
+	name, rest, ok := cutString(packet)
+	m.topic, m.payload = string(name), rest
+	if ok && acknowledged == atLeastOnce {
+		if ok = len(rest) >= 2; ok {
+			m.id, m.payload = binary.BigEndian.Uint16(rest), rest[2:]
+			ok = m.id != 0
+		}
+	}
+	if !ok {
+		return inbound{}, fmt.Errorf("%w: a message of %d bytes without topic or id", errFraming, len(packet))
+	}
+	return m, nil
+}
+
+// cutString cuts off a string behind its length in two bytes.
+func cutString(b []byte) (s, rest []byte, ok bool) {
+	if len(b) < 2 {
+		return nil, nil, false
+	}
+	n := 2 + int(binary.BigEndian.Uint16(b))
+	if len(b) < n {
+		return nil, nil, false
+	}
+	return b[2:n], b[n:], true
 }
 
 // pass waits until a message may be read. It returns true when it has put the answer to a ping in its place.
@@ -243,12 +281,4 @@ func (c *conn) readHeader() (header []byte, length int, err error) {
 		}
 	}
 	return nil, 0, fmt.Errorf("%w: a remaining length of more than %d bytes", errFraming, maxLengthBytes)
-}
-
-func appendLength(b []byte, n int) []byte {
-	for n >= 0x80 {
-		b = append(b, byte(n)|0x80)
-		n >>= 7
-	}
-	return append(b, byte(n))
 }

@@ -41,71 +41,89 @@ func (s socket) Read(p []byte) (int, error)  { return s.in.Read(p) }
 func (s socket) Write(p []byte) (int, error) { return len(p), nil }
 func (s socket) Close() error                { return nil }
 
-func over(b []byte, g *gate, limit int) *conn {
-	return newConn(socket{in: bytes.NewReader(b)}, g, limit, func(error) {})
+func over(b []byte, g *gate, limit int, deliver func(inbound)) *conn {
+	return newConn(socket{in: bytes.NewReader(b)}, g, limit, deliver, func(error) {})
 }
 
-func read(t *testing.T, c *conn) packets.ControlPacket {
-	t.Helper()
-	p, err := packets.ReadPacket(c)
-	require.NoError(t, err)
-	return p
+// readAll returns what the MQTT client sees and what is delivered beside it.
+func readAll(b []byte, limit int) (seen []byte, got []inbound, err error) {
+	seen, err = io.ReadAll(over(b, newGate(1, 1), limit, func(m inbound) { got = append(got, m) }))
+	return seen, got, err
 }
 
-func TestPacketsPassUnchanged(t *testing.T) {
-	var all []byte
-	for _, size := range []int{0, 1, 100, 200, 20_000, 3 << 20} {
-		all = append(all, message(t, make([]byte, size))...)
-		all = append(all, pingResp...)
+func TestMessagesAreDeliveredWholeAndTheClientSeesTheRest(t *testing.T) {
+	var all, rest []byte
+	var want []inbound
+	for i, size := range []int{0, 1, 100, 200, 20_000, 3 << 20} {
+		payload := bytes.Repeat([]byte{byte(i)}, size)
+		want = append(want, inbound{"a/b", payload, 7})
+		all = slices.Concat(all, message(t, payload), pingResp)
+		rest = append(rest, pingResp...)
 	}
-	got, err := io.ReadAll(over(all, newGate(1, 1), 4<<20))
+	seen, got, err := readAll(all, 4<<20)
 	require.NoError(t, err)
-	require.True(t, bytes.Equal(all, got))
+	require.Equal(t, rest, seen)
+	require.Equal(t, want, got)
+}
+
+func TestAMessageThatWantsNoAcknowledgementGetsNone(t *testing.T) {
+	_, got, err := readAll([]byte{typePublish << 4, 5, 0, 1, 'a', 'x', 'y'}, 100)
+	require.NoError(t, err)
+	require.Equal(t, []inbound{{"a", []byte("xy"), 0}}, got)
+	var writes [][]byte
+	c := newConn(counted{socket{}, &writes}, newGate(1, 1), 1, nil, func(error) {})
+	c.acknowledge([]uint16{0})
+	require.Empty(t, writes)
 }
 
 func TestAnEnormousMessageIsCutAndTheNextIsWhole(t *testing.T) {
 	all := append(message(t, make([]byte, 5<<20)), message(t, []byte("next"))...)
-	c := over(all, newGate(1, 1), 1000)
-	first, ok := read(t, c).(*packets.PublishPacket)
-	require.True(t, ok)
-	require.Equal(t, uint16(7), first.MessageID, "it can be acknowledged")
-	require.Len(t, first.Payload, 1000-2-len("a/b")-2)
-	second, ok := read(t, c).(*packets.PublishPacket)
-	require.True(t, ok)
-	require.Equal(t, "next", string(second.Payload))
+	_, got, err := readAll(all, 1000)
+	require.NoError(t, err)
+	require.Len(t, got, 2)
+	require.Equal(t, uint16(7), got[0].id, "it can be acknowledged")
+	require.Len(t, got[0].payload, 1000-2-len("a/b")-2)
+	require.Equal(t, "next", string(got[1].payload))
 }
 
 func TestAClosedGateHoldsMessagesButAnswersPings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(1, 1<<20)
-		c := over(append(message(t, []byte("held")), append(pingResp, message(t, []byte("after"))...)...), g,
-			1<<20)
+		messages, seen := make(chan string), make(chan packets.ControlPacket)
+		all := slices.Concat(message(t, []byte("held")), pingResp, message(t, []byte("after")))
+		c := over(all, g, 1<<20, func(m inbound) { messages <- string(m.payload) })
 		g.add(time.Now(), 10)
-		got := make(chan packets.ControlPacket)
 		go func() {
-			for range 3 {
+			defer close(seen)
+			for {
 				p, err := packets.ReadPacket(c)
 				if err != nil {
-					close(got)
 					return
 				}
-				got <- p
+				seen <- p
 			}
 		}()
-		synctest.Wait()
-		require.Empty(t, got)
+		quiet := func() {
+			t.Helper()
+			synctest.Wait()
+			select {
+			case m := <-messages:
+				require.Fail(t, "passed the gate", m)
+			case p := <-seen:
+				require.Fail(t, "came from nowhere", p)
+			default:
+			}
+		}
+		quiet()
 		_, err := c.Write(pingReq)
 		require.NoError(t, err)
-		require.IsType(t, &packets.PingrespPacket{}, <-got, "answered in the broker's place")
-		synctest.Wait()
-		require.Empty(t, got)
+		require.IsType(t, &packets.PingrespPacket{}, <-seen, "answered in the broker's place")
+		quiet()
 		g.done(10)
-		held, ok := (<-got).(*packets.PublishPacket)
-		require.True(t, ok)
-		require.Equal(t, "held", string(held.Payload))
-		after, ok := (<-got).(*packets.PublishPacket)
-		require.True(t, ok, "the broker's own answer is swallowed")
-		require.Equal(t, "after", string(after.Payload))
+		require.Equal(t, "held", <-messages)
+		require.Equal(t, "after", <-messages, "the broker's own answer is swallowed")
+		_, more := <-seen
+		require.False(t, more)
 	})
 }
 
@@ -113,7 +131,7 @@ func TestCloseEndsAReadAtTheGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(1, 1<<20)
 		g.add(time.Now(), 1)
-		c := over(message(t, nil), g, 1<<20)
+		c := over(message(t, nil), g, 1<<20, nil)
 		failed := make(chan error, 1)
 		go func() {
 			_, err := c.Read(make([]byte, 1))
@@ -132,18 +150,17 @@ type broken struct{ socket }
 func (broken) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
 func TestAWriteThatFailsIsToldAndEndsTheConnection(t *testing.T) {
-	for name, packet := range map[string][]byte{
-		"ping": pingReq, "acknowledgement": {typePubAck << 4, 2, 0, 1},
+	for name, write := range map[string]func(*conn){
+		"ping":            func(c *conn) { _, _ = c.Write(pingReq) },
+		"acknowledgement": func(c *conn) { c.acknowledge([]uint16{1}) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				told := make(chan error, 1)
-				c := newConn(broken{socket{in: bytes.NewReader(nil)}}, newGate(1, 1), 1,
-					func(err error) { told <- err })
-				_, _ = c.Write(packet)
-				require.ErrorIs(t, <-told, io.ErrClosedPipe)
-				<-c.lost()
-			})
+			told := make(chan error, 1)
+			c := newConn(broken{socket{in: bytes.NewReader(nil)}}, newGate(1, 1), 1, nil,
+				func(err error) { told <- err })
+			write(c)
+			require.ErrorIs(t, <-told, io.ErrClosedPipe)
+			<-c.lost()
 		})
 	}
 }
@@ -153,11 +170,18 @@ func TestWhatIsNotMQTTIsAnError(t *testing.T) {
 		"endless length":         {typePublish << 4, 0xff, 0xff, 0xff, 0xff, 0xff},
 		"enormous control":       {9 << 4, 0xff, 0xff, 0xff, 0x7f},
 		"ends within the header": {typePublish << 4, 0x80},
+		"ends within a message":  {typePublish << 4, 5, 0, 1},
+		"no topic":               {typePublish << 4, 1, 0},
+		"topic of too few bytes": {typePublish << 4, 3, 0, 2, 'a'},
+		"no id":                  {typePublish<<4 | 2, 4, 0, 1, 'a', 0},
+		"id 0":                   {typePublish<<4 | 2, 5, 0, 1, 'a', 0, 0},
+		"exactly once":           {typePublish<<4 | 4, 5, 0, 1, 'a', 0, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := io.ReadAll(over(b, newGate(1, 1), 1<<20))
+			_, got, err := readAll(b, 1<<20)
 			require.Error(t, err)
 			require.True(t, errors.Is(err, errFraming) || errors.Is(err, io.ErrUnexpectedEOF))
+			require.Empty(t, got)
 		})
 	}
 }
@@ -173,36 +197,13 @@ func (c counted) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestAcknowledgementsGoOutTogetherInOrderAndBeforeAnythingElse(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var writes [][]byte
-		c := newConn(counted{socket{in: bytes.NewReader(nil)}, &writes}, newGate(1, 1), 1, func(error) {})
-		send := func(p ...byte) {
-			n, err := c.Write(p)
-			require.NoError(t, err)
-			require.Equal(t, len(p), n)
-		}
-		sent := func() [][]byte {
-			c.writing.Lock()
-			defer c.writing.Unlock()
-			return slices.Clone(writes)
-		}
-		send(typePubAck<<4, 2, 0, 1)
-		send(typePubAck<<4, 2, 0, 2)
-		require.Empty(t, sent())
-		time.Sleep(2 * ackDelay) //nolint:forbidigo // the bubble's clock
-		require.Equal(t, [][]byte{{typePubAck << 4, 2, 0, 1, typePubAck << 4, 2, 0, 2}}, sent())
-		send(typePubAck<<4, 2, 0, 3)
-		send(pingReq...)
-		require.Equal(t, [][]byte{{typePubAck << 4, 2, 0, 3}, pingReq}, sent()[1:])
-		time.Sleep(2 * ackDelay) //nolint:forbidigo // the bubble's clock
-		require.Len(t, sent(), 3)
-		for range maxAcks / 4 {
-			send(typePubAck<<4, 2, 0, 4)
-		}
-		require.Len(t, sent()[3], maxAcks, "a full batch does not wait")
-		time.Sleep(2 * ackDelay) //nolint:forbidigo // the bubble's clock
-	})
+func TestAcknowledgementsOfABatchAreOneWrite(t *testing.T) {
+	var writes [][]byte
+	c := newConn(counted{socket{}, &writes}, newGate(1, 1), 1, nil, func(error) {})
+	c.acknowledge([]uint16{1, 0x0203, 0, 7})
+	require.Equal(t, [][]byte{{
+		typePubAck << 4, 2, 0, 1, typePubAck << 4, 2, 2, 3, typePubAck << 4, 2, 0, 7,
+	}}, writes)
 }
 
 func TestTheGateOpensBelowBothBounds(t *testing.T) {
@@ -254,14 +255,17 @@ func FuzzConn(f *testing.F) {
 	f.Add([]byte{typePublish << 4, 0xff, 0xff, 0xff, 0xff}, 3)
 	f.Fuzz(func(t *testing.T, b []byte, limit int) {
 		limit = 1 + max(limit, 0)%(1<<16)
-		got, err := io.ReadAll(over(b, newGate(1, 1), limit))
-		require.LessOrEqual(t, len(got), len(b))
-		for rest := got; err == nil && len(rest) > 1; {
+		seen, got, err := readAll(b, limit)
+		taken := len(seen)
+		for _, m := range got {
+			require.LessOrEqual(t, len(m.topic)+len(m.payload), limit)
+			taken += len(m.topic) + len(m.payload)
+		}
+		require.LessOrEqual(t, taken, len(b))
+		for rest := seen; err == nil && len(rest) > 1; {
 			length, n := binary.Uvarint(rest[1:]) // MQTT's remaining length is one
 			require.Positive(t, n, "each header is whole")
-			if rest[0]>>4 == typePublish {
-				require.LessOrEqual(t, length, uint64(limit))
-			}
+			require.NotEqual(t, typePublish, int(rest[0]>>4))
 			rest = rest[min(1+n+int(length), len(rest)):]
 		}
 	})

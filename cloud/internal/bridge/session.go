@@ -11,7 +11,6 @@ import (
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
-	"github.com/eclipse/paho.mqtt.golang/packets"
 
 	"github.com/sightline-edge/sightline/agent/topic"
 	"github.com/sightline-edge/sightline/cloud/internal/record"
@@ -20,7 +19,7 @@ import (
 const (
 	atLeastOnce    = 1
 	connectTimeout = 10 * time.Second
-	quiesce        = 250 // milliseconds for acknowledgements on their way
+	quiesce        = 250 // milliseconds for the goodbye
 	lastReconnect  = 2 * time.Second
 	lastTakeover   = 30 * time.Second
 	shortLife      = 10 * time.Second
@@ -146,10 +145,6 @@ func (b *Bridge) clientOptions(ctx context.Context, line *line) *mqtt.ClientOpti
 		SetWriteTimeout(connectTimeout).
 		SetKeepAlive(from.KeepAlive).
 		SetPingTimeout(from.KeepAlive / 2).
-		SetOrderMatters(true).
-		SetAutoAckDisabled(true).
-		SetStore(forgetful{}).
-		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { b.receive(line, m) }).
 		SetConnectionLostHandler(func(_ mqtt.Client, err error) { line.fail(err) }).
 		SetCustomOpenConnectionFn(func(u *url.URL, _ mqtt.ClientOptions) (net.Conn, error) {
 			return line.open(ctx, u)
@@ -159,7 +154,7 @@ func (b *Bridge) clientOptions(ctx context.Context, line *line) *mqtt.ClientOpti
 // line is one connection to the broker.
 type line struct {
 	bridge *Bridge
-	conn   atomic.Pointer[conn] // set before the first message
+	conn   atomic.Pointer[conn]
 	failed chan error
 }
 
@@ -168,7 +163,9 @@ func (l *line) open(ctx context.Context, at *url.URL) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := newConn(socket, l.bridge.gate, record.MaxPayload+1+topicBytes, l.fail)
+	b := l.bridge
+	var c *conn
+	c = newConn(socket, b.gate, record.MaxPayload+1+topicBytes, func(m inbound) { b.receive(c, m) }, l.fail)
 	l.conn.Store(c)
 	if err := ctx.Err(); err != nil { // hangUp may have come too early for this connection
 		return nil, errors.Join(err, c.Close())
@@ -190,20 +187,20 @@ func (l *line) hangUp() {
 	}
 }
 
-// receive is called by the client's only reading goroutine. It never blocks: the queue has room for
-// everything that the gate lets in.
-func (b *Bridge) receive(from *line, m mqtt.Message) {
+// receive is called by the only goroutine that reads from the connection. It never blocks: the queue has room
+// for everything that the gate lets in.
+func (b *Bridge) receive(by *conn, m inbound) {
 	d := delivery{
-		in:   record.Input{Topic: m.Topic(), Payload: m.Payload(), Received: time.Now()},
-		ack:  m.Ack,
-		lost: from.conn.Load().lost(),
+		in: record.Input{Topic: m.topic, Payload: m.payload, Received: time.Now()},
+		id: m.id,
+		by: by,
 	}
 	d.out = record.Convert(d.in)
-	b.metrics.received.WithLabelValues(leafName(m.Topic())).Inc()
+	b.metrics.received.WithLabelValues(leafName(m.topic)).Inc()
 	b.gate.add(d.in.Received, d.size())
 	select {
 	case b.queue <- d:
-	case <-d.lost:
+	case <-by.lost():
 		b.gate.undo(d.size())
 		b.metrics.abandoned.Inc()
 	}
@@ -222,15 +219,3 @@ func leafName(name string) string {
 		return "other"
 	}
 }
-
-// forgetful is the client's store of unfinished messages: the bridge publishes nothing, and what it has
-// received is the broker's to keep.
-type forgetful struct{}
-
-func (forgetful) Open()                             {}
-func (forgetful) Put(string, packets.ControlPacket) {}
-func (forgetful) Get(string) packets.ControlPacket  { return nil }
-func (forgetful) All() []string                     { return nil }
-func (forgetful) Del(string)                        {}
-func (forgetful) Close()                            {}
-func (forgetful) Reset()                            {}
