@@ -36,6 +36,9 @@ func families() map[string]family {
 // Families are all of them, sorted.
 func Families() []string { return slices.Sorted(maps.Keys(families())) }
 
+// Task is what a family is for, empty for one that is not known.
+func Task(family string) string { return families()[family].task }
+
 // Roles are the outputs that the decoder reads, in this order.
 func (d *Decoder) Roles() []Role { return families()[d.Family].roles }
 

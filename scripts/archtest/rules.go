@@ -159,7 +159,7 @@ func deviceLayers() [][]string {
 			"agent/internal/worker/camera/...",
 		},
 		{
-			"agent/internal/config", "agent/internal/plc/...", "agent/internal/uplink",
+			"models/draft", "agent/internal/config", "agent/internal/plc/...", "agent/internal/uplink",
 			"agent/internal/evidence", "agent/internal/inspector",
 			"agent/internal/worker/tensor", "agent/internal/worker/evidence",
 			"agent/internal/worker/align/...", "agent/internal/worker/detect",

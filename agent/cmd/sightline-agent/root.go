@@ -35,6 +35,7 @@ func root() *cobra.Command {
 		evalCommand(&l),
 		benchCommand(&l),
 		replayCommand(&l),
+		inspectCommand(),
 		sheetCommand(&l),
 		templateCommand(&l),
 		versionCommand(),

@@ -1,0 +1,261 @@
+// Package draft reads a bare ONNX model and writes the manifest that it may have, with what nobody can read
+// from the file marked for its user to fill in.
+package draft
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sightline-edge/sightline/models/bundle"
+	"github.com/sightline-edge/sightline/models/onnxfile"
+)
+
+// ErrDraft is wrapped where no manifest can be drafted.
+var ErrDraft = errors.New("no draft")
+
+// maxClasses of a manifest.
+const maxClasses = 1000
+
+// Draft is what a model says of itself, and the manifest that may fit it.
+type Draft struct {
+	Model     string         `json:"model"` // its file
+	Producer  string         `json:"producer,omitempty"`
+	Opset     int64          `json:"opset"`
+	Precision string         `json:"precision"` // of most of its weights
+	Inputs    []Port         `json:"inputs"`
+	Outputs   []Port         `json:"outputs"`
+	Nodes     map[string]int `json:"nodes"` // of each operator
+	// Guesses are the families of decoders that may read it, the likeliest first; none: the manifest has
+	// yolov8 for a placeholder.
+	Guesses []Guess `json:"guesses"`
+	// Fill is what the user has to fill in or confirm, in the order of the manifest.
+	Fill     []string `json:"fill"`
+	Manifest string   `json:"manifest"` // bundle.yaml
+
+	text strings.Builder
+}
+
+// Port is an input or output. A size that is not fixed is ?.
+type Port struct {
+	Name  string `json:"name"`
+	Type  string `json:"type"`
+	Shape string `json:"shape"`
+}
+
+// image is the input that takes the frame, as far as its shape tells.
+type image struct {
+	name                    string
+	layout, kind            string
+	channels, width, height int64
+}
+
+// New drafts a manifest for a model of this file name.
+func New(file string, m *onnxfile.Model) (*Draft, error) {
+	d := &Draft{
+		Model: filepath.Base(file), Producer: m.Producer, Opset: m.Opset, Precision: precision(m),
+		Inputs: ports(m.Inputs), Outputs: ports(m.Outputs), Nodes: m.Operators,
+	}
+	in, err := imageOf(m.Inputs)
+	if err != nil {
+		return nil, err
+	}
+	s := &seen{outputs: m.Outputs, width: in.width, height: in.height, task: m.Metadata["task"]}
+	d.Guesses = s.guesses()
+	d.write(in, m)
+	d.Manifest = d.text.String()
+	return d, nil
+}
+
+func ports(list []onnxfile.Port) []Port {
+	all := make([]Port, 0, len(list))
+	for _, p := range list {
+		all = append(all, Port{p.Name, p.Elem.String(), onnxfile.Shape(p.Dims)})
+	}
+	return all
+}
+
+// precision is the type of most tensors of weights: of int8 a model has scales and biases in others, too.
+func precision(m *onnxfile.Model) string {
+	if m.Weights[onnxfile.Int8] > 0 {
+		return onnxfile.Int8.String()
+	}
+	kinds := slices.Collect(maps.Keys(m.Weights))
+	slices.SortFunc(kinds, func(a, b onnxfile.Elem) int {
+		return cmp.Or(m.Weights[b]-m.Weights[a], cmp.Compare(a, b))
+	})
+	kinds = slices.DeleteFunc(kinds, func(e onnxfile.Elem) bool {
+		return e == onnxfile.Int64 || e == onnxfile.Int32 // shapes and axes
+	})
+	if len(kinds) == 0 {
+		return "no weights"
+	}
+	return kinds[0].String()
+}
+
+// imageOf finds the input that takes the frame: the only one of four dimensions.
+func imageOf(inputs []onnxfile.Port) (image, error) {
+	images := slices.DeleteFunc(slices.Clone(inputs), func(p onnxfile.Port) bool { return len(p.Dims) != 4 })
+	if len(images) != 1 {
+		return image{}, fmt.Errorf("%w: %d of its inputs have four dimensions: a bundle's model takes one "+
+			"image, [1 channels height width] or [1 height width channels]", ErrDraft, len(images))
+	}
+	p := images[0]
+	in := image{
+		name: p.Name, layout: bundle.LayoutNCHW, kind: p.Elem.String(),
+		channels: p.Dims[1], height: p.Dims[2], width: p.Dims[3],
+	}
+	if c := p.Dims[3]; c >= 1 && c <= 4 && (p.Dims[1] > 4 || p.Dims[1] == onnxfile.Dynamic) {
+		in.layout, in.channels, in.height, in.width = bundle.LayoutNHWC, c, p.Dims[1], p.Dims[2]
+	}
+	return in, nil
+}
+
+// line writes a line of the manifest.
+func (d *Draft) line(format string, values ...any) { fmt.Fprintf(&d.text, format+"\n", values...) }
+
+// ask writes a line that the user has to look at, and notes why under its key.
+func (d *Draft) ask(key, why, format string, values ...any) {
+	d.line(format+"  # CHECK: "+why, values...)
+	d.fill(key, why)
+}
+
+func (d *Draft) fill(key, why string) { d.Fill = append(d.Fill, key+": "+why) }
+
+func (d *Draft) write(in image, m *onnxfile.Model) {
+	d.line("# Drafted from %s: what stands behind CHECK cannot be read from a model.", d.Model)
+	d.line("name: %s", name(d.Model))
+	d.line("version: 1.0.0")
+	d.line("serial: 1")
+	g := Guess{Family: bundle.FamilyYOLOv8, Outputs: map[string]string{}}
+	if len(d.Guesses) > 0 {
+		g = d.Guesses[0]
+	}
+	d.line("task: %s", bundle.Task(g.Family))
+	d.line("model: %s", d.Model)
+	d.input(in)
+	d.preprocess(in, g, m)
+	d.decoder(g)
+	d.classes(g, names(m.Metadata["names"]))
+	d.ask("golden", "add pictures and what must be found on them: each node then proves its provider by them",
+		"golden: {samples: []}")
+}
+
+func (d *Draft) input(in image) {
+	for _, side := range []*int64{&in.width, &in.height} {
+		if *side <= 0 {
+			*side = 640
+			d.fill("input", "the model takes images of any size: export it with the size that it runs with")
+		}
+	}
+	if in.channels <= 0 {
+		in.channels = 3
+	}
+	d.line("input: {name: %q, width: %d, height: %d, channels: %d, template: %t, layout: %s, type: %s}",
+		in.name, in.width, in.height, in.channels, in.channels == 2, in.layout, in.kind)
+	if in.kind != bundle.TypeFloat32 && in.kind != bundle.TypeUint8 {
+		d.fill("input", fmt.Sprintf("%q is %s: export it with float32 or uint8", in.name, in.kind))
+	}
+}
+
+// preprocess is that of the family's usual training.
+func (d *Draft) preprocess(in image, g Guess, m *onnxfile.Model) {
+	color := bundle.ColorRGB
+	if in.channels == 1 {
+		color = bundle.ColorGray
+	}
+	why := "must be that of the training; these are the family's usual values"
+	ask := func(why, format string, values ...any) { d.ask("preprocess", why, format, values...) }
+	switch {
+	case in.channels == 2:
+		ask("two channels are taken for a board beside its golden template, both in black and white",
+			"preprocess: {resize: letterbox, color: gray, binarize: otsu}")
+	case in.kind == bundle.TypeUint8:
+		ask(why, "preprocess: {resize: letterbox, color: %s}", color)
+	case g.Family == "yolox":
+		ask(why, "preprocess: {resize: letterbox, color: bgr, scale: 1, pad: 114}")
+	case slices.Contains([]string{"classifier", "anomaly", "semantic"}, g.Family) && in.channels == 3:
+		ask(why+", ImageNet's", "preprocess: {resize: stretch, color: rgb, scale: 0.00392156862745098, "+
+			"mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}")
+	case slices.Contains([]string{"detr", "labelled"}, g.Family):
+		ask(why, "preprocess: {resize: stretch, color: %s}", color)
+	case m.Metadata["stride"] != "" && m.Metadata["imgsz"] != "":
+		d.line("preprocess: {resize: letterbox, color: %s, pad: 114}  # as its exporter's own tools", color)
+	default:
+		ask(why, "preprocess: {resize: letterbox, color: %s, pad: 114}", color)
+	}
+}
+
+func (d *Draft) decoder(g Guess) {
+	outputs := make([]string, 0, len(g.Outputs))
+	for _, role := range slices.Sorted(maps.Keys(g.Outputs)) {
+		outputs = append(outputs, fmt.Sprintf("%s: %q", role, g.Outputs[role]))
+	}
+	text := fmt.Sprintf("decoder: {family: %s, outputs: {%s}}", g.Family, strings.Join(outputs, ", "))
+	switch len(d.Guesses) {
+	case 0:
+		known := strings.Join(bundle.Families(), ", ")
+		d.ask("decoder", "none fits these outputs; there are "+known, "%s", text)
+	case 1:
+		d.line("%s  # %s", text, g.Why)
+	default:
+		others := make([]string, 0, len(d.Guesses))
+		for _, other := range d.Guesses[1:] {
+			others = append(others, other.Family)
+		}
+		d.ask("decoder", fmt.Sprintf("%s; it may be %s", g.Why, strings.Join(others, " or ")), "%s", text)
+	}
+}
+
+func (d *Draft) classes(g Guess, named []string) {
+	count := g.Classes
+	if count <= 0 {
+		count = max(len(named), 1)
+	}
+	count = min(count, maxClasses)
+	d.line("classes:")
+	for i := range count {
+		class := fmt.Sprintf("class-%d", i)
+		if i < len(named) {
+			class = named[i]
+		}
+		d.line("  - {name: %q, threshold: 0.5}", class)
+	}
+	if len(named) < count {
+		d.fill("classes", fmt.Sprintf("names of %d, in the order of the model's outputs", count-len(named)))
+	}
+	d.fill("classes", "the threshold of each: `sightline-agent eval` on labelled images shows what one costs")
+}
+
+// name is what a bundle of this file may be called.
+func name(file string) string {
+	plain := strings.TrimSuffix(file, filepath.Ext(file))
+	plain = regexp.MustCompile(`[^A-Za-z0-9._-]+`).ReplaceAllString(plain, "-")
+	plain = strings.TrimLeft(plain, "._-")
+	return cmp.Or(plain[:min(len(plain), 64)], "model")
+}
+
+// names reads {0: 'open', 1: 'short'}, which is how Ultralytics' exporter writes them, up to the first that
+// is missing.
+func names(text string) []string {
+	known := map[string]string{}
+	entries := regexp.MustCompile(`(\d+): *(?:'([^']*)'|"([^"]*)")`)
+	for _, m := range entries.FindAllStringSubmatch(text, maxClasses) {
+		known[m[1]] = strings.TrimSpace(m[2] + m[3])
+	}
+	var all []string
+	for i := range len(known) {
+		class, found := known[strconv.Itoa(i)]
+		if !found || class == "" || slices.Contains(all, class) {
+			break
+		}
+		all = append(all, class)
+	}
+	return all
+}

@@ -1,0 +1,132 @@
+package draft_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sightline-edge/sightline/models/bundle"
+	"github.com/sightline-edge/sightline/models/draft"
+	"github.com/sightline-edge/sightline/models/onnxfile"
+)
+
+const elem = onnxfile.Float32
+
+func model(outputs ...onnxfile.Port) *onnxfile.Model {
+	return &onnxfile.Model{
+		Metadata: map[string]string{}, Weights: map[onnxfile.Elem]int{elem: 9, onnxfile.Int64: 20},
+		Inputs:  []onnxfile.Port{{Name: "images", Elem: elem, Dims: []int64{1, 3, 480, 640}}},
+		Outputs: outputs,
+	}
+}
+
+// load writes the drafted bundle and loads it as a node does.
+func load(t *testing.T, d *draft.Draft) *bundle.Bundle {
+	t.Helper()
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, bundle.ManifestFile), []byte(d.Manifest), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, d.Model), []byte("weights"), 0o600))
+	b, err := bundle.Load(dir)
+	require.NoError(t, err, d.Manifest)
+	return b
+}
+
+func TestADraftIsABundleThatLoads(t *testing.T) {
+	m := model(onnxfile.Port{Name: "output0", Elem: elem, Dims: []int64{1, 6, 6300}})
+	m.Metadata["names"] = `{0: 'bent pin', 1: "it's missing"}`
+	d, err := draft.New("my models/best (1).onnx", m)
+	require.NoError(t, err)
+	b := load(t, d)
+	require.Equal(t, "best-1-", b.Manifest.Name)
+	require.Equal(t, bundle.TaskDetection, b.Manifest.Task)
+	require.Equal(t, []string{"bent pin", "it's missing"}, b.ClassNames())
+	require.Equal(t, [2]int{640, 480}, [2]int{b.Manifest.Input.Width, b.Manifest.Input.Height})
+	require.Equal(t, "output0", b.Manifest.Decoder.Outputs["predictions"])
+	require.Equal(t, "float32", d.Precision)
+	require.Equal(t, "yolov8", d.Guesses[0].Family)
+	for _, f := range d.Fill {
+		require.NotContains(t, f, "names of")
+	}
+}
+
+func TestWhatAModelDoesNotSayIsLeftToItsUser(t *testing.T) {
+	for name, c := range map[string]struct {
+		edit func(*onnxfile.Model)
+		fill string
+	}{
+		"names":      {func(*onnxfile.Model) {}, "classes: names of 2, in the order of the model's outputs"},
+		"thresholds": {func(*onnxfile.Model) {}, "classes: the threshold of each"},
+		"one name of two": {
+			func(m *onnxfile.Model) { m.Metadata["names"] = "{0: 'open', 2: 'short'}" },
+			"classes: names of 1, in the order",
+		},
+		"twice the same name": {
+			func(m *onnxfile.Model) { m.Metadata["names"] = "{0: 'open', 1: 'open'}" },
+			"classes: names of 1, in the order",
+		},
+		"the training's input": {func(*onnxfile.Model) {}, "preprocess: must be that of the training"},
+		"golden samples":       {func(*onnxfile.Model) {}, "golden: add pictures"},
+		"any size": {
+			func(m *onnxfile.Model) { m.Inputs[0].Dims[2] = onnxfile.Dynamic },
+			"input: the model takes images of any",
+		},
+		"nothing fits": {
+			func(m *onnxfile.Model) { m.Outputs[0].Dims = []int64{1, 2, 3, 4, 5} },
+			"decoder: none fits these outputs",
+		},
+		"a template": {
+			func(m *onnxfile.Model) { m.Inputs[0].Dims[1] = 2 },
+			"preprocess: two channels are taken for a board",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := model(onnxfile.Port{Name: "output0", Elem: elem, Dims: []int64{1, 6, 6300}})
+			c.edit(m)
+			d, err := draft.New("best.onnx", m)
+			require.NoError(t, err)
+			found := false
+			for _, f := range d.Fill {
+				found = found || len(f) >= len(c.fill) && f[:len(c.fill)] == c.fill
+			}
+			require.True(t, found, d.Fill)
+			load(t, d)
+		})
+	}
+}
+
+func TestAModelThatTakesNoImageGetsNoDraft(t *testing.T) {
+	m := model(onnxfile.Port{Name: "output0", Elem: elem, Dims: []int64{1, 6, 6300}})
+	m.Inputs = append(m.Inputs, m.Inputs[0])
+	_, err := draft.New("best.onnx", m)
+	require.ErrorIs(t, err, draft.ErrDraft)
+	require.ErrorContains(t, err, "2 of its inputs have four dimensions")
+}
+
+func TestALayoutOfChannelsLastIsSeen(t *testing.T) {
+	m := model(onnxfile.Port{Name: "output0", Elem: elem, Dims: []int64{1, 6, 6300}})
+	m.Inputs[0].Dims = []int64{1, 480, 640, 3}
+	d, err := draft.New("best.onnx", m)
+	require.NoError(t, err)
+	in := load(t, d).Manifest.Input
+	require.Equal(t, bundle.Input{
+		Name: "images", Width: 640, Height: 480, Channels: 3, Layout: "nhwc", Type: "float32",
+	}, in)
+}
+
+func TestTheReferenceModelsAreRecognised(t *testing.T) {
+	for folder, template := range map[string]bool{"pcb-defects": false, "pcb-defects-pair": true} {
+		raw, err := os.ReadFile(filepath.Join("..", folder, "model.onnx"))
+		require.NoError(t, err)
+		m, err := onnxfile.Parse(raw)
+		require.NoError(t, err)
+		d, err := draft.New("model.onnx", m)
+		require.NoError(t, err)
+		got := load(t, d).Manifest
+		require.Equal(t, bundle.FamilyDFL, got.Decoder.Family)
+		require.Equal(t, template, got.Input.Template)
+		require.Len(t, got.Classes, 6)
+		require.Equal(t, bundle.TypeUint8, got.Input.Type)
+	}
+}
