@@ -25,8 +25,10 @@ func evalCommand(l *logging) *cobra.Command {
 			"measures), map50 and map50_95 (COCO), how many images without a label have a detection\n" +
 			"(clean_alarmed of clean), and the time of the model's own run (ms_p50, ms_p99) and of a\n" +
 			"whole inspection from a frame in memory.\n\n" +
-			"A bundle that looks at pairs gets each board's golden template, images/<id>_temp.jpg,\n" +
-			"and so does --method compare, which needs no bundle and tells no classes apart.\n\n" +
+			"A bundle that looks at pairs gets each board's golden template, and so does --method\n" +
+			"compare, which needs no bundle and tells no classes apart. In every layout that is\n" +
+			"X_temp.* beside an image X_test.*, else the file on the same way below templates/\n" +
+			"instead of images/.\n\n" +
 			"Layouts of --data:\n" +
 			"  deeppcb  images/<id>_test.jpg and labels/<id>.txt, or the data set as it is published\n" +
 			"  coco     one JSON file of annotations, in annotations/ or beside the images\n" +
@@ -72,11 +74,8 @@ func (e *evaluation) load() (*bundle.Bundle, *eval.Dataset, error) {
 	}
 	switch {
 	case e.method == config.MethodCompare && e.bundle == "":
-		e.source.Classes = eval.AnyClass()
+		e.source.OneClass, e.source.Templates = true, true
 		set, err := eval.Load(e.source)
-		if err == nil {
-			set.OneClass()
-		}
 		return nil, set, err
 	case e.method != "":
 		return nil, nil, errors.New("--method is compare, without --bundle; with a bundle it is left out")
@@ -87,7 +86,7 @@ func (e *evaluation) load() (*bundle.Bundle, *eval.Dataset, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	e.source.Classes = model.ClassNames()
+	e.source.Classes, e.source.Templates = model.ClassNames(), model.Manifest.Input.Template
 	set, err := eval.Load(e.source)
 	return model, set, err
 }
@@ -167,5 +166,9 @@ func evalData(r *eval.Report) string {
 		words = append(words,
 			fmt.Sprintf("%d images without a file of labels, taken as free of defects", r.Unlabelled))
 	}
-	return strings.Join(append(words, "classes by "+r.ClassesBy), ", ")
+	classes := "classes by " + r.ClassesBy
+	if r.ClassesBy == "none" {
+		classes = "all of one class"
+	}
+	return strings.Join(append(words, classes), ", ")
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -28,7 +29,7 @@ func loadCOCO(s *Source) (*Dataset, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrLabels, file, err)
 	}
-	if err := read.label(set.Samples, at, s.Classes); err != nil {
+	if err := read.label(set.Samples, at, s.kinds()); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrLabels, file, err)
 	}
 	return set, nil
@@ -57,7 +58,8 @@ func (c *cocoFile) place(set *Dataset, folders []string) (map[int64]int, error) 
 }
 
 // label gives the samples, found by the id of the image, their labels.
-func (c *cocoFile) label(samples []Sample, at map[int64]int, bundle []string) error {
+func (c *cocoFile) label(samples []Sample, at map[int64]int, kinds *kinds) error {
+	theirs := slices.Sorted(maps.Values(c.categories))
 	classes := map[int64]int{} // of categories that were met
 	for i := range c.annotations {
 		a := &c.annotations[i]
@@ -68,7 +70,7 @@ func (c *cocoFile) label(samples []Sample, at map[int64]int, bundle []string) er
 		class, met := classes[a.category]
 		if !met {
 			var err error
-			if class, err = c.class(a.category, bundle); err != nil {
+			if class, err = c.class(a.category, theirs, kinds); err != nil {
 				return fmt.Errorf("annotation %d: %w", a.id, err)
 			}
 			classes[a.category] = class
@@ -79,22 +81,13 @@ func (c *cocoFile) label(samples []Sample, at map[int64]int, bundle []string) er
 	return nil
 }
 
-// class is the bundle's class of a category.
-func (c *cocoFile) class(category int64, bundle []string) (int, error) {
+// class is that of a category, one of theirs.
+func (c *cocoFile) class(category int64, theirs []string, kinds *kinds) (int, error) {
 	name, ok := c.categories[category]
 	if !ok {
 		return 0, fmt.Errorf("category %d is not in the file", category)
 	}
-	class, ok := classOf(name, bundle)
-	if !ok {
-		names := make([]string, 0, len(c.categories))
-		for _, n := range c.categories {
-			names = append(names, n)
-		}
-		slices.Sort(names)
-		return 0, unknownClass(name, names, bundle)
-	}
-	return class, nil
+	return kinds.named(name, theirs)
 }
 
 // cocoAnnotations is the file to read: the one that is asked for, or the only one.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 
 	"github.com/sightline-edge/sightline/agent/internal/fsutil"
@@ -34,6 +33,8 @@ var (
 	ErrLabels = errors.New("labels cannot be read")
 	// ErrUnknownClass says that something is labelled that the bundle does not know.
 	ErrUnknownClass = errors.New("the bundle has no such class")
+	// ErrNoTemplate says that an image lacks the golden template that an inspection needs.
+	ErrNoTemplate = errors.New("no golden template")
 )
 
 // Source says where a data set lies, and what of it to take.
@@ -43,8 +44,13 @@ type Source struct {
 	Split       string   // a part, such as val or test; empty: all that is there
 	Annotations string   // coco: the file; empty: the only one in Dir
 	Classes     []string // of the bundle, in the order of the model's outputs
+	OneClass    bool     // instead of Classes: kinds of defects are not told apart, labels are of class 0
+	Templates   bool     // each image needs its golden template
 	Limit       int      // so many images at most, spread evenly; 0: all
 }
+
+// kinds are what its labels are mapped to.
+func (s *Source) kinds() *kinds { return &kinds{bundle: s.Classes, one: s.OneClass} }
 
 // Dataset is labelled images in the order in which they are inspected.
 type Dataset struct {
@@ -60,20 +66,35 @@ type Dataset struct {
 	// Names is the file whose class names were mapped to the bundle's; empty: classes are numbers in the
 	// bundle's order.
 	Names string
+
+	// OneClass says that all labels are of class 0, whatever they are of.
+	OneClass bool
+}
+
+// classesBy says how labels came to their classes, none where these are not told apart.
+func (d *Dataset) classesBy() string {
+	switch {
+	case d.OneClass:
+		return "none"
+	case d.Names != "":
+		return "name"
+	}
+	return "number"
 }
 
 // Sample is one image with its labels.
 type Sample struct {
 	Name     string // as the data set names it, unique in it
 	Path     string
-	Template string // path of the picture of a good board that belongs to it; empty: there is none
+	Template string // path of the picture of a good board that belongs to it; empty: none was asked for
 	Labels   []Box
 
 	unlabelled bool
 }
 
 // Load reads the labels of a data set, not its images. Errors name the file and the line or annotation.
-// Labels of classes that the bundle does not have are ErrUnknownClass.
+// Labels of classes that the bundle does not have are ErrUnknownClass, and images that lack the golden
+// template that they need ErrNoTemplate.
 func Load(s Source) (*Dataset, error) {
 	load := map[string]func(*Source) (*Dataset, error){
 		LayoutDeepPCB: loadDeepPCB, LayoutCOCO: loadCOCO, LayoutYOLO: loadYOLO,
@@ -97,8 +118,13 @@ func Load(s Source) (*Dataset, error) {
 	if err != nil {
 		return nil, err
 	}
-	set.Layout = s.Layout
+	set.Layout, set.OneClass = s.Layout, s.OneClass
 	set.Samples = spread(set.Samples, s.Limit)
+	if s.Templates {
+		if err := set.findTemplates(&s); err != nil {
+			return nil, err
+		}
+	}
 	for i := range set.Samples {
 		if set.Samples[i].unlabelled {
 			set.Unlabelled++
@@ -149,25 +175,4 @@ func isFile(path string) bool {
 func isFolder(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
-}
-
-// anyClass is how many kinds of defects labels may have where their kind is not looked at.
-const anyClass = 1000
-
-// AnyClass is what to give as Source.Classes for an inspection that does not tell kinds of defects apart.
-func AnyClass() []string {
-	names := make([]string, anyClass)
-	for i := range names {
-		names[i] = strconv.Itoa(i + 1)
-	}
-	return names
-}
-
-// OneClass makes all labels of one kind.
-func (d *Dataset) OneClass() {
-	for i := range d.Samples {
-		for j := range d.Samples[i].Labels {
-			d.Samples[i].Labels[j].Class = 0
-		}
-	}
 }

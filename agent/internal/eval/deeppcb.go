@@ -13,15 +13,14 @@ import (
 )
 
 const (
-	deepPCBImage    = "_test.jpg"
-	deepPCBTemplate = "_temp.jpg"
-	deepPCBFields   = 5
+	deepPCBImage  = testedEnd + ".jpg"
+	deepPCBFields = 5
 )
 
 // loadDeepPCB reads the DeepPCB data set: flat, images/<id>_test.jpg beside labels/<id>.txt, or as its
 // authors publish it, <group>/<number>/<id>_test.jpg beside <group>/<number>_not/<id>.txt, with lists of its
 // parts in trainval.txt and test.txt. A label is a line "x1 y1 x2 y2 class", commas allowed: inclusive
-// pixels, classes from 1 in the bundle's order. <id>_temp.jpg is the template.
+// pixels, classes from 1 in the bundle's order.
 func loadDeepPCB(s *Source) (*Dataset, error) {
 	root, files, err := deepPCBFiles(s.Dir)
 	if err != nil {
@@ -41,15 +40,11 @@ func loadDeepPCB(s *Source) (*Dataset, error) {
 		if path.Base(folder) == "images" {
 			labels = path.Join(path.Dir(folder), "labels")
 		}
-		boxes, err := deepPCBLabels(filepath.Join(root, labels, id+".txt"), len(s.Classes))
+		boxes, err := deepPCBLabels(filepath.Join(root, labels, id+".txt"), s.kinds())
 		if err != nil {
 			return nil, err
 		}
-		sample := Sample{Name: file, Path: filepath.Join(root, file), Labels: boxes}
-		if t := filepath.Join(root, folder, id+deepPCBTemplate); isFile(t) {
-			sample.Template = t
-		}
-		set.Samples = append(set.Samples, sample)
+		set.Samples = append(set.Samples, Sample{Name: file, Path: filepath.Join(root, file), Labels: boxes})
 	}
 	if len(set.Samples) == 0 {
 		return nil, fmt.Errorf("%w: %s.txt in %s names none of the images", ErrNoData, s.Split, root)
@@ -96,7 +91,7 @@ func deepPCBPart(root, split string) (map[string]bool, error) {
 	return ids, err
 }
 
-func deepPCBLabels(file string, classes int) ([]Box, error) {
+func deepPCBLabels(file string, classes *kinds) ([]Box, error) {
 	var boxes []Box
 	err := eachLine(file, maxTextBytes, func(line string) error {
 		box, err := deepPCBLine(line, classes)
@@ -106,7 +101,7 @@ func deepPCBLabels(file string, classes int) ([]Box, error) {
 	return boxes, err
 }
 
-func deepPCBLine(line string, classes int) (Box, error) {
+func deepPCBLine(line string, classes *kinds) (Box, error) {
 	fields := strings.FieldsFunc(line, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
 	if len(fields) != deepPCBFields {
 		return Box{}, errors.New("not five numbers: x1 y1 x2 y2 class")
@@ -122,12 +117,9 @@ func deepPCBLine(line string, classes int) (Box, error) {
 	if v[2] < v[0] || v[3] < v[1] {
 		return Box{}, errors.New("the box is inside out")
 	}
-	if v[4] < 1 || v[4] > classes {
-		return Box{}, fmt.Errorf("%w: class %d, but the bundle has classes 1 to %d", ErrUnknownClass, v[4],
-			classes)
-	}
+	class, err := classes.numbered(v[4], 1)
 	return Box{
-		Class: v[4] - 1, Score: 1,
+		Class: class, Score: 1,
 		Corners: [4]float32{float32(v[0]), float32(v[1]), float32(v[2] + 1), float32(v[3] + 1)},
-	}, nil
+	}, err
 }

@@ -54,10 +54,9 @@ func TestDeepPCBLabelsAreInclusivePixels(t *testing.T) {
 		set, err := eval.Load(deeppcb(dir))
 		require.NoError(t, err)
 		require.Equal(t, []eval.Sample{{
-			Name:     "images/7_test.jpg",
-			Path:     filepath.Join(dir, "images", "7_test.jpg"),
-			Template: filepath.Join(dir, "images", "7_temp.jpg"),
-			Labels:   []eval.Box{{Class: 5, Score: 1, Corners: [4]float32{0, 10, 640, 21}}},
+			Name:   "images/7_test.jpg",
+			Path:   filepath.Join(dir, "images", "7_test.jpg"),
+			Labels: []eval.Box{{Class: 5, Score: 1, Corners: [4]float32{0, 10, 640, 21}}},
 		}}, set.Samples)
 	}
 }
@@ -102,13 +101,12 @@ func TestDeepPCBIsReadAsItIsPublished(t *testing.T) {
 	set, err := eval.Load(deeppcb(dir))
 	require.NoError(t, err)
 	require.Equal(t, 1, set.Samples[1].Labels[0].Class)
-	require.Empty(t, set.Samples[1].Template, "this board has none")
-	require.FileExists(t, set.Samples[2].Template)
 	require.Zero(t, set.Unlabelled, "a file without a line is a label, too")
 }
 
 func TestBrokenDeepPCBLabelsNameFileLineAndReason(t *testing.T) {
 	for name, c := range map[string]struct{ in, want string }{
+		"class 0":                {"1 2 3 4 0\n", "class 0, but classes count from 1"},
 		"class beyond the model": {"1 2 3 4 7\n", "class 7, but the bundle has classes 1 to 6"},
 		"too few":                {"1 2 3 4 1\n1 2 3\n", "line 2: not five numbers"},
 		"not a number":           {"1 2 3 x 1\n", `line 1: "x" is not a pixel`},

@@ -31,7 +31,10 @@ func FuzzCOCO(f *testing.F) {
 }
 
 func FuzzYOLOLabels(f *testing.F) {
-	names := yoloNames{file: "data.yaml", theirs: []string{"a", "b"}, classes: []int{1, -1}}
+	names := yoloNames{
+		file: "data.yaml", theirs: []string{"a", "b"}, kinds: &kinds{bundle: []string{"x", "a"}},
+		met: map[int]int{},
+	}
 	for _, line := range []string{"0 .5 .5 1 1", "1 0 0 0 0", "1e9 .5 .5 1 1", "0 nan 0x1p-2 inf 1", "\x00"} {
 		f.Add(line)
 	}
@@ -63,8 +66,9 @@ func FuzzDeepPCBLabels(f *testing.F) {
 	for _, line := range []string{"0 10 639 20 6", "1,2,3,4,1", "1 2 3", "-1 2 3 4 1", "\x00", "9 9 1 1 1"} {
 		f.Add(line)
 	}
+	classes := &kinds{bundle: make([]string, 6)}
 	f.Fuzz(func(t *testing.T, line string) {
-		if box, err := deepPCBLine(line, 6); err == nil {
+		if box, err := deepPCBLine(line, classes); err == nil {
 			require.Less(t, box.Class, 6)
 			requireBox(t, box.Corners, 2*maxSide)
 		}

@@ -67,7 +67,7 @@ type Report struct {
 	Clean           int           `json:"clean"`
 	CleanAlarmed    int           `json:"clean_alarmed"` // of these, with a detection at the thresholds
 	Layout          string        `json:"layout"`
-	ClassesBy       string        `json:"classes_by"` // name or number
+	ClassesBy       string        `json:"classes_by"` // name, number or none
 	Bundle          string        `json:"bundle"`
 	Version         string        `json:"version"`
 	Digest          string        `json:"digest"`
@@ -238,11 +238,9 @@ func (r *run) finish(state *wire.StationState) {
 	p.Images, p.MAPIoU33, p.FIoU33 = len(r.images), m.MAPIoU33, m.FIoU33
 	p.MAP50, p.MAP5095 = m.MAP50, m.MAP5095
 	p.Precision, p.Recall = m.Precision, m.Recall
-	p.Layout, p.Unlabelled, p.ClassesBy = r.options.Data.Layout, r.options.Data.Unlabelled, "number"
-	if r.options.Data.Names != "" {
-		p.ClassesBy = "name"
-	}
-	for _, s := range r.options.Data.Samples {
+	data := r.options.Data
+	p.Layout, p.Unlabelled, p.ClassesBy = data.Layout, data.Unlabelled, data.classesBy()
+	for _, s := range data.Samples {
 		for i := range s.Labels {
 			p.Ignored += last(s.Labels[i])
 			p.Labels += 1 - last(s.Labels[i])

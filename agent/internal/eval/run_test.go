@@ -27,6 +27,8 @@ type reader struct {
 	folder string
 	turned bool // brings the files in another order
 	seen   []string
+	golden []string // what the file beside each holds, which its camera is told to take for its template
+	beside string   // as the camera is told: template=A:B
 }
 
 func (r *reader) script() fakeworker.Script {
@@ -34,7 +36,7 @@ func (r *reader) script() fakeworker.Script {
 		Configured: func(p *fakeworker.Peer, m *wire.Configure) {
 			_, query, _ := strings.Cut(m.GetStations()[0].GetCamera(), "?")
 			if values, err := url.ParseQuery(query); err == nil {
-				r.folder = values.Get("path")
+				r.folder, r.beside = values.Get("path"), values.Get("template")
 			}
 			p.State(0, wire.Phase_PHASE_READY, "")
 		},
@@ -56,6 +58,10 @@ func (r *reader) inspect(p *fakeworker.Peer, m *wire.Inspect) {
 	answer := &wire.Inspected{Job: m.GetJob(), Source: name, InferenceNs: 2e6, PreprocessNs: 1e6}
 	raw, err := os.ReadFile(filepath.Join(r.folder, name))
 	r.seen = append(r.seen, string(raw))
+	if board, golden, ok := strings.Cut(r.beside, ":"); ok {
+		template, _ := os.ReadFile(filepath.Join(r.folder, strings.Replace(name, board, golden, 1)))
+		r.golden = append(r.golden, string(template))
+	}
 	var d wire.Detection
 	if _, scan := fmt.Sscan(string(raw), &answer.Width, &answer.Height,
 		&d.Class, &d.Score, &d.X1, &d.Y1, &d.X2, &d.Y2); err != nil || scan != nil {
@@ -69,13 +75,22 @@ func (r *reader) inspect(p *fakeworker.Peer, m *wire.Inspect) {
 
 func evaluate(t *testing.T, r *reader, set *eval.Dataset) (*eval.Report, error) {
 	t.Helper()
+	return evaluateBy(t, r, set, detector())
+}
+
+func detector() *bundle.Bundle {
 	manifest := bundle.Manifest{Name: "boards"}
 	for _, name := range boards() {
 		manifest.Classes = append(manifest.Classes, bundle.Class{Name: name, Threshold: 0.5})
 	}
+	return &bundle.Bundle{Manifest: manifest}
+}
+
+func evaluateBy(t *testing.T, r *reader, set *eval.Dataset, by *bundle.Bundle) (*eval.Report, error) {
+	t.Helper()
 	done := 0
 	report, err := eval.Run(t.Context(), eval.Options{
-		Bundle: &bundle.Bundle{Manifest: manifest}, Data: set, Log: slog.New(slog.DiscardHandler),
+		Bundle: by, Data: set, Log: slog.New(slog.DiscardHandler),
 		Launch:   fakeworker.Launch(r.script()),
 		Progress: func(at, total int) { done = at; require.Len(t, set.Samples, total) },
 	})
@@ -166,6 +181,67 @@ func TestAnAnswerToAnotherImageEndsTheEvaluation(t *testing.T) {
 	require.NoError(t, err)
 	_, err = evaluate(t, &reader{turned: true}, set)
 	require.ErrorContains(t, err, "was due, which is sub/a.png")
+}
+
+// pairedSets are two boards and their templates, in layouts that have class names of their own. On each board
+// its defect is found.
+func pairedSets(t *testing.T) []eval.Source {
+	t.Helper()
+	const high, wide = "100 200 0 0.9 25 50 75 150", "200 100 0 0.9 50 25 150 75"
+	return []eval.Source{
+		yolo(folder(t, map[string]string{
+			"images/a/1.png": high, "templates/a/1.png": "high", "labels/a/1.txt": "1 .5 .5 .5 .5",
+			"images/b/1.png": wide, "templates/b/1.jpg": "wide", "labels/b/1.txt": "0 .5 .5 .5 .5",
+			"data.yaml": "names: [Open, Missing Copper]",
+		})),
+		coco(folder(t, map[string]string{
+			"images/1_test.png": high, "images/1_temp.png": "high",
+			"images/2_test.png": wide, "images/2_temp.jpg": "wide",
+			"any.json": `{
+				"images": [{"id": 1, "file_name": "1_test.png"}, {"id": 2, "file_name": "2_test.png"}],
+				"annotations": [{"id": 1, "image_id": 1, "category_id": 7, "bbox": [25, 50, 50, 100]},
+					{"id": 2, "image_id": 2, "category_id": 3, "bbox": [50, 25, 100, 50]}],
+				"categories": [{"id": 3, "name": "open"}, {"id": 7, "name": "missing copper"}]}`,
+		})),
+	}
+}
+
+func TestComparisonsTakeTemplatesAndAnyClassOfEveryLayout(t *testing.T) {
+	for _, source := range pairedSets(t) {
+		source.OneClass, source.Templates = true, true
+		set, err := eval.Load(source)
+		require.NoError(t, err)
+		var r reader
+		report, err := evaluateBy(t, &r, set, nil)
+		require.NoError(t, err)
+		require.Empty(t, report.Failed)
+		require.Equal(t, []string{"high", "wide"}, r.golden, "each beside its own")
+		require.InDelta(t, 1, report.MAP5095, 1e-9, "both kinds of labels are found as the one class")
+		require.Equal(t, "none", report.ClassesBy)
+		require.Equal(t, "compare", report.Bundle)
+	}
+}
+
+func TestPairsTakeTemplatesOfEveryLayout(t *testing.T) {
+	pair := detector()
+	pair.Manifest.Classes[1].Name = "missing-copper"
+	pair.Manifest.Input.Template = true
+	for _, source := range pairedSets(t) {
+		source.Classes, source.Templates = pair.ClassNames(), true
+		set, err := eval.Load(source)
+		require.NoError(t, err)
+		var r reader
+		report, err := evaluateBy(t, &r, set, pair)
+		require.NoError(t, err)
+		require.Equal(t, []string{"high", "wide"}, r.golden)
+		require.InDelta(t, 0.5, report.Recall, 1e-9, "the other one is found as another class")
+		require.Equal(t, "name", report.ClassesBy)
+		source.Templates = false
+		set, err = eval.Load(source)
+		require.NoError(t, err)
+		_, err = evaluateBy(t, &reader{}, set, pair)
+		require.ErrorIs(t, err, eval.ErrNoTemplate)
+	}
 }
 
 func TestQuantileIsTheNearestRank(t *testing.T) {

@@ -30,8 +30,7 @@ func stage(samples []Sample, templates bool) (dir string, remove func() error, e
 
 func linkTemplate(s *Sample, name string) error {
 	if s.Template == "" {
-		return fmt.Errorf("%w: %s has no golden template beside it, which this inspection needs: "+
-			"of the layouts only deeppcb has templates", ErrNoData, s.Name)
+		return fmt.Errorf("%w: of %s, which this inspection needs", ErrNoTemplate, s.Name)
 	}
 	return link(s.Template, name)
 }

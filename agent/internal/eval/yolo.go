@@ -23,14 +23,14 @@ const (
 // loadYOLO reads images/, with all its folders, and the labels that lie the same way in labels/: a line
 // "class cx cy w h" for each defect, centre and size as shares of the image. Classes count from 0 in the
 // order of data.yaml or classes.txt, without which they are the bundle's. An image without a file of labels
-// is free of defects.
+// is free of defects. The golden template beside an image is no image of the data set.
 func loadYOLO(s *Source) (*Dataset, error) {
 	at, err := yoloFind(s)
 	if err != nil {
 		return nil, err
 	}
 	set := &Dataset{Shares: true}
-	classes, err := yoloClasses(at.names, s.Classes)
+	classes, err := yoloClasses(at.names, s.kinds())
 	if err != nil {
 		return nil, err
 	}
@@ -39,25 +39,25 @@ func loadYOLO(s *Source) (*Dataset, error) {
 	if err != nil {
 		return nil, err
 	}
-	labelled := false
+	labelled, golden := false, goldenAmong(files)
 	for _, file := range files {
-		sample := Sample{Name: file, Path: filepath.Join(at.images, file)}
-		labels := filepath.Join(at.labels, strings.TrimSuffix(file, filepath.Ext(file))+".txt")
-		err := eachLine(labels, maxTextBytes, func(line string) error {
-			box, err := classes.line(line)
-			sample.Labels = append(sample.Labels, box)
-			return err
-		})
-		sample.unlabelled = errors.Is(err, fs.ErrNotExist)
-		if err != nil && !sample.unlabelled {
+		sample, err := at.sample(file, classes)
+		if err != nil {
 			return nil, err
+		}
+		if of, ok := golden[file]; ok {
+			if len(sample.Labels) > 0 {
+				return nil, fmt.Errorf("%w: %s is the golden template of %s, by its name, and is not "+
+					"inspected, but has labels: rename it, or remove them", ErrLabels, sample.Path, of)
+			}
+			continue
 		}
 		labelled = labelled || !sample.unlabelled
 		set.Samples = append(set.Samples, sample)
 	}
 	if !labelled {
 		return nil, fmt.Errorf("%w: none of the %d images in %s has labels in %s, which mirrors the names",
-			ErrNoData, len(files), at.images, at.labels)
+			ErrNoData, len(set.Samples), at.images, at.labels)
 	}
 	return set, nil
 }
@@ -134,25 +134,32 @@ func (p *yoloPlace) files() ([]string, error) {
 	return files, nil
 }
 
-// imageName tells images by the ends that a folder camera takes, too.
-func imageName(name string) bool {
-	return !strings.HasPrefix(name, ".") &&
-		slices.Contains(imageEnds(), strings.ToLower(filepath.Ext(name)))
+// sample reads the labels of an image.
+func (p *yoloPlace) sample(file string, classes *yoloNames) (Sample, error) {
+	sample := Sample{Name: file, Path: filepath.Join(p.images, file)}
+	labels := filepath.Join(p.labels, strings.TrimSuffix(file, filepath.Ext(file))+".txt")
+	err := eachLine(labels, maxTextBytes, func(line string) error {
+		box, err := classes.line(line)
+		sample.Labels = append(sample.Labels, box)
+		return err
+	})
+	if sample.unlabelled = errors.Is(err, fs.ErrNotExist); sample.unlabelled {
+		return sample, nil
+	}
+	return sample, err
 }
-
-func imageEnds() []string { return []string{".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"} }
 
 // yoloNames maps a data set's numbers to the bundle's classes.
 type yoloNames struct {
-	file    string
-	theirs  []string
-	bundle  []string
-	classes []int // of theirs; -1: the bundle has none
+	file   string // that names them; empty: the numbers are the bundle's
+	theirs []string
+	kinds  *kinds
+	met    map[int]int // classes of the numbers that labels have
 }
 
 // yoloClasses reads the first of the files that is there.
-func yoloClasses(files, bundle []string) (*yoloNames, error) {
-	n := &yoloNames{bundle: bundle}
+func yoloClasses(files []string, kinds *kinds) (*yoloNames, error) {
+	n := &yoloNames{kinds: kinds, met: map[int]int{}}
 	for _, file := range files {
 		if !isFile(file) {
 			continue
@@ -173,13 +180,6 @@ func yoloClasses(files, bundle []string) (*yoloNames, error) {
 			n.file = file
 			break
 		}
-	}
-	for _, name := range n.theirs {
-		class, ok := classOf(name, bundle)
-		if !ok {
-			class = -1
-		}
-		n.classes = append(n.classes, class)
 	}
 	return n, nil
 }
@@ -227,19 +227,20 @@ func parseNames(raw []byte) ([]string, error) {
 
 func (n *yoloNames) class(number int) (int, error) {
 	if n.file == "" {
-		if number >= len(n.bundle) {
-			return 0, fmt.Errorf("%w: class %d, but the bundle has classes 0 to %d", ErrUnknownClass, number,
-				len(n.bundle)-1)
-		}
-		return number, nil
+		return n.kinds.numbered(number, 0)
 	}
 	if number >= len(n.theirs) {
 		return 0, fmt.Errorf("class %d, but %s names classes 0 to %d", number, n.file, len(n.theirs)-1)
 	}
-	if n.classes[number] < 0 {
-		return 0, unknownClass(n.theirs[number], n.theirs, n.bundle)
+	class, met := n.met[number]
+	if !met {
+		var err error
+		if class, err = n.kinds.named(n.theirs[number], n.theirs); err != nil {
+			return 0, err
+		}
+		n.met[number] = class
 	}
-	return n.classes[number], nil
+	return class, nil
 }
 
 // line reads one label. Corners are shares of the image.
