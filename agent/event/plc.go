@@ -66,6 +66,10 @@ const (
 	Error               State = "Error"
 )
 
+// ReasonLoading is the reason of a Preoperational station whose worker loads the bundle. That may take many
+// minutes, where an execution provider builds an engine first.
+const ReasonLoading = "loading the bundle"
+
 // StateData is the data of a TypeState event: retained on the state topic, sent again as heartbeat.
 type StateData struct {
 	State        State  `json:"state"`
@@ -79,6 +83,11 @@ type StateData struct {
 	// FallbackReason says of each provider before the one that runs why it does not; at most 512 bytes.
 	FallbackReason string `json:"fallbackReason,omitempty"`
 	IsSimulated    bool   `json:"isSimulated"`
+}
+
+// IsLoading says that the station is not ready since its bundle is being loaded.
+func (s *StateData) IsLoading() bool {
+	return s.State == Preoperational && s.Reason == ReasonLoading
 }
 
 // DecodeTrigger reads a trigger. An empty payload is a trigger without names.

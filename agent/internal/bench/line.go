@@ -14,12 +14,12 @@ import (
 
 	"github.com/sightline-edge/sightline/agent/event"
 	"github.com/sightline-edge/sightline/agent/internal/broker/stopwatch"
+	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/agent/topic"
 )
 
 const (
 	warmup    = 10 // parts at the start that are not counted
-	partLimit = 20 * time.Second
 	stopLimit = 8 * time.Second
 )
 
@@ -54,36 +54,34 @@ func lineRun(ctx context.Context, o *Options, l line) (samples []sample, err err
 	parts := o.Parts
 	place := topic.Station{Enterprise: "bench", Site: "bench", Area: "bench", Line: "line1", Name: "aoi-1"}
 	client := fmt.Sprintf("bench-%d", os.Getpid())
-	watch, err := stopwatch.Dial(ctx, o.Broker, client, place.Topic(topic.Result))
+	results, err := hear(ctx, o.Broker, client, place.Topic(topic.Result), 4*parts+256)
 	if err != nil {
 		return nil, err
 	}
-	arrivals := make(chan stopwatch.Lap, 4*parts+256)
-	collected := make(chan error, 1)
-	go func() { collected <- watch.Collect(ctx, arrivals) }()
-	defer func() {
-		_ = watch.Close() // it is only read from
-		o.Log.DebugContext(ctx, "subscription ended", "because", <-collected)
-	}()
+	defer results.stop()
+	states, err := hear(ctx, o.Broker, client+"-state", place.Topic(topic.State), statesRoom)
+	if err != nil {
+		return nil, err
+	}
+	defer states.stop()
 	agent, err := startAgent(ctx, o, place, l)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = agent.stop(err) }()
+	wait := patience{most: wire.LongestLoad * time.Duration(l.parallel)}
+	if err := first(ctx, results, states, wait); err != nil {
+		return nil, err
+	}
+	states.stop()                           // nothing but the measurement takes time from now on
 	laps := make([]stopwatch.Lap, 0, parts) // read when all is measured: the agent has the cores until then
-	for n := -warmup; n < parts; n++ {
-		select {
-		case lap := <-arrivals:
-			if n >= 0 {
-				laps = append(laps, lap)
-			}
-		case err := <-collected:
-			collected <- err
+	for n := 1 - warmup; n < parts; n++ {
+		lap, err := results.next(ctx)
+		if err != nil {
 			return nil, fmt.Errorf("after %d parts: %w", n+warmup, err)
-		case <-time.After(partLimit):
-			return nil, fmt.Errorf("no result for %s after %d parts", partLimit, n+warmup)
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		}
+		if n >= 0 {
+			laps = append(laps, lap)
 		}
 		if l.step != "" {
 			o.Progress(l.step, max(0, n+1), parts)

@@ -6,3 +6,7 @@ import "time"
 // minutes on a small node, and one that is cut off begins anew: the limit is for what never comes back. The
 // worker keeps it; who waits for a worker waits as long.
 const LongestLoad = 30 * time.Minute
+
+// ReasonLoading is the reason of a station in PHASE_OPENING whose bundle is being loaded. Others know the
+// state by it: it is event.ReasonLoading.
+const ReasonLoading = "loading the bundle"

@@ -129,7 +129,7 @@ func newStation(index uint32, c *wire.StationConfig, w *worker) *station {
 	s.kept = newKept(parallel(w.config), &s.evidenceDropped)
 	s.state.message = &wire.StationState{
 		Station: index, Phase: wire.Phase_PHASE_OPENING,
-		Reason: "loading the bundle",
+		Reason: wire.ReasonLoading,
 	}
 	return s
 }
