@@ -1,18 +1,11 @@
 package broker_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"log/slog"
-	"math/big"
-	"net"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -103,76 +96,63 @@ func TestPasswordIsUsedRenewedAndNeverLogged(t *testing.T) {
 // Fault 22 at this layer.
 func TestMutualTLSAcceptsOnlyTheRightCertificates(t *testing.T) {
 	dir := t.TempDir()
-	right, wrong := newAuthority(t), newAuthority(t)
-	serverCert, serverKey := right.issue(t, dir, "server")
-	clientCert, clientKey := right.issue(t, dir, "client")
-	strangerCert, strangerKey := wrong.issue(t, dir, "stranger")
-	ca, otherCA := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "other.pem")
-	writeFile(t, ca, right.pem())
-	writeFile(t, otherCA, wrong.pem())
-	port := brokertest.FreePort(t)
-	brokertest.Start(t, fmt.Sprintf("listener %d 127.0.0.1\ncafile %s\ncertfile %s\nkeyfile %s\n"+
-		"require_certificate true\nallow_anonymous true", port, ca, serverCert, serverKey))
-	url := fmt.Sprintf("ssl://127.0.0.1:%d", port)
-	o := broker.Options{URL: url, ClientID: "good", CAFile: ca, CertFile: clientCert, KeyFile: clientKey}
-	good := dial(t, o)
-	connected(t, good)
-	require.NoError(t, good.Publish(within(t, patience), broker.Message{Topic: "t", QoS: 1}))
-	for name, o := range map[string]broker.Options{
-		"no client certificate": {CAFile: ca},
-		"foreign client":        {CAFile: ca, CertFile: strangerCert, KeyFile: strangerKey},
-		"foreign server":        {CAFile: otherCA, CertFile: clientCert, KeyFile: clientKey},
+	right, wrong := brokertest.NewAuthority(t), brokertest.NewAuthority(t)
+	ca, otherCA := right.Write(t, dir, "ca"), wrong.Write(t, dir, "other")
+	now, hour := time.Now(), time.Hour
+	client := right.Issue(t, dir, "client", now.Add(-hour), now.Add(hour))
+	stranger := wrong.Issue(t, dir, "stranger", now.Add(-hour), now.Add(hour))
+	expired := right.Issue(t, dir, "expired", now.Add(-2*hour), now.Add(-hour))
+	early := right.Issue(t, dir, "early", now.Add(hour), now.Add(2*hour))
+	server := right.Issue(t, dir, "server", now.Add(-hour), now.Add(hour))
+	url, oldURL, futureURL := mutualTLS(t, ca, server), mutualTLS(t, ca, expired), mutualTLS(t, ca, early)
+
+	good := broker.Options{CAFile: ca, CertFile: client.Cert, KeyFile: client.Key}
+	as := func(c brokertest.Certificate) broker.Options {
+		return broker.Options{CAFile: ca, CertFile: c.Cert, KeyFile: c.Key}
+	}
+	strict := broker.Options{CAFile: otherCA, CertFile: client.Cert, KeyFile: client.Key}
+	day := func(at time.Time) string { return at.UTC().Format(time.RFC3339) }
+	const clock = "renew the broker's certificate, or set this node's clock"
+	for name, c := range map[string]struct {
+		url  string
+		o    broker.Options
+		says string
+	}{
+		"no client certificate": {url, broker.Options{CAFile: ca}, "certificate required; the broker wants " +
+			"a certificate of this node: set cert_file and key_file"},
+		"foreign client": {url, as(stranger), "unknown certificate authority; " + stranger.Cert +
+			" must come from an authority that the broker knows, and not be revoked"},
+		"expired client": {url, as(expired), "expired certificate; " + expired.Cert + " is good from " +
+			day(now.Add(-2*hour)) + " to " + day(now.Add(-hour)) + ": renew it, or set this node's clock"},
+		"early client": {url, as(early), "certificate; " + early.Cert + " is good from " +
+			day(now.Add(hour)) + " to " + day(now.Add(2*hour)) + ": renew it, or set this node's clock"},
+		"foreign server": {url, strict, "; ca_file must hold the authority that signed the broker's"},
+		"expired server": {oldURL, good, "is after " + day(now.Add(-hour)) + "; " + clock},
+		"early server":   {futureURL, good, "is before " + day(now.Add(hour)) + "; " + clock},
+		"other name": {strings.Replace(url, "127.0.0.1", "localhost", 1), good, "; the address must name " +
+			"the broker as its certificate does"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var log syncBuffer
-			o.URL, o.ClientID, o.Log = url, "bad", slog.New(slog.NewTextHandler(&log, nil))
-			c := dial(t, o)
+			c.o.URL, c.o.ClientID, c.o.Log = c.url, "bad", slog.New(slog.NewTextHandler(&log, nil))
+			conn := dial(t, c.o)
 			require.Eventually(t, func() bool { return len(log.Bytes()) > 0 }, patience, often)
-			require.False(t, c.Connected())
+			require.False(t, conn.Connected())
+			require.Contains(t, string(log.Bytes()), "broker is not reachable, trying on")
+			require.Contains(t, string(log.Bytes()), c.says)
 		})
 	}
+	good.URL, good.ClientID = url, "good"
+	conn := dial(t, good)
+	connected(t, conn)
+	require.NoError(t, conn.Publish(within(t, patience), broker.Message{Topic: "t", QoS: 1}))
 }
 
-type authority struct {
-	cert *x509.Certificate
-	der  []byte
-	key  *ecdsa.PrivateKey
-}
-
-func newAuthority(tb testing.TB) authority {
-	tb.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(tb, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	require.NoError(tb, err)
-	cert, err := x509.ParseCertificate(der)
-	require.NoError(tb, err)
-	return authority{cert: cert, der: der, key: key}
-}
-
-func (a authority) pem() string {
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.der}))
-}
-
-func (a authority) issue(tb testing.TB, dir, name string) (certFile, keyFile string) {
-	tb.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(tb, err)
-	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}, a.cert, &key.PublicKey, a.key)
-	require.NoError(tb, err)
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	require.NoError(tb, err)
-	certFile, keyFile = filepath.Join(dir, name+".pem"), filepath.Join(dir, name+".key")
-	writeFile(tb, certFile, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-	writeFile(tb, keyFile, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})))
-	return certFile, keyFile
+// mutualTLS runs a broker that shows this certificate and wants one of the authority.
+func mutualTLS(t *testing.T, ca string, shows brokertest.Certificate) (url string) {
+	t.Helper()
+	port := brokertest.FreePort(t)
+	brokertest.Start(t, fmt.Sprintf("listener %d 127.0.0.1\ncafile %s\ncertfile %s\nkeyfile %s\n"+
+		"require_certificate true\nallow_anonymous true", port, ca, shows.Cert, shows.Key))
+	return fmt.Sprintf("ssl://127.0.0.1:%d", port)
 }

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"net"
 	"net/url"
@@ -155,7 +154,7 @@ func connect(ctx context.Context, o Options, u *url.URL, subs []*subscription) (
 		stop()
 	}
 	if err := token.Error(); err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
+		return nil, fmt.Errorf("connect: %w%s", err, o.remedy(err))
 	}
 	for _, sub := range subs {
 		if err := s.subscribe(ctx, sub.filter); err != nil {
@@ -200,7 +199,7 @@ func (o Options) open(ctx context.Context, u *url.URL) (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		return (&tls.Dialer{NetDialer: dialer, Config: config}).DialContext(ctx, "tcp", u.Host)
+		return secured(ctx, dialer, u.Host, config)
 	default:
 		return dialer.DialContext(ctx, "tcp", u.Host)
 	}
