@@ -179,6 +179,9 @@ func TestManifestsAreValidExactlyWhenTheyLoad(t *testing.T) {
 		"classes: [{name: open, threshold: 0.5}]\n"
 	gray := strings.Replace(least, "height: 64", "height: 64, channels: 1", 1)
 	pixels := strings.Replace(least, "height: 64", "height: 64, type: uint8", 1)
+	semantic := strings.Replace(least, "{family: yolov8}",
+		"{family: semantic, activation: softmax, min_area: 20}", 1)
+	semantic = strings.Replace(semantic, "[{", "[{name: good, threshold: 1}, {", 1)
 	for _, c := range []struct {
 		name, manifest string
 		valid          bool
@@ -201,6 +204,13 @@ func TestManifestsAreValidExactlyWhenTheyLoad(t *testing.T) {
 		{"a wrong policy", least + "providers: {policy: perhaps}\n", false},
 		{"a tolerance below zero", least + "golden: {box_tolerance: -1}\n", false},
 		{"a class without threshold", strings.Replace(least, ", threshold: 0.5", "", 1), false},
+		{"a class of two words", strings.Replace(least, "name: open", "name: 虚焊 (cold joint)", 1), true},
+		{"a class of one blank", strings.Replace(least, "name: open", "name: ' '", 1), false},
+		{"a class with a blank behind", strings.Replace(least, "name: open", "name: 'a '", 1), false},
+		{
+			"a class too long",
+			strings.Replace(least, "name: open", "name: "+strings.Repeat("é", 65), 1), false,
+		},
 		{"no class", strings.Replace(least, "[{name: open, threshold: 0.5}]", "[]", 1), false},
 		{"an input too wide", strings.Replace(least, "width: 64", "width: 9999", 1), false},
 		{"a version of one number", strings.Replace(least, "1.0.0", `"1"`, 1), false},
@@ -224,6 +234,25 @@ func TestManifestsAreValidExactlyWhenTheyLoad(t *testing.T) {
 		{"bytes and a scale", pixels + "preprocess: {scale: 1}\n", false},
 		{"bytes and a mean", pixels + "preprocess: {mean: [0, 0, 0]}\n", false},
 		{"bytes and a std", pixels + "preprocess: {std: [1, 1, 1]}\n", false},
+		{"no area at all", least + "golden: {area_tolerance: 1.1}\n", false},
+		{"a semantic mask", semantic, true},
+		{
+			"a mask without a background",
+			strings.Replace(semantic, "{family", "{background: -1, family", 1), true,
+		},
+		{
+			"a background that is no class",
+			strings.Replace(semantic, "{family", "{background: -2, family", 1), false,
+		},
+		{"no such activation", strings.Replace(semantic, "softmax", "tanh", 1), false},
+		{"an activation of boxes", strings.Replace(least, "{family", "{activation: none, family", 1), false},
+		{"the task of another family", semantic + "task: oriented\n", false},
+		{
+			"turned boxes that are upright",
+			strings.Replace(least, "yolov8", "yolov8-obb", 1) + "task: detection\n", false,
+		},
+		{"turned boxes", strings.Replace(least, "yolov8", "yolov8-obb", 1) + "task: oriented\n", true},
+		{"masks of prototypes", strings.Replace(least, "yolov8", "yolov8-seg", 1), true},
 		{"tolerances of zero", least + "golden: {box_tolerance: 0, score_tolerance: 0}\n", true},
 		{"a tolerance of more than any input", least + "golden: {box_tolerance: 4097}\n", false},
 		{"a tolerance of all scores and more", least + "golden: {score_tolerance: 1.5}\n", false},
@@ -311,7 +340,9 @@ func TestTheGuidesExampleOfAManifestIsValidAndFull(t *testing.T) {
 		all, _ := fields(reflect.TypeOf(value), "yaml")
 		left = append(left, slices.DeleteFunc(all, func(key string) bool { return given[key] })...)
 	}
-	require.ElementsMatch(t, []string{"scale", "mean", "std"}, left)
+	require.ElementsMatch(t, []string{
+		"scale", "mean", "std", "activation", "background", "min_area",
+	}, left)
 }
 
 // collect notes the keys of all maps in a document.

@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -13,7 +14,12 @@ import (
 
 // Values that a manifest may name.
 const (
-	TaskDetection  = "detection"
+	TaskDetection = "detection"
+
+	TaskOriented     = "oriented"
+	TaskSegmentation = "segmentation"
+	TaskSemantic     = "semantic"
+
 	Otsu           = "otsu"
 	LayoutNCHW     = "nchw"
 	LayoutNHWC     = "nhwc"
@@ -59,7 +65,7 @@ func setAbsent[T any](v **T, value T) {
 
 // complete fills in what may be left out.
 func (m *Manifest) complete() {
-	setDefault(&m.Task, TaskDetection)
+	setDefault(&m.Task, cmp.Or(Task(m.Decoder.Family), TaskDetection))
 	setDefault(&m.Model, ModelFile)
 	setDefault(&m.Input.Layout, LayoutNCHW)
 	setDefault(&m.Input.Type, TypeFloat32)
@@ -71,6 +77,7 @@ func (m *Manifest) complete() {
 	setDefault(&m.Providers.Policy, PolicyFallback)
 	setAbsent(&m.Golden.BoxTolerance, 2)
 	setAbsent(&m.Golden.ScoreTolerance, 0.05)
+	setAbsent(&m.Golden.AreaTolerance, 0.05)
 	if m.Preprocess.Color == "" {
 		m.Preprocess.Color = ColorRGB
 		if m.planes() == 1 {
@@ -92,6 +99,7 @@ func (m *Manifest) complete() {
 		setDefault(&m.Providers.Order[i].Model, m.Model)
 		setDefault(&m.Providers.Order[i].Batch, 1)
 	}
+	m.completeSemantic()
 	if m.Decoder.Outputs == nil {
 		m.Decoder.Outputs = map[string]string{}
 	}
@@ -121,7 +129,7 @@ func (m *Manifest) check(doc *strictyaml.Document) {
 	if !versionPattern.MatchString(m.Version) {
 		doc.Add("version", fmt.Sprintf("%q is not a semantic version", m.Version), "such as 1.2.0, in quotes")
 	}
-	doc.OneOf("task", m.Task, TaskDetection)
+	doc.OneOf("task", m.Task, Tasks()...)
 	m.checkInput(doc)
 	m.checkPreprocess(doc)
 	m.checkDecoder(doc)
@@ -129,6 +137,7 @@ func (m *Manifest) check(doc *strictyaml.Document) {
 	m.checkProviders(doc)
 	doc.Within("golden.box_tolerance", *m.Golden.BoxTolerance, 0, maxSide)
 	doc.Within("golden.score_tolerance", *m.Golden.ScoreTolerance, 0, 1)
+	doc.Within("golden.area_tolerance", *m.Golden.AreaTolerance, 0, 1)
 }
 
 func (m *Manifest) checkInput(doc *strictyaml.Document) {
@@ -147,6 +156,7 @@ func (m *Manifest) checkInput(doc *strictyaml.Document) {
 
 func (m *Manifest) checkDecoder(doc *strictyaml.Document) {
 	m.checkFamily(doc)
+	m.checkSemantic(doc)
 	doc.Within("decoder.score_floor", m.Decoder.ScoreFloor, 0.0001, 1)
 	doc.Within("decoder.nms_iou", m.Decoder.NMSIoU, 0.01, 1)
 	doc.Within("decoder.max_detections", float64(m.Decoder.MaxDetections), 1, 1000)

@@ -17,6 +17,7 @@ type listed struct {
 	Class *string   `json:"class"`
 	Score *float32  `json:"score"`
 	Box   []float32 `json:"box"`
+	Area  *float32  `json:"area"`
 }
 
 // Expected reads what a golden sample must bring out. A list that asks for what the bundle cannot
@@ -73,5 +74,13 @@ func (b *Bundle) detection(in listed) (Detection, error) {
 		return Detection{}, fmt.Errorf("%s has the box %g: write x1, y1, x2, y2 with x1 < x2 and y1 < y2",
 			*in.Class, in.Box)
 	}
-	return Detection{Class: *in.Class, Score: *in.Score, Box: [4]float32(in.Box)}, nil
+	one := Detection{Class: *in.Class, Score: *in.Score, Box: [4]float32(in.Box)}
+	if in.Area != nil {
+		one.Area = *in.Area
+		if !(one.Area > 0) {
+			return Detection{}, fmt.Errorf("%s has the area %g: write that of its outline, or leave it out",
+				*in.Class, one.Area)
+		}
+	}
+	return one, nil
 }

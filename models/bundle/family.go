@@ -13,6 +13,10 @@ import (
 const (
 	FamilyYOLOv8 = "yolov8"
 	FamilyDFL    = "dfl"
+
+	FamilyYOLOv8OBB = "yolov8-obb"
+	FamilyYOLOv8Seg = "yolov8-seg"
+	FamilySemantic  = "semantic"
 )
 
 // Role is an output that a family reads.
@@ -30,11 +34,24 @@ func families() map[string]family {
 	return map[string]family{
 		FamilyYOLOv8: {TaskDetection, []Role{{"predictions", ""}}},
 		FamilyDFL:    {TaskDetection, []Role{{"scores", "scores"}, {"distances", "distances"}}},
+
+		FamilyYOLOv8OBB: {TaskOriented, []Role{{"predictions", ""}}},
+		FamilyYOLOv8Seg: {TaskSegmentation, []Role{{"predictions", "output0"}, {"prototypes", "output1"}}},
+		FamilySemantic:  {TaskSemantic, []Role{{"mask", ""}}},
 	}
 }
 
 // Families are all of them, sorted.
 func Families() []string { return slices.Sorted(maps.Keys(families())) }
+
+// Tasks are what they are for, sorted.
+func Tasks() []string {
+	known := map[string]bool{}
+	for _, f := range families() {
+		known[f.task] = true
+	}
+	return slices.Sorted(maps.Keys(known))
+}
 
 // Task is what a family is for, empty for one that is not known.
 func Task(family string) string { return families()[family].task }

@@ -13,7 +13,7 @@ type Manifest struct {
 	Name    string `yaml:"name"`    // letters, digits, . _ -
 	Version string `yaml:"version"` // semantic version
 	Serial  uint64 `yaml:"serial"`  // grows with each release of this name
-	Task    string `yaml:"task"`    // detection
+	Task    string `yaml:"task"`    // that of the decoder's family, which is the default
 
 	Model      string     `yaml:"model"` // default model.onnx; one file, no external data
 	Input      Input      `yaml:"input"`
@@ -61,6 +61,10 @@ type Decoder struct {
 	NMSIoU        float64           `yaml:"nms_iou"`        // default 0.6
 	ClassAgnostic bool              `yaml:"class_agnostic"` // suppress across classes; default class by class
 	MaxDetections int               `yaml:"max_detections"` // default 100
+	// Of family semantic. Background is the class that is no finding, default 0, of one class -1: none.
+	Activation string  `yaml:"activation"` // softmax (default), sigmoid (default for one class) or none
+	Background *int    `yaml:"background"`
+	MinArea    float64 `yaml:"min_area"` // pixels of the frame that a finding has at least, default 1
 }
 
 // Class is one kind of defect.
@@ -89,6 +93,7 @@ type Provider struct {
 type Golden struct {
 	BoxTolerance   *float64       `yaml:"box_tolerance"`   // pixels, 0 to 4096, default 2
 	ScoreTolerance *float64       `yaml:"score_tolerance"` // 0 to 1, default 0.05
+	AreaTolerance  *float64       `yaml:"area_tolerance"`  // part of the area, 0 to 1, default 0.05
 	Samples        []GoldenSample `yaml:"samples"`
 }
 
@@ -101,11 +106,12 @@ type GoldenSample struct {
 }
 
 // Detection is one expected detection of a golden sample. Box is x1, y1, x2, y2 in image pixels, exclusive at
-// right and bottom.
+// right and bottom. Area is that of an outline's inside in image pixels; 0: it is not compared.
 type Detection struct {
 	Class string     `json:"class"`
 	Score float32    `json:"score"`
 	Box   [4]float32 `json:"box"`
+	Area  float32    `json:"area,omitempty"`
 }
 
 // Comparison is the manifest of an inspection without a model, which finds where a board differs from its

@@ -48,6 +48,10 @@ func families() map[string]func(m *bundle.Manifest, ports []Port) (family, error
 	return map[string]func(m *bundle.Manifest, ports []Port) (family, error){
 		bundle.FamilyYOLOv8: newYOLOv8,
 		bundle.FamilyDFL:    newDFL,
+
+		bundle.FamilyYOLOv8OBB: newOriented,
+		bundle.FamilyYOLOv8Seg: newYOLOv8Seg,
+		bundle.FamilySemantic:  newSemantic,
 	}
 }
 
@@ -77,9 +81,12 @@ func (d *Decoder) Decode(outputs [][]float32, g tensor.Geometry) ([]detect.Detec
 // suppression looks at, though many of these are of the same defects.
 func (d *Decoder) Cut() detect.Cut { return d.cut }
 
+// full says that keep will only count.
+func (d *Decoder) full() bool { return len(d.kept) == d.maxKept }
+
 // keep takes one more detection, or counts it beyond the limit.
 func (d *Decoder) keep(found detect.Detection) {
-	if len(d.kept) == d.maxKept {
+	if d.full() {
 		d.cut.Add(detect.Cut{Count: 1, Score: found.Score})
 		return
 	}

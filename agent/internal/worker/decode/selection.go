@@ -70,6 +70,15 @@ func (s *selection) decode(d *Decoder, outputs [][]float32, g tensor.Geometry) e
 
 // pick leaves the candidates that stay, best first, with their boxes.
 func (s *selection) pick(d *Decoder, outputs [][]float32) error {
+	if err := s.rank(d, outputs); err != nil {
+		return err
+	}
+	s.suppress()
+	return nil
+}
+
+// rank leaves the best candidates, best first, with their boxes.
+func (s *selection) rank(d *Decoder, outputs [][]float32) error {
 	s.candidates, s.found = s.candidates[:0], 0
 	if err := s.collect(s, outputs); err != nil {
 		return err
@@ -85,7 +94,6 @@ func (s *selection) pick(d *Decoder, outputs [][]float32) error {
 			return err
 		}
 	}
-	s.suppress()
 	return nil
 }
 
@@ -153,14 +161,14 @@ func (s *selection) offer(c candidate) error {
 		s.candidates = append(s.candidates, c)
 		if len(s.candidates) == maxCandidates {
 			for i := maxCandidates/2 - 1; i >= 0; i-- {
-				sink(s.candidates, i)
+				sink(s.candidates, i, worse)
 			}
 		}
 		return nil
 	}
 	if worse(&s.candidates[0], &c) {
 		s.candidates[0] = c
-		sink(s.candidates, 0)
+		sink(s.candidates, 0, worse)
 	}
 	return nil
 }
@@ -176,16 +184,17 @@ func worse(a, b *candidate) bool {
 	return a.cell > b.cell
 }
 
-func sink(heap []candidate, i int) {
+// sink moves what stands at i down to its place in a heap that has its least on top.
+func sink[T any](heap []T, i int, less func(a, b *T) bool) {
 	for {
 		child := 2*i + 1
 		if child >= len(heap) {
 			return
 		}
-		if child+1 < len(heap) && worse(&heap[child+1], &heap[child]) {
+		if child+1 < len(heap) && less(&heap[child+1], &heap[child]) {
 			child++
 		}
-		if !worse(&heap[child], &heap[i]) {
+		if !less(&heap[child], &heap[i]) {
 			return
 		}
 		heap[i], heap[child] = heap[child], heap[i]

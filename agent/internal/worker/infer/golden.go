@@ -46,9 +46,10 @@ func (s *Session) proveBlank(canvas *tensor.Canvas) error {
 	if s.Plan.Template() {
 		copy(canvas.Template(), canvas.Plane())
 	}
-	_, err := s.Infer(slices.Repeat([]*tensor.Canvas{canvas}, s.images), 0)
-	if err != nil && !errors.Is(err, decode.ErrOutput) { // nobody vouches for what it says of a blank frame
-		return fmt.Errorf("first run: %w", err)
+	for _, r := range s.Infer(slices.Repeat([]*tensor.Canvas{canvas}, s.images), 0) {
+		if r.Err != nil && !errors.Is(r.Err, decode.ErrOutput) { // nobody vouches for a blank frame
+			return fmt.Errorf("first run: %w", r.Err)
+		}
 	}
 	return nil
 }
@@ -69,14 +70,13 @@ func (s *Session) proveSample(canvas *tensor.Canvas, sample bundle.GoldenSample)
 	if err = s.besides(canvas, sample); err != nil {
 		return err
 	}
-	results, err := s.Infer(slices.Repeat([]*tensor.Canvas{canvas}, s.images), 0)
-	if errors.Is(err, decode.ErrOutput) {
-		return fmt.Errorf("%w: %s on %s: %w", ErrGolden, sample.Image, s.Provider, err)
-	}
-	if err != nil {
-		return fmt.Errorf("run golden sample %s: %w", sample.Image, err)
-	}
-	for i, result := range results {
+	for i, result := range s.Infer(slices.Repeat([]*tensor.Canvas{canvas}, s.images), 0) {
+		if errors.Is(result.Err, decode.ErrOutput) {
+			return fmt.Errorf("%w: %s on %s: %w", ErrGolden, sample.Image, s.Provider, result.Err)
+		}
+		if result.Err != nil {
+			return fmt.Errorf("run golden sample %s: %w", sample.Image, result.Err)
+		}
 		if difference := s.compare(result.Detections, expected); difference != "" {
 			return fmt.Errorf("%w: %s on %s, image %d of %d: %s", ErrGolden, sample.Image, s.Provider, i+1,
 				s.images, difference)
@@ -139,6 +139,10 @@ func (s *Session) compare(found []detect.Detection, expected []bundle.Detection)
 			return fmt.Sprintf("%s at %.0f scores %.3f instead of %.3f",
 				want.Class, want.Box, found[best].Score, want.Score)
 		}
+		if unlike(found[best].Area, want.Area) > *m.Golden.AreaTolerance {
+			return fmt.Sprintf("%s at %.0f has an area of %.0f pixels instead of %.0f",
+				want.Class, want.Box, found[best].Area, want.Area)
+		}
 	}
 	for i, d := range found {
 		if name := m.Classes[d.Class].Name; !used[i] && d.Score >= s.threshold(name)+slack {
@@ -169,6 +173,14 @@ func (s *Session) threshold(class string) float32 {
 		}
 	}
 	return 0
+}
+
+// unlike is by which part of it an area differs from the one that is wanted, if any is.
+func unlike(area, want float32) float64 {
+	if want == 0 {
+		return 0
+	}
+	return math.Abs(float64(area-want)) / float64(want)
 }
 
 // far is the largest distance between two boxes' sides.
