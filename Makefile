@@ -87,11 +87,13 @@ test-training: $(VENV)/ready ## the tests in Python: of models/training and scri
 	@$(VENV)/bin/ruff format --check -q models/training
 	@$(VENV)/bin/python -m pytest -q models/training/tests scripts
 
-$(VENV)/ready: models/training/requirements.txt
-	@echo "making $(VENV) for models/training"
+# What the pinned packages need themselves is pinned by the lock, a pip freeze of an environment that passed.
+$(VENV)/ready: models/training/requirements.txt models/training/requirements.lock
+	@echo "making $(VENV) for models/training (3 GB to download, once; 5.6 GB on the disk)"
 	@python3 -m venv $(VENV) || { echo "python3 cannot make a virtual environment:" \
 	  "run scripts/setup --training, which brings python3-venv, then this again"; exit 1; }
-	@$(VENV)/bin/pip install -q -r $< || { echo "pip could not install what $< lists:" \
+	@$(VENV)/bin/pip install -q -r $< -c models/training/requirements.lock || { \
+	  echo "pip could not install what $< lists:" \
 	  "check the network, then run this again"; exit 1; }
 	@touch $@
 
@@ -103,13 +105,18 @@ RUN    ?= models/training/runs/$(DESIGN)
 BUNDLE  = models/pcb-defects$(if $(filter pair,$(DESIGN)),-pair)
 MODEL  ?= $(BUNDLE)/model.onnx
 
+# Simulated boards that are mixed in: how many, and the share of clean ones.
+SIM_BOARDS ?= 1200
+SIM_CLEAN  ?= 0.2
+SIM         = build/sim/train-$(SIM_BOARDS)-$(SIM_CLEAN)
+
 .PHONY: train
-train: boards-given $(VENV)/ready build/sim/train ## train a detector: DESIGN=pair or single, DATA=DIR, ARGS for train.py; goes on after a stop
+train: boards-given $(VENV)/ready $(SIM) ## train a detector on boards of 640 × 640 px: DESIGN=pair or single, DATA=DIR with images/ID_test.jpg, images/ID_temp.jpg and labels/ID.txt, SIM_BOARDS=N, ARGS for train.py; goes on after a stop
 	@resume=; [[ ! -f $(RUN)/last.pt ]] || { resume=--resume; \
 	  echo "$(RUN)/last.pt is there: going on with it (remove $(RUN) to begin anew)"; }; \
-	$(VENV)/bin/python models/training/train.py --data '$(DATA)' --sim build/sim/train --design $(DESIGN) \
+	$(VENV)/bin/python models/training/train.py --data '$(DATA)' --sim $(SIM) --design $(DESIGN) \
 	  --run $(RUN) $$resume $(ARGS)
-	@$(VENV)/bin/python models/training/export.py --run $(RUN) --out $(RUN)/model.onnx
+	@$(VENV)/bin/python models/training/export.py --run $(RUN) --data '$(DATA)' --out $(RUN)/model.onnx
 	@$(VENV)/bin/python models/training/quantize.py --data '$(DATA)' --model $(RUN)/model.onnx \
 	  --out $(RUN)/model-int8.onnx
 	@$(VENV)/bin/python models/training/report.py --data '$(DATA)' --run $(RUN) --model $(RUN)/model.onnx
@@ -120,7 +127,7 @@ train: boards-given $(VENV)/ready build/sim/train ## train a detector: DESIGN=pa
 	echo "  copy both models and the thresholds into $(BUNDLE); models/training/README.md says how to go on"
 
 .PHONY: evaluate
-evaluate: boards-given $(VENV)/ready ## metrics of MODEL=FILE on DATA=DIR, PART=block, group, train or all; ARGS='--bundle DIR' takes its thresholds, '--against FILE' compares
+evaluate: boards-given $(VENV)/ready ## metrics of MODEL=FILE on DATA=DIR (as for train), PART=block, group, train or all; ARGS='--bundle DIR' takes its thresholds, '--against FILE' compares
 	@[[ -f '$(MODEL)' ]] || { echo "no model '$(MODEL)': set MODEL to an .onnx file, or make train first"; exit 1; }
 	@echo "$(MODEL) on part $(PART) of $(DATA)"
 	@$(VENV)/bin/python models/training/evaluate.py --model $(MODEL) --data '$(DATA)' --part $(PART) $(ARGS)
@@ -131,10 +138,10 @@ boards-given:
 	  "images/<id>_test.jpg, images/<id>_temp.jpg and labels/<id>.txt"; exit 1; }
 
 # Drawn under another name first, so that a stop leaves nothing that looks complete.
-build/sim/train:
-	@echo "drawing simulated boards into $@ (once)"
+$(SIM):
+	@echo "drawing $(SIM_BOARDS) simulated boards into $@ (once)"
 	@rm -rf $@.partial; CGO_ENABLED=0 go run ./agent/cmd/simboards -out $@.partial \
-	  -boards 1200 -seed 1001 -defects 6 -clean 0.2
+	  -boards $(SIM_BOARDS) -seed 1001 -defects 6 -clean $(SIM_CLEAN)
 	@mv $@.partial $@
 
 ##@ Keep it clean
@@ -193,14 +200,19 @@ bench-sheet: build ## a simulated sheet of 16,384 × 16,384 px in tiles: time, m
 # It ends with an error when a bar is missed, after the figures have been printed. Boards are linked and drawn
 # anew, so that the figures are those of what stands here now.
 .PHONY: bench-detectors
-bench-detectors: boards-given $(VENV)/ready build ## reference detectors and compare on DATA=DIR and simulated boards, beside their bars
-	@rm -rf build/detectors
+bench-detectors: $(if $(filter all,$(PART)),,boards-given) $(VENV)/ready build ## reference detectors and compare on DATA=DIR and simulated boards, beside their bars; PART=all: what is shipped on all boards of DATA=DIR, ARGS='--split test' of a part
+	@rm -rf build/detectors; mkdir -p build/detectors
+ifeq ($(PART),all)
+	@[[ -d '$(DATA)' ]] || { echo "no folder '$(DATA)': set DATA to boards in the deeppcb layout"; exit 1; }
+	@$(ENV); $(VENV)/bin/python scripts/detectors/bench.py --parts build/detectors --all '$(DATA)' $(ARGS)
+else
 	@for part in block group; do \
 	  $(VENV)/bin/python models/training/boards.py --data '$(DATA)' --part $$part --out build/detectors/$$part; \
 	done
 	@$(ENV); CGO_ENABLED=0 go run ./agent/cmd/simboards -out build/detectors/sim \
 	  -boards 500 -seed 2002 -clean 0.6; \
 	$(VENV)/bin/python scripts/detectors/bench.py --parts build/detectors $(ARGS)
+endif
 
 .PHONY: clean
 clean: ## remove what was built; what scripts/setup fetched stays

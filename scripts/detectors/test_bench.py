@@ -30,6 +30,8 @@ UNSEEN = {"unseen": True}
     ("sim", "clean_alarmed", 1, False),
     ("block", "failed", [{"image": "a", "reason": "b"}], True),
     ("block", "failed", [], False),
+    ("all", "map_iou33", 0.99499, True),
+    ("all", "map_iou33", 0.995, False),
 ])
 def test_a_figure_is_held_against_the_bar_of_its_part(part, figure, found, missed):
     assert bench.misses("pcb-defects-pair", part, figure, GOOD | UNSEEN | {figure: found}) == missed
@@ -65,16 +67,21 @@ def bundles(folder, told):
         onnx.save(model, bundle / "small.onnx")
 
 
-def bench_with(folder, report, code=0, told=False):
+def bench_with(folder, report, code=0, told=False, parts=bench.PARTS, args=()):
     """Runs the program with an agent that writes down its arguments and prints a report."""
     bundles(folder, told)
+    for part in bench.PARTS:
+        labels = folder / part / "labels"
+        labels.mkdir(parents=True)
+        if part in parts:
+            (labels / "1.txt").touch()
     (folder / "report").write_text(report)
     agent = folder / "agent"
     agent.write_text(f'#!/bin/sh\necho "$*" >>"{folder}/calls"\ncat "{folder}/report"\nexit {code}\n')
     agent.chmod(0o755)
     program = Path(bench.__file__)
     command = [sys.executable, program, "--agent", agent, "--parts", folder]
-    command += ["--models", folder, "--held-out", folder / "held-out"]
+    command += ["--models", folder, "--held-out", folder / "held-out", *args]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -91,6 +98,48 @@ def test_every_detector_is_evaluated_on_every_part(tmp_path):
     assert f"eval --method compare --data {tmp_path}/block {options}" in calls
     assert " !" not in done.stdout
     assert json.loads((tmp_path / "report.json").read_text())["compare"]["group"] == GOOD | UNSEEN
+
+
+def test_a_part_without_boards_is_left_out_and_said_so(tmp_path):
+    done = bench_with(tmp_path, json.dumps(GOOD), parts=("block", "sim"))
+
+    assert done.returncode == 0, done.stderr
+    assert "group is left out: these data have no boards of it\n" in done.stdout
+    assert "/group" not in (tmp_path / "calls").read_text()
+    assert json.loads((tmp_path / "report.json").read_text())["compare"].keys() == {"block", "sim"}
+
+
+def test_no_boards_at_all_are_an_error(tmp_path):
+    done = bench_with(tmp_path, json.dumps(GOOD), parts=())
+
+    assert done.returncode == 1
+    assert "no boards in" in done.stderr and "--all" in done.stderr
+
+
+def test_what_is_shipped_is_judged_on_all_boards_of_a_folder_by_the_bars_of_block(tmp_path):
+    """Its training does not count against it, as only the reader knows whether the boards are others."""
+    boards = tmp_path / "PCBData"
+    report = json.dumps(GOOD | {"map50": 0.993})
+    done = bench_with(tmp_path, report, told=True, parts=(), args=["--all", boards, "--split", "test"])
+
+    calls = (tmp_path / "calls").read_text().splitlines()
+    options = f"--data {boards} --threads 2 -o json --log-level error --split test"
+    assert calls == [
+        f"eval --bundle {tmp_path}/pcb-defects-pair {options}",
+        f"eval --bundle {tmp_path}/pcb-defects {options}",
+        f"eval --method compare {options}",
+    ]
+    assert done.returncode == 1
+    assert done.stderr.endswith("these miss their bars: pcb-defects-pair map50 on all\n")
+    assert "all >= 0.995" in done.stdout
+    assert "trained on all 1,000 training pairs of DeepPCB" in done.stdout
+
+
+def test_a_split_without_all_is_refused(tmp_path):
+    done = bench_with(tmp_path, json.dumps(GOOD), args=["--split", "test"])
+
+    assert done.returncode == 1
+    assert "--split is of --all" in done.stderr and not (tmp_path / "calls").exists()
 
 
 def test_a_missed_bar_is_marked_and_ends_with_an_error(tmp_path):
