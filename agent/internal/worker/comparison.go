@@ -46,20 +46,21 @@ func (o *opener) comparison(s *station) *lane {
 func (*comparison) Images() int { return 1 }
 
 // Infer implements engine.
-func (c *comparison) Infer(canvases []*tensor.Canvas, _ int64) ([]infer.Result, error) {
+func (c *comparison) Infer(canvases []*tensor.Canvas, _ int64) []infer.Result {
 	start, canvas := monotime.Now(), canvases[0]
 	c.result[0] = infer.Result{}
 	if g := canvas.Geometry(); g != c.geometry {
 		comparer, err := compare.New(g.Width, g.Height, c.options)
 		if err != nil {
-			return c.result[:], fmt.Errorf("%w: %w", infer.ErrRun, err)
+			c.result[0].Err = fmt.Errorf("%w: %w", infer.ErrRun, err)
+			return c.result[:]
 		}
 		c.comparer, c.geometry = comparer, g
 	}
 	found, cut := detect.Best(c.comparer.Compare(canvas.Plane(), canvas.Template()), c.limit)
 	cut.Add(c.comparer.Cut())
 	c.result[0] = infer.Result{Detections: found, Cut: cut, InferenceNs: monotime.Now() - start}
-	return c.result[:], nil
+	return c.result[:]
 }
 
 // Close implements engine.

@@ -19,7 +19,7 @@ import (
 // are valid until the next call.
 type engine interface {
 	Images() int // canvases at once, at most
-	Infer(canvases []*tensor.Canvas, deadlineNs int64) ([]infer.Result, error)
+	Infer(canvases []*tensor.Canvas, deadlineNs int64) []infer.Result
 	Close() error
 }
 
@@ -28,7 +28,7 @@ type lane struct {
 	manifest *bundle.Manifest
 	plan     *tensor.Plan
 	state    wire.StationState // what it says of itself: provider and model
-	jobs     chan *slot
+	jobs     *queue
 	help     chan *sheetRun // tiles for tracks that have nothing else to do
 	tracks   []*track
 }
@@ -39,17 +39,22 @@ type track struct {
 	help    chan *sheetRun // the lane's
 	jobNs   atomic.Int64   // when the job under way began; 0: none
 	busyNs  atomic.Int64   // when the engine's run under way began, of a sheet that of a batch; 0: none
-	usualNs atomic.Int64   // what a job takes of late
-	one     [1]*tensor.Canvas
+	usualNs atomic.Int64   // what a run takes of late, of a frame in tiles all of them
+
+	jobs     []*slot // of the run under way
+	canvases []*tensor.Canvas
 }
 
 func newLane(m *bundle.Manifest, plan *tensor.Plan, engines []engine, stations int) *lane {
 	l := &lane{
-		manifest: m, plan: plan, jobs: make(chan *slot, slots(len(engines))*stations),
+		manifest: m, plan: plan, jobs: newQueue(slots(len(engines)) * stations),
 		help: make(chan *sheetRun),
 	}
 	for _, e := range engines {
-		l.tracks = append(l.tracks, &track{engine: e, help: l.help})
+		l.tracks = append(l.tracks, &track{
+			engine: e, help: l.help,
+			jobs: make([]*slot, 0, e.Images()), canvases: make([]*tensor.Canvas, 0, e.Images()),
+		})
 	}
 	return l
 }
@@ -94,7 +99,7 @@ func (l *lane) hangs(nowNs int64) bool {
 	return false
 }
 
-// freeAt is when a track is expected to be free for one more job, behind those that wait, and how long a job
+// freeAt is when a track is expected to be free for one more run, behind those that wait, and how long a run
 // takes of late.
 func (l *lane) freeAt(nowNs int64) (freeNs, usualNs int64) {
 	var room [16]int64 // on the stack, for as many tracks as worker.parallel may ask for
@@ -107,21 +112,26 @@ func (l *lane) freeAt(nowNs int64) (freeNs, usualNs int64) {
 		}
 		ends = append(ends, end)
 	}
-	for range len(l.jobs) { // each goes to the track that is free first
+	most := l.tracks[0].engine.Images()
+	for range (l.jobs.len() + most - 1) / most { // each run is of the track that is free first
 		next := slices.Index(ends, slices.Min(ends))
 		ends[next] += usualNs
 	}
 	return slices.Min(ends), usualNs
 }
 
-// serve infers job after job until ctx ends, then frees the model. A job once taken is always answered: the
-// next one's answer waits for it.
-func (t *track) serve(ctx context.Context, jobs <-chan *slot) error {
+// serve infers what waits until ctx ends, then frees the model: in one run as much as the engine takes at
+// once. A job once taken is always answered: the next one's answer waits for it.
+func (t *track) serve(ctx context.Context, waiting *queue) error {
 	defer func() { _ = t.engine.Close() }()
 	for {
 		select {
-		case job := <-jobs:
-			if err := t.infer(job); err != nil {
+		case <-waiting.ready:
+			t.jobs = append(t.jobs[:0], waiting.take())
+			if t.jobs[0].sheet == nil {
+				t.jobs = waiting.fill(t.jobs, t.engine.Images())
+			}
+			if err := t.infer(); err != nil {
 				return err
 			}
 		case r := <-t.help:
@@ -145,32 +155,60 @@ func (t *track) recruit(r *sheetRun) {
 	}
 }
 
-func (t *track) infer(job *slot) error {
+// infer answers the jobs that were taken.
+func (t *track) infer() error {
 	began := monotime.Now()
 	t.jobNs.Store(began)
-	found, err := t.inspect(job)
+	if job := t.jobs[0]; job.sheet != nil {
+		job.fill(t.tiled(job))
+	} else {
+		t.inspect()
+	}
 	t.usualNs.Store(smooth(t.usualNs.Load(), monotime.Now()-began))
 	t.jobNs.Store(0)
-	s, f := job.station, job.frame
-	job.fill(found, err)
-	s.inspected.Add(1)
-	s.keep(job.job, shot{f, job.trail()}) // before the answer: its settlement may follow at once
-	job.frame = nil
-	return s.turns.done(job)
+	for _, job := range t.jobs {
+		s := job.station
+		s.inspected.Add(1)
+		s.keep(job.job, shot{job.frame, job.trail()}) // before the answer: its settlement may follow at once
+		job.frame = nil
+		if err := s.turns.done(job); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// inspect runs the engine on what the slot holds: once, or tile by tile.
-func (t *track) inspect(job *slot) (inspection, error) {
-	if job.sheet != nil {
-		return job.sheet.inspect(job, &tiledJob{track: t, job: job}, t.recruit)
+// tiled runs the engine tile by tile.
+func (t *track) tiled(job *slot) (inspection, error) {
+	return job.sheet.inspect(job, &tiledJob{track: t, job: job}, t.recruit)
+}
+
+// inspect runs the engine once on all frames that were taken.
+func (t *track) inspect() {
+	t.canvases = t.canvases[:0]
+	for _, job := range t.jobs {
+		t.canvases = append(t.canvases, job.canvas)
 	}
-	t.one[0] = job.canvas
-	results, err := t.run(t.one[:], job.deadlineNs)
-	return inspection{Result: results[0]}, err
+	for i, r := range t.run(t.canvases, latest(t.jobs)) {
+		t.jobs[i].fill(inspection{Result: r}, r.Err)
+	}
+}
+
+// latest is the deadline of the part that is due last, 0 when one of them has none: a run is not broken off
+// while somebody waits for it. Those who no longer do get a late answer.
+func latest(jobs []*slot) int64 {
+	due := int64(0)
+	for _, job := range jobs {
+		if job.deadlineNs == 0 {
+			return 0
+		}
+		due = max(due, job.deadlineNs)
+	}
+	return due
 }
 
 // run is one run of the engine, under the eyes of the watchdog.
-func (t *track) run(canvases []*tensor.Canvas, deadlineNs int64) ([]infer.Result, error) {
+func (t *track) run(canvases []*tensor.Canvas, deadlineNs int64) []infer.Result {
 	t.busyNs.Store(monotime.Now())
 	defer t.busyNs.Store(0)
 	return t.engine.Infer(canvases, deadlineNs)

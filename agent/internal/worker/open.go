@@ -35,7 +35,7 @@ func newOpener(w *worker, group *errgroup.Group, rt Runtime) *opener {
 		worker: w, group: group, lanes: map[laneKey]*lane{}, parallel: runs,
 		loader: infer.Loader{
 			Runtime: rt, Log: w.log, Threads: max(threads/runs, 1), Spinning: w.config.GetSpinning(),
-			Batches: slices.ContainsFunc(w.stations, (*station).tiled),
+			Batches: len(w.stations) > 1 || slices.ContainsFunc(w.stations, (*station).tiled),
 		},
 	}
 }

@@ -13,8 +13,8 @@ import (
 
 func TestALaneIsFreeWhenItsFirstTrackIsAndTheQueueIsDone(t *testing.T) {
 	const now, usual = int64(1e9), int64(30e6)
-	a, b := &track{}, &track{}
-	l := &lane{tracks: []*track{a, b}, jobs: make(chan *slot, 4)}
+	a, b := &track{engine: &comparison{}}, &track{engine: &comparison{}}
+	l := &lane{tracks: []*track{a, b}, jobs: newQueue(4)}
 	free := func() int64 {
 		at, run := l.freeAt(now)
 		require.Equal(t, usual, run)
@@ -27,9 +27,9 @@ func TestALaneIsFreeWhenItsFirstTrackIsAndTheQueueIsDone(t *testing.T) {
 	require.Equal(t, now, free(), "one is idle")
 	b.jobNs.Store(now - usual/2)
 	require.Equal(t, now+usual/2, free(), "the one that began first")
-	l.jobs <- &slot{}
+	l.jobs.add(&slot{})
 	require.Equal(t, now+usual*2/3, free(), "the other takes the one that waits")
-	l.jobs <- &slot{}
+	l.jobs.add(&slot{})
 	require.Equal(t, now+usual/2+usual, free(), "after those that wait already")
 	a.jobNs.Store(now - 2*usual)
 	require.Equal(t, now+usual, free(), "a run that is late ends now, at the soonest")

@@ -321,7 +321,13 @@ func (t *tiledJob) infer(canvases []*tensor.Canvas) ([]infer.Result, error) {
 	if due := t.job.deadlineNs; due != 0 && monotime.Now() >= due {
 		return nil, infer.ErrCancelled
 	}
-	return t.track.run(canvases, t.job.deadlineNs)
+	results := t.track.run(canvases, t.job.deadlineNs)
+	for i := range results {
+		if results[i].Err != nil {
+			return results, results[i].Err
+		}
+	}
+	return results, nil
 }
 
 // progress reports now and then. A socket that takes nothing is noticed by the answer.

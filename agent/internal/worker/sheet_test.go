@@ -301,12 +301,12 @@ type runs struct {
 
 func (r *runs) Images() int { return max(r.most, 1) }
 
-func (r *runs) Infer(canvases []*tensor.Canvas, _ int64) ([]infer.Result, error) {
+func (r *runs) Infer(canvases []*tensor.Canvas, _ int64) []infer.Result {
 	for range canvases {
 		r.n++
 		r.each(r.n)
 	}
-	return make([]infer.Result, len(canvases)), nil
+	return make([]infer.Result, len(canvases))
 }
 
 func (*runs) Close() error { return nil }
@@ -332,7 +332,7 @@ func TestADeadlineIsNoticedBetweenTiles(t *testing.T) {
 			job.deadlineNs = monotime.Now() - 1
 		}
 	})
-	_, err := tr.inspect(job)
+	_, err := tr.tiled(job)
 	require.ErrorIs(t, err, infer.ErrCancelled)
 	fault, _ := modelFault(err)
 	require.Equal(t, wire.Fault_FAULT_CANCELLED, fault)
@@ -347,7 +347,7 @@ func TestTheWatchdogLooksAtEachTile(t *testing.T) {
 		tr.busyNs.Store(monotime.Now() - (longestRun + time.Second).Nanoseconds())
 		require.True(t, l.hangs(monotime.Now()))
 	})
-	found, err := tr.inspect(job)
+	found, err := tr.tiled(job)
 	require.NoError(t, err)
 	require.Greater(t, found.tiles, 10)
 	require.Zero(t, tr.busyNs.Load())
@@ -399,11 +399,11 @@ func TestATrackThatIsFreeHelpsWithASheet(t *testing.T) {
 	}}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- (&track{engine: other, help: help}).serve(ctx, nil) }()
+	go func() { ended <- (&track{engine: other, help: help}).serve(ctx, newQueue(1)) }()
 	tr := &track{engine: lead, help: help}
 	sheets := 0
 	for came := false; !came; sheets++ {
-		found, err := tr.inspect(&slot{station: &station{conn: wire.NewConn(ours)}, frame: f, sheet: s})
+		found, err := tr.tiled(&slot{station: &station{conn: wire.NewConn(ours)}, frame: f, sheet: s})
 		require.NoError(t, err)
 		require.Equal(t, s.tiles.Len(), found.tiles)
 		select {

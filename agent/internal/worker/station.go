@@ -31,7 +31,8 @@ type slot struct {
 	canvas       *tensor.Canvas
 	sheet        *sheet
 	preprocessNs int64
-	turn         uint64
+	turn         uint64 // among its station's answers
+	arrival      uint64 // in the lane's queue
 	answer       *wire.Inspected
 	found        []*wire.Detection // memory of answer's detections
 	truth        []*wire.Detection
@@ -182,14 +183,14 @@ func (s *station) expose(ctx context.Context, o order, exposed *wire.Exposed) er
 	read := monotime.Now() - began
 	select {
 	case slot := <-s.free:
-		return s.prepare(ctx, slot, o, f, read)
+		return s.prepare(slot, o, f, read)
 	case <-ctx.Done():
 		return nil
 	}
 }
 
 // prepare scales the frame into the slot and hands it to the lane, which gives the slot back.
-func (s *station) prepare(ctx context.Context, slot *slot, o order, f *frame.Frame, readNs int64) error {
+func (s *station) prepare(slot *slot, o order, f *frame.Frame, readNs int64) error {
 	slot.order, slot.frame = o, f
 	err := s.golden.brought(f) // no line brings a template with each part: it is not part of the inspection
 	start := monotime.Now()
@@ -202,10 +203,7 @@ func (s *station) prepare(ctx context.Context, slot *slot, o order, f *frame.Fra
 	}
 	slot.preprocessNs, slot.turn = monotime.Now()-start, s.turns.next()
 	s.pace.took(readNs + slot.preprocessNs)
-	select {
-	case s.lane.jobs <- slot:
-	case <-ctx.Done():
-	}
+	s.lane.jobs.add(slot)
 	return nil
 }
 

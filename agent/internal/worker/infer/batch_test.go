@@ -83,7 +83,7 @@ func TestEachImageOfABatchHasItsOwnResult(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, most, s.Images())
 	for _, list := range [][]byte{{255, 204, 0, 153}, {0, 255}, {204}} {
-		found, err := s.Infer(shades(t, s, list...), 0)
+		found, err := inferred(s, shades(t, s, list...), 0)
 		require.NoError(t, err)
 		require.Len(t, found, len(list))
 		for i, shade := range list {

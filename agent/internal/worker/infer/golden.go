@@ -46,9 +46,10 @@ func (s *Session) proveBlank(canvas *tensor.Canvas) error {
 	if s.Plan.Template() {
 		copy(canvas.Template(), canvas.Plane())
 	}
-	_, err := s.Infer(slices.Repeat([]*tensor.Canvas{canvas}, s.images), 0)
-	if err != nil && !errors.Is(err, decode.ErrOutput) { // nobody vouches for what it says of a blank frame
-		return fmt.Errorf("first run: %w", err)
+	for _, r := range s.Infer(slices.Repeat([]*tensor.Canvas{canvas}, s.images), 0) {
+		if r.Err != nil && !errors.Is(r.Err, decode.ErrOutput) { // nobody vouches for a blank frame
+			return fmt.Errorf("first run: %w", r.Err)
+		}
 	}
 	return nil
 }
@@ -69,14 +70,13 @@ func (s *Session) proveSample(canvas *tensor.Canvas, sample bundle.GoldenSample)
 	if err = s.besides(canvas, sample); err != nil {
 		return err
 	}
-	results, err := s.Infer(slices.Repeat([]*tensor.Canvas{canvas}, s.images), 0)
-	if errors.Is(err, decode.ErrOutput) {
-		return fmt.Errorf("%w: %s on %s: %w", ErrGolden, sample.Image, s.Provider, err)
-	}
-	if err != nil {
-		return fmt.Errorf("run golden sample %s: %w", sample.Image, err)
-	}
-	for i, result := range results {
+	for i, result := range s.Infer(slices.Repeat([]*tensor.Canvas{canvas}, s.images), 0) {
+		if errors.Is(result.Err, decode.ErrOutput) {
+			return fmt.Errorf("%w: %s on %s: %w", ErrGolden, sample.Image, s.Provider, result.Err)
+		}
+		if result.Err != nil {
+			return fmt.Errorf("run golden sample %s: %w", sample.Image, result.Err)
+		}
 		if difference := s.compare(result.Detections, expected); difference != "" {
 			return fmt.Errorf("%w: %s on %s, image %d of %d: %s", ErrGolden, sample.Image, s.Provider, i+1,
 				s.images, difference)

@@ -40,6 +40,7 @@ type Session struct {
 type Result struct {
 	Detections                    []detect.Detection
 	Cut                           detect.Cut // what else was found
+	Err                           error      // then nothing was
 	FillNs, InferenceNs, DecodeNs int64
 }
 
@@ -47,9 +48,10 @@ type Result struct {
 func (s *Session) Images() int { return s.images }
 
 // Infer runs the model on what the canvases hold, at most Images of them, and says of each what it took even
-// when it fails. With a deadline (CLOCK_MONOTONIC, 0: none) the run is broken off when it passes. Results are
-// valid until the next run.
-func (s *Session) Infer(canvases []*tensor.Canvas, deadlineNs int64) ([]Result, error) {
+// when it fails. With a deadline (CLOCK_MONOTONIC, 0: none) the run is broken off when it passes. A run that
+// fails fails for all of them, an output that cannot be believed for its own image. Results are valid until
+// the next run.
+func (s *Session) Infer(canvases []*tensor.Canvas, deadlineNs int64) []Result {
 	results := s.results[:len(canvases)]
 	start := monotime.Now()
 	for i, c := range canvases {
@@ -57,26 +59,31 @@ func (s *Session) Infer(canvases []*tensor.Canvas, deadlineNs int64) ([]Result, 
 		filled := monotime.Now()
 		results[i], start = Result{FillNs: filled - start}, filled
 	}
-	if deadlineNs != 0 && start >= deadlineNs {
-		return results, ErrCancelled
-	}
-	cancelled, err := s.run(len(canvases), deadlineNs)
+	err := s.runFor(len(canvases), start, deadlineNs)
 	share := (monotime.Now() - start) / int64(len(canvases))
-	for i := range results {
-		results[i].InferenceNs = share
-	}
-	if cancelled && err != nil {
-		return results, ErrCancelled
-	}
-	if err != nil {
-		return results, fmt.Errorf("%w on %s: %w", ErrRun, s.Provider, err)
-	}
 	for i, c := range canvases {
-		if err := s.decode(i, c.Geometry()); err != nil {
-			return results, err
+		r := &results[i]
+		if r.InferenceNs, r.Err = share, err; err == nil {
+			r.Err = s.decode(i, c.Geometry())
 		}
 	}
-	return results, nil
+	return results
+}
+
+// runFor runs the model on so many images, unless it is too late.
+func (s *Session) runFor(images int, nowNs, deadlineNs int64) error {
+	if deadlineNs != 0 && nowNs >= deadlineNs {
+		return ErrCancelled
+	}
+	cancelled, err := s.run(images, deadlineNs)
+	switch {
+	case err == nil:
+		return nil
+	case cancelled:
+		return ErrCancelled
+	default:
+		return fmt.Errorf("%w on %s: %w", ErrRun, s.Provider, err)
+	}
 }
 
 // decode reads the outputs of one image.

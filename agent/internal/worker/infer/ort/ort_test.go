@@ -119,7 +119,7 @@ func TestARunAllocatesNothing(t *testing.T) {
 	require.NoError(t, err)
 	canvases := []*tensor.Canvas{boards(t, s)}
 	require.Zero(t, alloctest.Least(10, func() {
-		if _, err := s.Infer(canvases, monotime.Now()+int64(time.Minute)); err != nil {
+		if _, err := inferred(s, canvases, monotime.Now()+int64(time.Minute)); err != nil {
 			t.Error(err)
 		}
 	}))
@@ -130,9 +130,9 @@ func TestARunIsBrokenOffAtItsDeadline(t *testing.T) {
 	require.NoError(t, err)
 	canvases := []*tensor.Canvas{boards(t, s)}
 	for range 3 {
-		_, err = s.Infer(canvases, monotime.Now()+int64(4*time.Millisecond))
+		_, err = inferred(s, canvases, monotime.Now()+int64(4*time.Millisecond))
 		require.ErrorIs(t, err, infer.ErrCancelled)
-		r, err := s.Infer(canvases, 0)
+		r, err := inferred(s, canvases, 0)
 		require.NoError(t, err)
 		require.Positive(t, r[0].InferenceNs)
 	}
@@ -252,4 +252,15 @@ func lines(pixels []uint8, apart int) {
 			pixels[i] = 0
 		}
 	}
+}
+
+// inferred tells the first error of a run apart.
+func inferred(s *infer.Session, canvases []*tensor.Canvas, deadlineNs int64) ([]infer.Result, error) {
+	results := s.Infer(canvases, deadlineNs)
+	for _, r := range results {
+		if r.Err != nil {
+			return results, r.Err
+		}
+	}
+	return results, nil
 }
