@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sightline-edge/sightline/agent/event"
@@ -27,6 +28,7 @@ type Options struct {
 	Defects     float64       // mean number on a board that has any
 	Clean       float64       // share of boards without
 	Bundle      string        // folder
+	Finds       bool          // the bundle was trained on such boards: it finds half of the defects, or fails
 	Out         string        // folder for pictures, logs and the configuration
 	Live        bool          // redraw a terminal; else a line for each part
 	Stdout      io.Writer
@@ -37,6 +39,8 @@ var (
 	ErrNumbers = errors.New("the numbers do not agree")
 	// ErrUnknown says that too many parts ended UNKNOWN to show anything.
 	ErrUnknown = errors.New("too many parts were not inspected")
+	// ErrBlind says that a bundle which knows such boards found less than half of what was drawn.
+	ErrBlind = errors.New("too few of the drawn defects were found")
 	// ErrLate says that the first verdict came after Options.FirstWithin.
 	ErrLate = errors.New("the first verdict came too late")
 )
@@ -74,7 +78,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		options: o, tally: NewTally(now.Add(-before)), before: before,
 		station: topic.Station{Enterprise: "demo", Site: "laptop", Area: "smt", Line: "line1", Name: "aoi-1"},
 	}
-	defer func() { err = errors.Join(err, f.stop()) }()
+	defer func() { err = errors.Join(err, f.stop(), handBack(f.places.Folder)) }()
 	if err := f.prepare(); err != nil {
 		return err
 	}
@@ -107,7 +111,7 @@ func (f *chain) play(ctx context.Context) error {
 	if f.options.Live {
 		show = func(Part) {} // the view redraws from the tally
 	}
-	controller := newPLC(f.station, f.tally, f.log, show)
+	controller := newPLC(f.station, f.tally, f.options.Deadline, f.log, show)
 	if err := controller.connect(f.places.LineBroker); err != nil {
 		return err
 	}
@@ -204,9 +208,11 @@ func (f *chain) settle(ctx context.Context) {
 // conclude prints the closing lines.
 func (f *chain) conclude() error {
 	s := f.tally.Summarize(0)
-	unknown := s.Unknown()
-	if unknown != "" {
-		unknown += "\n"
+	var remarks strings.Builder
+	for _, remark := range []string{s.Unknown(), f.blind(&s)} {
+		if remark != "" {
+			remarks.WriteString(remark + "\n")
+		}
 	}
 	_, _ = fmt.Fprintf(
 		f.options.Stdout,
@@ -217,7 +223,7 @@ func (f *chain) conclude() error {
 		s.P50.Milliseconds(),
 		s.P99.Milliseconds(),
 		s.FalseAlarm,
-		unknown,
+		remarks.String(),
 		f.places.Evidence,
 		s.Line(),
 	)
@@ -237,7 +243,23 @@ func (f *chain) conclude() error {
 			"--deadline, or see the logs in %s", ErrUnknown, s.Kinds[event.Unknown], s.PLC, mostUnknown,
 			f.places.Folder))
 	}
+	if blind := f.blind(&s); blind != "" {
+		errs = append(errs, fmt.Errorf("%w: %s", ErrBlind, blind))
+	}
 	return errors.Join(errs...)
+}
+
+// fewDrawn defects tell nothing of a bundle.
+const fewDrawn = 4
+
+// blind says that the bundle should have found more; it is empty when it need not have.
+func (f *chain) blind(s *Summary) string {
+	if !f.options.Finds || s.Drawn < fewDrawn || 2*s.Found >= s.Drawn {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d drawn defects found, and %s finds half of them at least: it is damaged, or "+
+		"what runs it is; see the pictures, the logs in %s, and sightline-agent check",
+		s.Found, s.Drawn, f.options.Bundle, f.places.Folder)
 }
 
 // share says how much of the time to the first verdict went by before this program.

@@ -141,3 +141,51 @@ func TestADemonstrationThatInspectedTooLittleFails(t *testing.T) {
 		})
 	}
 }
+
+func TestABundleThatFindsLessThanHalfOfWhatItKnowsFailsTheDemonstration(t *testing.T) {
+	for name, c := range map[string]struct {
+		finds        bool
+		drawn, found int
+		fails        bool
+	}{
+		"none":              {true, 93, 0, true},
+		"nearly half":       {true, 93, 46, true},
+		"half":              {true, 92, 46, false},
+		"all":               {true, 93, 93, false},
+		"another's bundle":  {false, 93, 0, false},
+		"too few to tell":   {true, 3, 0, false},
+		"enough to tell":    {true, 4, 1, true},
+		"nothing was drawn": {true, 0, 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out strings.Builder
+			start := time.Unix(0, 0)
+			f := &chain{
+				options: Options{Stdout: &out, Finds: c.finds, Bundle: "models/b"}, tally: NewTally(start),
+			}
+			in := result("r", "p", event.Fail)
+			for n := range c.drawn {
+				left := float32(20 * n)
+				defect := event.Defect{Class: "open", Box: [4]float32{left, 0, left + 10, 10}}
+				in.Truth = append(in.Truth, defect)
+				if n < c.found {
+					in.Defects = append(in.Defects, defect)
+				}
+			}
+			f.tally.Triggered("p", start)
+			f.tally.AtPLC(in, start)
+			f.tally.InKafka("r", "p")
+			f.tally.SetVerdicts(1)
+			err := f.conclude()
+			closing := fmt.Sprintf("duplicated=0 found=%d of %d\n", c.found, c.drawn)
+			require.True(t, strings.HasSuffix(out.String(), closing), out.String())
+			says := fmt.Sprintf("\n%d of %d drawn defects found, and models/b finds half", c.found, c.drawn)
+			require.Equal(t, c.fails, strings.Contains(out.String(), says), out.String())
+			if c.fails {
+				require.ErrorIs(t, err, ErrBlind)
+				return
+			}
+			require.NoError(t, err)
+		})
+	}
+}

@@ -16,10 +16,9 @@ import (
 
 const (
 	plcQueue     = 1024
-	plcWindow    = 4 // parts between trigger and verdict at a time
-	plcTimeout   = 5 * time.Second
+	plcWindow    = 4               // parts between trigger and verdict at a time
+	plcTimeout   = 5 * time.Second // beyond a part's deadline
 	publishLimit = 2 * time.Second
-	readyLimit   = 30 * time.Second // for the worker to load its model and open the camera
 )
 
 // plc simulates the line's controller: it waits for TriggerReady, triggers a part at each tick, takes the
@@ -30,34 +29,39 @@ type plc struct {
 	log     *slog.Logger
 	show    func(Part)
 
+	deadline    time.Duration // of a part
 	client      mqtt.Client
 	inbox       chan mqtt.Message
-	ready       bool
-	reason      string // why it is not
+	readiness   readiness
 	sent        int
+	sentAt      time.Time // of the last trigger
 	outstanding map[string]bool
 }
 
-func newPLC(station topic.Station, tally *Tally, log *slog.Logger, show func(Part)) *plc {
+func newPLC(
+	station topic.Station, tally *Tally, deadline time.Duration, log *slog.Logger, show func(Part),
+) *plc {
 	return &plc{
-		station: station, tally: tally, log: log, show: show,
+		station: station, tally: tally, deadline: deadline, log: log, show: show,
 		inbox: make(chan mqtt.Message, plcQueue), outstanding: map[string]bool{},
 	}
 }
 
 // run triggers n parts, one each interval, or parts without end when n is 0, and returns when each has its
-// verdict.
+// verdict. It gives up a station that does not get ready or gives no verdicts.
 func (p *plc) run(ctx context.Context, n int, interval time.Duration) error {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
-	limit := time.After(readyLimit)
+	look := time.NewTicker(pollEvery)
+	defer look.Stop()
+	p.readiness.begin(time.Now())
 	for n == 0 || p.sent < n {
 		select {
 		case <-ctx.Done():
 			return p.finish()
-		case <-limit:
-			if p.sent == 0 {
-				return p.neverReady()
+		case now := <-look.C:
+			if err := p.look(now); err != nil {
+				return err
 			}
 		case m := <-p.inbox:
 			if err := p.receive(m); err != nil {
@@ -72,21 +76,38 @@ func (p *plc) run(ctx context.Context, n int, interval time.Duration) error {
 	return p.finish()
 }
 
-func (p *plc) neverReady() error {
-	return fmt.Errorf("plc: the station was not ready within %s: %s", readyLimit, p.reason)
+// look says why there is no use in waiting any longer.
+func (p *plc) look(now time.Time) error {
+	err := p.readiness.look(now)
+	p.tally.Waiting(p.readiness.missing(now))
+	if err != nil {
+		return fmt.Errorf("plc: %w", err)
+	}
+	if len(p.outstanding) >= plcWindow && now.Sub(p.sentAt) > p.patience() {
+		return p.noVerdicts()
+	}
+	return nil
 }
 
 // tick triggers the next part unless the station is not ready or too many are under way.
 func (p *plc) tick() error {
-	if !p.ready || len(p.outstanding) >= plcWindow {
+	if !p.readiness.ready || len(p.outstanding) >= plcWindow {
 		return nil
 	}
 	return p.trigger()
 }
 
+// patience is how long a verdict may take to arrive.
+func (p *plc) patience() time.Duration { return p.deadline + plcTimeout }
+
+func (p *plc) noVerdicts() error {
+	return fmt.Errorf("plc: %d parts have no verdict %s after the last trigger", len(p.outstanding),
+		p.patience())
+}
+
 // finish waits for the verdicts that are still due after the last trigger.
 func (p *plc) finish() error {
-	limit := time.After(plcTimeout)
+	limit := time.After(p.patience())
 	for len(p.outstanding) > 0 {
 		select {
 		case m := <-p.inbox:
@@ -94,11 +115,7 @@ func (p *plc) finish() error {
 				return err
 			}
 		case <-limit:
-			return fmt.Errorf(
-				"plc: %d parts have no verdict %s after the last trigger",
-				len(p.outstanding),
-				plcTimeout,
-			)
+			return p.noVerdicts()
 		}
 	}
 	return nil
@@ -155,8 +172,8 @@ func (p *plc) close() { p.client.Disconnect(100) }
 func (p *plc) trigger() error {
 	p.sent++
 	id := fmt.Sprintf("P%06d", p.sent)
-	p.outstanding[id] = true
-	p.tally.Triggered(id, time.Now())
+	p.outstanding[id], p.sentAt = true, time.Now()
+	p.tally.Triggered(id, p.sentAt)
 	return p.publish(topic.Trigger, event.TriggerMessage{PartID: id, ProductID: "board"})
 }
 
@@ -187,18 +204,11 @@ func (p *plc) state(payload []byte) error {
 	if err := json.Unmarshal(e.Data, &state); err != nil {
 		return fmt.Errorf("plc: state: %w", err)
 	}
-	if state.TriggerReady != p.ready {
-		p.log.Info(
-			"station state",
-			"state",
-			state.State,
-			"trigger_ready",
-			state.TriggerReady,
-			"reason",
-			state.Reason,
-		)
+	if state.TriggerReady != p.readiness.ready {
+		p.log.Info("station state", "state", state.State, "trigger_ready", state.TriggerReady,
+			"reason", state.Reason)
 	}
-	p.ready, p.reason = state.TriggerReady, string(state.State)+" "+state.Reason
+	p.readiness.is(&state)
 	return nil
 }
 

@@ -40,7 +40,7 @@ func TestThePLCTriggersAReadyStationAndTakesEachVerdictOver(t *testing.T) {
 
 	tally := NewTally(time.Now())
 	done := make(chan error, 1)
-	p := newPLC(station, tally, slog.New(slog.DiscardHandler), func(Part) {})
+	p := newPLC(station, tally, time.Second, slog.New(slog.DiscardHandler), func(Part) {})
 	require.NoError(t, p.connect(broker.URL()))
 	t.Cleanup(p.close)
 	go func() { done <- p.run(t.Context(), 2, time.Millisecond) }()
@@ -57,13 +57,81 @@ func TestThePLCTriggersAReadyStationAndTakesEachVerdictOver(t *testing.T) {
 	require.Equal(t, 2, s.Kinds[event.Pass])
 }
 
-func TestAStationThatNeverGetsReadyIsGivenUpWithItsReason(t *testing.T) {
-	p := newPLC(station, NewTally(time.Now()), slog.New(slog.DiscardHandler), func(Part) {})
-	payload, err := event.Encode("s", event.TypeState, station, "", time.Now(),
-		event.StateData{State: event.Error, Reason: "ONNX Runtime does not load"})
-	require.NoError(t, err)
-	require.NoError(t, p.state(payload))
-	require.NoError(t, p.tick(), "nothing is triggered")
-	require.Zero(t, p.sent)
-	require.ErrorContains(t, p.neverReady(), "not ready within 30s: Error ONNX Runtime does not load")
+// course is what a station says, one state after the other.
+type course []struct {
+	state event.StateData
+	lasts time.Duration
+}
+
+func TestAStationThatDoesNotGetReadyIsGivenUpWithItsReason(t *testing.T) {
+	ready := event.StateData{State: event.Ready, TriggerReady: true}
+	loading := event.StateData{State: event.Preoperational, Reason: event.ReasonLoading}
+	opening := event.StateData{State: event.Preoperational, Reason: "opening the camera"}
+	broken := event.StateData{State: event.Error, Reason: "ONNX Runtime does not load"}
+	dying := course{}
+	for range 20 {
+		dying = append(dying, course{{loading, 20 * time.Second}, {opening, 2 * time.Second}}...)
+	}
+	for name, c := range map[string]struct {
+		course course
+		says   string
+	}{
+		"never ready": {
+			course{{broken, 31 * time.Second}}, "30s beside the loading of its model: Error ONNX Runtime",
+		},
+		"a long load": {
+			course{{opening, 20 * time.Second}, {loading, 30 * time.Minute}, {ready, time.Hour}}, "",
+		},
+		"a load without end": {
+			course{{loading, 32 * time.Minute}}, "31m0s: Preoperational loading the bundle; check",
+		},
+		"loads without end": {dying, "30s beside the loading of its model: Preoperational"},
+		"ready for a while": {
+			course{{ready, time.Hour}, {broken, 31 * time.Second}}, "Error ONNX Runtime does not load",
+		},
+		"ready now and then": {
+			course{{broken, 29 * time.Second}, {ready, time.Second}, {broken, 29 * time.Second}}, "",
+		},
+		"loads anew in time": {
+			course{{ready, time.Minute}, {loading, time.Hour / 4}, {opening, time.Second}, {ready, 1}}, "",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tally := NewTally(time.Now())
+			p := newPLC(station, tally, time.Second, slog.New(slog.DiscardHandler), func(Part) {})
+			now := time.Now()
+			p.readiness.begin(now)
+			var err error
+			for _, s := range c.course {
+				payload, encode := event.Encode("s", event.TypeState, station, "", now, s.state)
+				require.NoError(t, encode)
+				require.NoError(t, p.state(payload))
+				require.Equal(t, s.state.TriggerReady, p.readiness.ready)
+				for end := now.Add(s.lasts); err == nil && now.Before(end); now = now.Add(pollEvery) {
+					err = p.look(now)
+				}
+			}
+			if c.says == "" {
+				require.NoError(t, err)
+				require.Equal(t, p.readiness.ready, tally.Summarize(0).Waiting == "")
+				return
+			}
+			require.ErrorIs(t, err, errNotReady)
+			require.ErrorContains(t, err, c.says)
+			require.NotEmpty(t, tally.Summarize(0).Waiting)
+		})
+	}
+}
+
+func TestALineWhoseVerdictsDoNotComeIsGivenUp(t *testing.T) {
+	p := newPLC(station, NewTally(time.Now()), time.Second, slog.New(slog.DiscardHandler), func(Part) {})
+	p.readiness.ready, p.sentAt = true, time.Now()
+	for _, id := range []string{"P1", "P2", "P3"} {
+		p.outstanding[id] = true
+	}
+	late := p.sentAt.Add(time.Second + plcTimeout + 1)
+	require.NoError(t, p.look(late), "the next part may still have its verdict")
+	p.outstanding["P4"] = true
+	require.NoError(t, p.look(late.Add(-1)))
+	require.ErrorContains(t, p.look(late), "4 parts have no verdict 6s after the last trigger")
 }

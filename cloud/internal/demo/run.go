@@ -27,8 +27,10 @@ func (f *chain) run(ctx context.Context, controller *plc) error {
 		})
 		return group.Wait()
 	}
-	screen := tea.NewProgram(live{tally: f.tally, places: f.places, goal: f.options.Parts, quit: stopLine},
-		tea.WithOutput(f.options.Stdout), tea.WithoutSignalHandler())
+	screen := tea.NewProgram(live{
+		tally: f.tally, places: f.places, goal: f.options.Parts, patience: controller.patience(),
+		quit: stopLine,
+	}, tea.WithOutput(f.options.Stdout), tea.WithoutSignalHandler())
 	group.Go(func() error {
 		defer screen.Quit()
 		defer stopLine()

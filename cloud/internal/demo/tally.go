@@ -34,6 +34,7 @@ type Part struct {
 // account is what is known of a part whose verdict has reached the PLC.
 type account struct {
 	results            []string // ids seen at the PLC
+	at                 time.Time
 	triggered, inKafka bool
 }
 
@@ -48,7 +49,8 @@ type Tally struct {
 	parts     map[string]*account
 	kafka     map[string]bool // result ids
 	unwritten int             // of parts: not in Kafka
-	settled   last[string]    // of parts: triggered and in Kafka
+	waiting   string
+	settled   last[string] // of parts: triggered and in Kafka
 	latencies last[time.Duration]
 	recent    last[Part]
 }
@@ -85,7 +87,9 @@ func (t *Tally) AtPLC(in event.Inspection, at time.Time) (part Part, first bool)
 	}
 	sent, triggered := t.due[in.PartID]
 	delete(t.due, in.PartID)
-	a := &account{results: []string{in.ResultID}, triggered: triggered, inKafka: t.kafka[in.ResultID]}
+	a := &account{
+		results: []string{in.ResultID}, at: at, triggered: triggered, inKafka: t.kafka[in.ResultID],
+	}
 	t.parts[in.PartID] = a
 	if !a.inKafka {
 		t.unwritten++
@@ -143,6 +147,35 @@ func (t *Tally) SetVerdicts(n uint64) {
 	t.total.Verdicts = n
 }
 
+// Waiting notes what the PLC waits for; empty: for nothing.
+func (t *Tally) Waiting(what string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.waiting = what
+}
+
+// UnderWay parts what is not accounted for now: parts that may still get their verdict, and parts that had
+// none within patience, or whose verdict had the time to reach Kafka and has not.
+func (t *Tally) UnderWay(now time.Time, patience time.Duration) (underWay, lost int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, sent := range t.due {
+		if now.Sub(sent) > patience {
+			lost++
+		}
+	}
+	underWay = len(t.due) - lost
+	if t.unwritten == 0 {
+		return underWay, lost
+	}
+	for _, a := range t.parts {
+		if !a.inKafka && now.Sub(a.at) > settleLimit {
+			lost++
+		}
+	}
+	return underWay, lost
+}
+
 // Summary is the state of the count.
 type Summary struct {
 	Parts      int    // triggered by the PLC
@@ -160,6 +193,7 @@ type Summary struct {
 	First      time.Duration  // start to the first verdict at the PLC
 	P50, P99   time.Duration  // trigger to verdict at the PLC, of the last 10,000 parts
 	Recent     []Part         // newest last
+	Waiting    string         // what the PLC waits for; empty: for nothing
 }
 
 // Agree says whether every part has one verdict everywhere.
@@ -212,7 +246,7 @@ func (t *Tally) Summarize(recent int) Summary {
 	defer t.mu.Unlock()
 	s := t.total
 	s.Kinds, s.Reasons = maps.Clone(s.Kinds), maps.Clone(s.Reasons)
-	s.Lost = len(t.due) + t.unwritten
+	s.Lost, s.Waiting = len(t.due)+t.unwritten, t.waiting
 	latencies := slices.Sorted(slices.Values(t.latencies.items))
 	s.P50, s.P99 = quantile(latencies, 0.5), quantile(latencies, 0.99)
 	s.Recent = slices.Clone(t.recent.items[max(0, len(t.recent.items)-recent):])

@@ -41,11 +41,12 @@ func (v plain) part(p Part) { _, _ = fmt.Fprintln(v.out, describe(&p)) }
 
 // live is the terminal view: it redraws from the tally until the person quits.
 type live struct {
-	tally  *Tally
-	places places
-	goal   int
-	quit   func()
-	width  int
+	tally    *Tally
+	places   places
+	goal     int
+	patience time.Duration // with a part under way
+	quit     func()
+	width    int
 }
 
 // places are what a person may want to open.
@@ -80,14 +81,18 @@ func (l live) View() string {
 		"%s  simulated line, real agent, worker, ONNX Runtime and bridge; Ctrl-C stops\n\n",
 		title,
 	)
-	fmt.Fprintf(&b, "  parts %s   verdicts %d   PLC %d   Kafka %d   lost %s   duplicated %s\n",
-		l.progress(s.Parts), s.Verdicts, s.PLC, s.Kafka, alarm(s.Parts-s.PLC > plcWindow, s.Parts-s.PLC),
-		alarm(s.Duplicated > 0, s.Duplicated))
-	fmt.Fprintf(&b, "  %s %d   %s %d   %s %d   drawn defects found %d of %d   false alarms %d\n",
-		colour(event.Pass), s.Kinds[event.Pass], colour(event.Fail), s.Kinds[event.Fail],
-		colour(event.Unknown), s.Kinds[event.Unknown], s.Found, s.Drawn, s.FalseAlarm)
-	fmt.Fprintf(&b, "  trigger to verdict p50 %d ms, p99 %d ms   %s\n\n",
-		s.P50.Milliseconds(), s.P99.Milliseconds(), s.FirstVerdict())
+	underWay, lost := l.tally.UnderWay(time.Now(), l.patience)
+	fmt.Fprintf(&b, "  parts %s   verdicts %d   PLC %d   Kafka %d\n",
+		l.progress(s.Parts), s.Verdicts, s.PLC, s.Kafka)
+	fmt.Fprintf(&b, "  under way %d   lost %s   duplicated %s   trigger to verdict p50 %d ms, p99 %d ms\n",
+		underWay, alarm(lost > 0, lost), alarm(s.Duplicated > 0, s.Duplicated),
+		s.P50.Milliseconds(), s.P99.Milliseconds())
+	for _, v := range []event.Verdict{event.Pass, event.Fail, event.Rework, event.Unknown} {
+		fmt.Fprintf(&b, "  %s %d ", colour(v), s.Kinds[v])
+	}
+	fmt.Fprintf(&b, "  false alarms %d\n", s.FalseAlarm)
+	fmt.Fprintf(&b, "  drawn defects found %d of %d   %s\n", s.Found, s.Drawn, s.FirstVerdict())
+	b.WriteString(waitingLine(s.Waiting))
 	for i := range s.Recent {
 		p := &s.Recent[i]
 		line := strings.Replace(describe(p), string(p.Result.Verdict), colour(p.Result.Verdict), 1)
@@ -126,6 +131,14 @@ func colour(v event.Verdict) string {
 		event.Pass: "2", event.Fail: "1", event.Rework: "3", event.Unknown: "5",
 	}[v]
 	return lipgloss.NewStyle().Bold(true).Foreground(lipgloss.Color(ansi)).Render(string(v))
+}
+
+// waitingLine is the line for what the PLC waits for, which stays free when that is nothing.
+func waitingLine(what string) string {
+	if what == "" {
+		return "\n"
+	}
+	return "  waiting for the station: " + what + "\n"
 }
 
 func alarm(on bool, n int) string {
