@@ -210,7 +210,12 @@ func inspection(tb testing.TB, n, i, size int) []byte {
 	if i%10 == 0 {
 		verdict = event.Fail
 	}
-	b, err := event.Encode(id, event.TypeInspection, station(n), "part", time.Now(), event.Inspection{
+	return inspectionOf(tb, station(n), id, size, verdict)
+}
+
+func inspectionOf(tb testing.TB, at topic.Station, id string, size int, verdict event.Verdict) []byte {
+	tb.Helper()
+	b, err := event.Encode(id, event.TypeInspection, at, "part", time.Now(), event.Inspection{
 		ResultID: id, JobID: "job", PartID: "part", Verdict: verdict, Accept: verdict.Accept(),
 		Detail: strings.Repeat("x", size),
 	})

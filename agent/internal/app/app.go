@@ -96,7 +96,7 @@ func prepare(o Options) (*agent, error) {
 // start begins with what the others hand on to.
 func (a *agent) start(ctx context.Context) error {
 	for _, exposed := range a.cfg.Exposed() {
-		a.log.WarnContext(ctx, "a password is not protected on its way to a broker", "where", exposed.String())
+		a.log.WarnContext(ctx, "a password is not protected on its way to a broker", "at", exposed.String())
 	}
 	if err := a.startDurable(ctx); err != nil {
 		return err

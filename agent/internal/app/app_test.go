@@ -119,11 +119,16 @@ type plcClient struct {
 
 func connectPLC(t *testing.T, port int) *plcClient {
 	t.Helper()
+	return connectPLCAs(t, fmt.Sprintf("tcp://127.0.0.1:%d", port), config.Login{})
+}
+
+func connectPLCAs(t *testing.T, url string, as config.Login) *plcClient {
+	t.Helper()
 	place, err := topic.ParseStation("acme/dongguan/smt/line3/aoi-1")
 	require.NoError(t, err)
 	p := &plcClient{t: t, place: place}
 	p.conn, err = broker.Dial(broker.Options{
-		URL: fmt.Sprintf("tcp://127.0.0.1:%d", port), ClientID: "plc", CleanSession: true,
+		URL: url, ClientID: "plc", Username: as.Username, PasswordFile: as.PasswordFile, CleanSession: true,
 		Subscriptions: []broker.Subscription{
 			{Filter: place.Topic(topic.Result), Depth: 1024, Handle: p.onResult},
 			{Filter: place.Topic(topic.State), Depth: 1024, Handle: p.onState},

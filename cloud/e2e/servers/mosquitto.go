@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"sort"
 	"strings"
 	"testing"
@@ -24,6 +25,9 @@ type MosquittoOptions struct {
 	TLS               bool              // serve TLS with a certificate for 127.0.0.1 and localhost
 	ClientCertificate bool              // with TLS, refuse clients that show none from the same authority
 	Lines             []string          // further lines of mosquitto.conf, for the listener's section
+	// Guide is a file for Debian's conf.d in place of all that stands here but Users, ACL and Lines: its
+	// listener gets the test's port, and its files in /etc/mosquitto are those of the test.
+	Guide string
 }
 
 // Mosquitto is one broker. Its queues have no bound and its store is on disk, as a bridge to the cloud
@@ -111,6 +115,9 @@ func (m *Mosquitto) Pause() { m.tb.Helper(); must(m.tb, "pause mosquitto", pause
 // Resume lets a paused broker go on.
 func (m *Mosquitto) Resume() { m.tb.Helper(); must(m.tb, "resume mosquitto", resume(m.proc)) }
 
+// Log is the end of what the broker has said since its last start.
+func (m *Mosquitto) Log() string { return m.proc.log.String() }
+
 func (m *Mosquitto) finish() {
 	if err := m.proc.stop(); err != nil {
 		m.tb.Errorf("stop mosquitto: %v", err)
@@ -122,9 +129,6 @@ func (m *Mosquitto) config() string { return filepath.Join(m.dir, "mosquitto.con
 
 func (m *Mosquitto) configure() error {
 	lines := []string{
-		"per_listener_settings true",
-		"max_inflight_messages 0",
-		"max_queued_messages 0",
 		"persistence true",
 		"persistence_location " + m.dir + "/",
 		"autosave_interval 5",
@@ -134,33 +138,58 @@ func (m *Mosquitto) configure() error {
 	if os.Geteuid() == 0 {
 		lines = append(lines, "user root") // it would give up root and lose sight of the test's folder
 	}
-	lines = append(lines, fmt.Sprintf("listener %d 127.0.0.1", m.port))
-	access, err := m.access()
-	if err != nil {
+	if err := m.writeAccess(); err != nil {
 		return err
 	}
-	lines = append(lines, append(access, m.opts.Lines...)...)
+	if m.opts.Guide != "" {
+		lines = append(lines, m.guided())
+	} else {
+		lines = append(lines, m.listener()...)
+	}
+	lines = append(lines, m.opts.Lines...)
 	return os.WriteFile(m.config(), []byte(strings.Join(lines, "\n")+"\n"), 0o600)
 }
 
-// access writes the files that the listener's section names and returns its lines.
-func (m *Mosquitto) access() ([]string, error) {
-	var lines []string
+// guided is the guide's file with the test's port and folder.
+func (m *Mosquitto) guided() string {
+	text := strings.ReplaceAll(m.opts.Guide, "/etc/mosquitto/", m.dir+"/")
+	text = regexp.MustCompile(`(?m)^acl_file .*`).ReplaceAllString(text, "acl_file "+m.aclFile())
+	return regexp.MustCompile(`(?m)^listener .*`).
+		ReplaceAllString(text, fmt.Sprintf("listener %d 127.0.0.1", m.port))
+}
+
+func (m *Mosquitto) passwordFile() string { return filepath.Join(m.dir, "passwords") }
+
+func (m *Mosquitto) aclFile() string { return filepath.Join(m.dir, "acl") }
+
+// writeAccess writes the files that the listener's section names.
+func (m *Mosquitto) writeAccess() error {
+	if len(m.opts.Users) > 0 {
+		if err := writePasswords(m.passwordFile(), m.opts.Users); err != nil {
+			return err
+		}
+	}
+	if m.opts.ACL == "" {
+		return nil
+	}
+	return os.WriteFile(m.aclFile(), []byte(m.opts.ACL), 0o600)
+}
+
+// listener returns the lines of its section, and what must stand before.
+func (m *Mosquitto) listener() []string {
+	lines := []string{
+		"per_listener_settings true",
+		"max_inflight_messages 0",
+		"max_queued_messages 0",
+		fmt.Sprintf("listener %d 127.0.0.1", m.port),
+	}
 	if len(m.opts.Users) == 0 {
 		lines = append(lines, "allow_anonymous true")
 	} else {
-		path := filepath.Join(m.dir, "passwords")
-		if err := writePasswords(path, m.opts.Users); err != nil {
-			return nil, err
-		}
-		lines = append(lines, "allow_anonymous false", "password_file "+path)
+		lines = append(lines, "allow_anonymous false", "password_file "+m.passwordFile())
 	}
 	if m.opts.ACL != "" {
-		path := filepath.Join(m.dir, "acl")
-		if err := os.WriteFile(path, []byte(m.opts.ACL), 0o600); err != nil {
-			return nil, err
-		}
-		lines = append(lines, "acl_file "+path)
+		lines = append(lines, "acl_file "+m.aclFile())
 	}
 	if m.opts.TLS {
 		lines = append(lines,
@@ -169,7 +198,7 @@ func (m *Mosquitto) access() ([]string, error) {
 			"keyfile "+filepath.Join(m.dir, "server.key"),
 			fmt.Sprintf("require_certificate %t", m.opts.ClientCertificate))
 	}
-	return lines, nil
+	return lines
 }
 
 // writePasswords lets mosquitto's own tool hash them.
