@@ -3,6 +3,9 @@ package bridge
 import (
 	"context"
 	"errors"
+	"runtime"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -12,7 +15,8 @@ import (
 )
 
 const (
-	gather         = 5 * time.Millisecond // how long a batch waits for more
+	gather         = 20 * time.Millisecond // how long a message waits for more
+	minShare       = 16                    // messages that are worth a goroutine
 	pictureWriters = 4
 	pictureTries   = 4
 	recordOverhead = 64 // bytes of a record beside key, value and headers, at most
@@ -21,9 +25,9 @@ const (
 // delivery is one MQTT message on its way.
 type delivery struct {
 	in  record.Input
-	out record.Output
-	id  uint16 // for the acknowledgement, 0 for none
-	by  *conn  // the connection that it came by
+	out record.Output // set by convert
+	id  uint16        // for the acknowledgement, 0 for none
+	by  *conn         // the connection that it came by
 }
 
 // size is what the message holds in memory.
@@ -42,32 +46,60 @@ func (d *delivery) weight() int {
 	return total
 }
 
-// collect waits for a first message and takes what comes within the next five milliseconds, up to the bounds
-// of one write. All of a batch came by the same connection.
+// prepare makes a batch ready while the one before is written.
+func (b *Bridge) prepare(ctx context.Context, to chan<- []delivery) {
+	for {
+		batch, err := b.collect(ctx)
+		if err != nil {
+			return
+		}
+		convert(batch)
+		select {
+		case to <- batch:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// collect waits for a first message and takes what else comes until that one is twenty milliseconds old:
+// under load, what came during the batch before. All of a batch came by the same connection.
 func (b *Bridge) collect(ctx context.Context) ([]delivery, error) {
 	first, err := b.take(ctx)
 	if err != nil {
 		return nil, err
 	}
-	batch, weight := []delivery{first}, first.weight()
-	more := time.NewTimer(gather)
-	defer more.Stop()
+	batch := append(make([]delivery, 0, min(maxBatch, 1+len(b.queue))), first)
+	full := time.NewTimer(time.Until(first.in.Received.Add(gather)))
+	defer full.Stop()
 	for len(batch) < maxBatch {
-		select {
-		case d := <-b.queue:
-			weight += d.weight()
-			if weight > maxBatchBytes || d.by != first.by {
-				b.held = &d
-				return batch, nil
-			}
-			batch = append(batch, d)
-		case <-more.C:
+		d, more := b.next(ctx, full.C)
+		switch {
+		case !more:
+			return batch, ctx.Err() //nolint:wrapcheck // the end of the bridge
+		case d.by != first.by:
+			b.held = &d
 			return batch, nil
-		case <-ctx.Done():
-			return nil, ctx.Err() //nolint:wrapcheck // the end of the bridge
 		}
+		batch = append(batch, d)
 	}
 	return batch, nil
+}
+
+// next prefers a message that is there to the end of the wait.
+func (b *Bridge) next(ctx context.Context, end <-chan time.Time) (d delivery, more bool) {
+	select {
+	case d = <-b.queue:
+		return d, true
+	default:
+	}
+	select {
+	case d = <-b.queue:
+		return d, true
+	case <-end:
+	case <-ctx.Done():
+	}
+	return d, false
 }
 
 func (b *Bridge) take(ctx context.Context) (delivery, error) {
@@ -83,31 +115,58 @@ func (b *Bridge) take(ctx context.Context) (delivery, error) {
 	}
 }
 
-// settle makes a batch durable and acknowledges it in order of receipt. A batch whose connection is lost is
-// given up: the broker will deliver it again.
+// settle makes a batch durable and acknowledges it in order of receipt. From the first write that fails, for
+// a lost connection or the end of the bridge, the batch is given up: the broker will deliver it again.
 func (b *Bridge) settle(ctx context.Context, batch []delivery) {
-	b.metrics.batch.Observe(float64(len(batch)))
-	by := batch[0].by
-	err := errAbandoned
-	if !by.isLost() {
-		err = b.store(ctx, batch)
+	var err error
+	for len(batch) > 0 {
+		part := oneWrite(batch)
+		b.metrics.batch.Observe(float64(len(part)))
+		if err == nil {
+			err = b.store(ctx, part)
+		}
+		if err == nil {
+			part[0].by.acknowledge(part)
+		} else {
+			b.metrics.abandoned.Add(float64(len(part)))
+		}
+		for i := range part {
+			b.gate.done(part[i].size())
+		}
+		batch = batch[len(part):]
 	}
-	ids := make([]uint16, len(batch))
-	for i := range batch {
-		ids[i] = batch[i].id
+}
+
+// convert uses all cores: to read and check the JSON is most of what the bridge does.
+func convert(batch []delivery) {
+	var workers sync.WaitGroup
+	share := max(minShare, (len(batch)-1)/runtime.GOMAXPROCS(0)+1)
+	for part := range slices.Chunk(batch, share) {
+		workers.Go(func() {
+			for i := range part {
+				part[i].out = record.Convert(part[i].in)
+			}
+		})
 	}
-	if err == nil {
-		by.acknowledge(ids)
-	} else {
-		b.metrics.abandoned.Add(float64(len(batch)))
+	workers.Wait()
+}
+
+// oneWrite returns the head of the batch that is within the bound of one write, at least one message.
+func oneWrite(batch []delivery) []delivery {
+	weight := batch[0].weight()
+	for i := 1; i < len(batch); i++ {
+		if weight += batch[i].weight(); weight > maxBatchBytes {
+			return batch[:i]
+		}
 	}
-	for i := range batch {
-		b.gate.done(batch[i].size())
-	}
+	return batch
 }
 
 // store writes the pictures, then the records with the dead letters of pictures that could not be stored.
 func (b *Bridge) store(ctx context.Context, batch []delivery) error {
+	if batch[0].by.isLost() {
+		return errAbandoned
+	}
 	if err := b.storePictures(ctx, batch); err != nil {
 		return err
 	}

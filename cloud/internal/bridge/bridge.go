@@ -23,7 +23,7 @@ type Bridge struct {
 	topics  *topics
 	metrics *Metrics
 	log     *slog.Logger
-	held    *delivery // read from the queue, but too large for the batch before
+	held    *delivery // read from the queue, but not of the connection of the batch before
 	stop    func()    // closes the Kafka connections
 }
 
@@ -88,11 +88,15 @@ func (b *Bridge) forward(ctx context.Context) error {
 	finishing, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })()
-	for {
-		batch, err := b.collect(ctx)
-		if err != nil {
-			return err
-		}
+	prepared := make(chan []delivery)
+	var preparing sync.WaitGroup
+	preparing.Go(func() {
+		defer close(prepared)
+		b.prepare(ctx, prepared)
+	})
+	for batch := range prepared {
 		b.settle(finishing, batch)
 	}
+	preparing.Wait()
+	return ctx.Err() //nolint:wrapcheck // the end of the bridge
 }

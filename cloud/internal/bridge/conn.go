@@ -93,10 +93,10 @@ func (c *conn) Close() error {
 }
 
 // acknowledge answers for messages that are durable, in order. It tells its error through failed.
-func (c *conn) acknowledge(ids []uint16) {
-	packets := make([]byte, 0, 4*len(ids))
-	for _, id := range ids {
-		if id != 0 {
+func (c *conn) acknowledge(batch []delivery) {
+	packets := make([]byte, 0, 4*len(batch))
+	for i := range batch {
+		if id := batch[i].id; id != 0 {
 			packets = append(packets, typePubAck<<4, 2, byte(id>>8), byte(id))
 		}
 	}

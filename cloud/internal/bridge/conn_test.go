@@ -72,7 +72,7 @@ func TestAMessageThatWantsNoAcknowledgementGetsNone(t *testing.T) {
 	require.Equal(t, []inbound{{"a", []byte("xy"), 0}}, got)
 	var writes [][]byte
 	c := newConn(counted{socket{}, &writes}, newGate(1, 1), 1, nil, func(error) {})
-	c.acknowledge([]uint16{0})
+	c.acknowledge([]delivery{{id: 0}})
 	require.Empty(t, writes)
 }
 
@@ -152,7 +152,7 @@ func (broken) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 func TestAWriteThatFailsIsToldAndEndsTheConnection(t *testing.T) {
 	for name, write := range map[string]func(*conn){
 		"ping":            func(c *conn) { _, _ = c.Write(pingReq) },
-		"acknowledgement": func(c *conn) { c.acknowledge([]uint16{1}) },
+		"acknowledgement": func(c *conn) { c.acknowledge([]delivery{{id: 1}}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			told := make(chan error, 1)
@@ -200,7 +200,7 @@ func (c counted) Write(p []byte) (int, error) {
 func TestAcknowledgementsOfABatchAreOneWrite(t *testing.T) {
 	var writes [][]byte
 	c := newConn(counted{socket{}, &writes}, newGate(1, 1), 1, nil, func(error) {})
-	c.acknowledge([]uint16{1, 0x0203, 0, 7})
+	c.acknowledge([]delivery{{id: 1}, {id: 0x0203}, {id: 0}, {id: 7}})
 	require.Equal(t, [][]byte{{
 		typePubAck << 4, 2, 0, 1, typePubAck << 4, 2, 2, 3, typePubAck << 4, 2, 0, 7,
 	}}, writes)

@@ -195,7 +195,6 @@ func (b *Bridge) receive(by *conn, m inbound) {
 		id: m.id,
 		by: by,
 	}
-	d.out = record.Convert(d.in)
 	b.metrics.received.WithLabelValues(leafName(m.topic)).Inc()
 	b.gate.add(d.in.Received, d.size())
 	select {

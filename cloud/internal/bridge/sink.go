@@ -17,7 +17,7 @@ const (
 	// (1,048,588), so that what one write sends to one partition is always one batch: with two, the first
 	// could fail and the second succeed, and a retry would turn their order.
 	maxBatchBytes = 1_000_000
-	maxBatch      = 1000 // messages of one write
+	maxBatch      = 600 // messages; of 1 KB, they are one write
 	firstBackoff  = 100 * time.Millisecond
 	lastBackoff   = 5 * time.Second
 	logEvery      = 10 * time.Second
