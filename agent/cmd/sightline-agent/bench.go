@@ -46,6 +46,7 @@ func benchCommand(l *logging) *cobra.Command {
 	f.IntVar(&o.Parts, "parts", 300, "to measure latency with, and in each round of throughput")
 	f.IntVar(&o.Rounds, "rounds", 5, "of throughput, bare loop and agent in turn; 0: latency only")
 	f.IntVar(&o.Parallel, "parallel", 0, "runs side by side in rounds of throughput; 0: one for each thread")
+	f.IntVar(&o.Stations, "stations", 1, "that share the model in rounds of throughput")
 	f.StringVar(&save, "json", "", "file to write the report to, as JSON")
 	f.BoolVar(&limits, "limits", false, "exit with an error when a figure is outside its limit")
 	return c

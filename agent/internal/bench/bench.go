@@ -27,6 +27,7 @@ type Options struct {
 	Rounds      int
 	Threads     int
 	Parallel    int // runs side by side when throughput is measured, with the threads divided among them
+	Stations    int // that share the bundle when throughput is measured
 	Progress    func(step string, done, total int)
 	Log         *slog.Logger
 }
@@ -41,6 +42,7 @@ type Report struct {
 	Provider       string  `json:"provider"`
 	Threads        int     `json:"threads"`
 	Parallel       int     `json:"parallel"` // runs side by side
+	Stations       int     `json:"stations"` // of throughput
 	BeyondModelP50 float64 `json:"beyond_model_ms_p50"`
 	BeyondModelP99 float64 `json:"beyond_model_ms_p99"`
 	PreprocessP50  float64 `json:"preprocess_ms_p50"`
@@ -79,8 +81,10 @@ var ErrLimit = errors.New("a figure is outside its limit")
 // ErrOptions says that nothing can be measured as asked.
 var ErrOptions = errors.New("nothing to measure")
 
-// leastParts have a time between them.
-const leastParts = 2
+const (
+	leastParts  = 2  // have a time between them
+	maxStations = 64 // of an agent
+)
 
 func (o *Options) check() error {
 	switch {
@@ -93,6 +97,9 @@ func (o *Options) check() error {
 	case o.Threads < 1 || o.Parallel < 1:
 		return fmt.Errorf("%w: %d threads and %d runs side by side: take 1 or more of each", ErrOptions,
 			o.Threads, o.Parallel)
+	}
+	if o.Stations < 1 || o.Stations > maxStations {
+		return fmt.Errorf("%w: %d stations: take 1 to %d", ErrOptions, o.Stations, maxStations)
 	}
 	return nil
 }
@@ -115,7 +122,7 @@ func Run(ctx context.Context, o Options) (report *Report, err error) {
 		Rounds:  o.Rounds,
 		Camera:  o.Camera,
 		Bundle:  o.Bundle.Digest,
-		Threads: o.Threads, Parallel: o.Parallel,
+		Threads: o.Threads, Parallel: o.Parallel, Stations: o.Stations,
 	}
 	if err := r.latency(ctx, &o); err != nil {
 		return nil, fmt.Errorf("latency: %w", err)
@@ -169,7 +176,7 @@ func (r *Report) latency(ctx context.Context, o *Options) error {
 		return err
 	}
 	interval := max(time.Duration(spare*float64(bare)), 20*time.Millisecond)
-	samples, err := lineRun(ctx, o, line{mode: "interval", interval: interval, parallel: 1, step: "latency"})
+	samples, err := lineRun(ctx, o, line{stations: 1, mode: "interval", interval: interval, parallel: 1, step: "latency"})
 	if err != nil {
 		return err
 	}
@@ -233,7 +240,7 @@ func (r *Report) throughput(ctx context.Context, o *Options) error {
 
 // agentRate is the parts a second that the agent inspects.
 func (r *Report) agentRate(ctx context.Context, o *Options, parallel int) (float64, error) {
-	samples, err := lineRun(ctx, o, line{mode: "continuous", parallel: parallel})
+	samples, err := lineRun(ctx, o, line{stations: o.Stations, mode: "continuous", parallel: parallel})
 	if err != nil {
 		return 0, err
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 func TestWhatCannotBeMeasuredIsRefusedBeforeAnythingRuns(t *testing.T) {
-	good := bench.Options{Parts: 2, Rounds: 0, Threads: 1, Parallel: 1}
+	good := bench.Options{Parts: 2, Rounds: 0, Threads: 1, Parallel: 1, Stations: 1}
 	for says, change := range map[string]func(*bench.Options){
 		"0 parts":           func(o *bench.Options) { o.Parts = 0 },
 		"1 parts":           func(o *bench.Options) { o.Parts = 1 },
@@ -17,6 +17,8 @@ func TestWhatCannotBeMeasuredIsRefusedBeforeAnythingRuns(t *testing.T) {
 		"-1 rounds":         func(o *bench.Options) { o.Rounds = -1 },
 		"0 threads":         func(o *bench.Options) { o.Threads = 0 },
 		"-2 runs side by s": func(o *bench.Options) { o.Parallel = -2 },
+		"0 stations":        func(o *bench.Options) { o.Stations = 0 },
+		"65 stations":       func(o *bench.Options) { o.Stations = 65 },
 	} {
 		t.Run(says, func(t *testing.T) {
 			o := good

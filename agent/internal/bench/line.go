@@ -41,18 +41,22 @@ func (s *sample) beyondModel() float64 {
 	return s.in.TimesMs.Publish - s.in.TimesMs.Inference + s.deliver()
 }
 
-// line is how the station under measurement runs.
+// anyStation stands for all stations of a line in a topic.
+const anyStation = "+"
+
+// line is how the stations under measurement run.
 type line struct {
+	stations int // alike, with the same bundle
 	mode     string
 	interval time.Duration // of mode interval
 	parallel int
 	step     string // to report progress of; may be empty
 }
 
-// lineRun runs the agent with one station until all results have arrived after the warm-up.
+// lineRun runs the agent until all results have arrived after the warm-up.
 func lineRun(ctx context.Context, o *Options, l line) (samples []sample, err error) {
 	parts := o.Parts
-	place := topic.Station{Enterprise: "bench", Site: "bench", Area: "bench", Line: "line1", Name: "aoi-1"}
+	place := topic.Station{Enterprise: "bench", Site: "bench", Area: "bench", Line: "line1", Name: anyStation}
 	client := fmt.Sprintf("bench-%d", os.Getpid())
 	results, err := hear(ctx, o.Broker, client, place.Topic(topic.Result), 4*parts+256)
 	if err != nil {
@@ -75,10 +79,10 @@ func lineRun(ctx context.Context, o *Options, l line) (samples []sample, err err
 	}
 	states.stop()                           // nothing but the measurement takes time from now on
 	laps := make([]stopwatch.Lap, 0, parts) // read when all is measured: the agent has the cores until then
-	for n := 1 - warmup; n < parts; n++ {
+	for n := 1 - warmup*l.stations; n < parts; n++ {
 		lap, err := results.next(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("after %d parts: %w", n+warmup, err)
+			return nil, fmt.Errorf("after %d parts: %w", n+warmup*l.stations, err)
 		}
 		if n >= 0 {
 			laps = append(laps, lap)
@@ -130,13 +134,15 @@ state_dir: %q
 health: {listen: "off"}
 worker: {path: %q, onnxruntime: %q, threads: %d, parallel: %d}
 stations:
-  - name: %s/%s
+`, place.Enterprise, place.Site, place.Area, o.Broker, filepath.Join(dir, "state"), o.Worker, o.ONNXRuntime,
+		o.Threads, l.parallel)
+	for n := range l.stations {
+		config += fmt.Sprintf(`  - name: %s/aoi-%d
     camera: %q
     bundle: %q
     trigger: {mode: %s, deadline: 30s%s}
-`, place.Enterprise, place.Site, place.Area, o.Broker, filepath.Join(dir, "state"), o.Worker, o.ONNXRuntime,
-		o.Threads, l.parallel,
-		place.Line, place.Name, o.Camera, o.Bundle.Dir, l.mode, intervalKey(l.interval))
+`, place.Line, n+1, o.Camera, o.Bundle.Dir, l.mode, intervalKey(l.interval))
+	}
 	path := filepath.Join(dir, "sightline.yaml")
 	//nolint:forbidigo // a temporary file of one benchmark need not survive a power cut
 	if err = os.WriteFile(path, []byte(config), 0o600); err != nil {
