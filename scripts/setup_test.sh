@@ -288,7 +288,7 @@ expect_says "would be installing with apt: python3-venv"
 fresh "the Makefile says what is missing for a virtual environment"
 mkdir -p "$work/tree/models/training"
 cp "${setup%/*}/../Makefile" "$work/tree/"
-touch "$work/tree/models/training/requirements.txt"
+touch "$work/tree/models/training/requirements."{txt,lock}
 stand_in python3 'echo "ensurepip is not available" >&2; exit 1'
 output=$(PATH="$work/bin:$PATH" make -C "$work/tree" .venv/ready 2>&1)
 code=$?
