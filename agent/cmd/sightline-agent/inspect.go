@@ -24,9 +24,9 @@ func inspectCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "inspect MODEL.onnx",
 		Short: "Draft a bundle from a bare model, and say what is left to fill in",
-		Long: "Reads what an ONNX file says of itself, without running it: inputs, outputs, who wrote it, and\n" +
-			"which family of decoders its outputs fit; and drafts the manifest of a bundle. What cannot be\n" +
-			"read from a model is marked CHECK in it: preprocessing, class names, thresholds, golden samples.",
+		Long: "Reads what an ONNX file says of itself, without running it: inputs, outputs, who wrote it,\n" +
+			"and which family of decoders its outputs fit; and drafts the manifest of a bundle. What cannot\n" +
+			"be read from a model is marked CHECK: preprocessing, class names, thresholds, golden samples.",
 		Args: cobra.ExactArgs(1),
 		Example: "  sightline-agent inspect best.onnx\n" +
 			"  sightline-agent inspect best.onnx --out connectors && sightline-agent check connectors",
@@ -72,15 +72,15 @@ func readModel(path string) ([]byte, error) {
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%s is no plain file: name an ONNX file", path)
 	case info.Size() > bundle.MaxModelBytes:
-		return nil, fmt.Errorf("%s has %d MiB, over %d: a bundle's model is one file of at most so many", path,
-			info.Size()>>20, bundle.MaxModelBytes>>20)
+		return nil, fmt.Errorf("%s has %d MiB, over %d: a bundle's model is one file of at most so many",
+			path, info.Size()>>20, bundle.MaxModelBytes>>20)
 	}
 	return fsutil.ReadFile(path, bundle.MaxModelBytes)
 }
 
 // writeBundle makes the folder; one that is there is left alone.
 func writeBundle(dir string, d *draft.Draft, model []byte) error {
-	if err := os.Mkdir(dir, 0o755); errors.Is(err, fs.ErrExist) {
+	if err := os.Mkdir(dir, 0o750); errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%s is there already: name a folder that is not", dir)
 	} else if err != nil {
 		return fmt.Errorf("make the bundle's folder: %w", err)

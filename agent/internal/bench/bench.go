@@ -176,7 +176,9 @@ func (r *Report) latency(ctx context.Context, o *Options) error {
 		return err
 	}
 	interval := max(time.Duration(spare*float64(bare)), 20*time.Millisecond)
-	samples, err := lineRun(ctx, o, line{stations: 1, mode: "interval", interval: interval, parallel: 1, step: "latency"})
+	samples, err := lineRun(ctx, o, line{
+		stations: 1, mode: "interval", interval: interval, parallel: 1, step: "latency",
+	})
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -128,7 +129,8 @@ func startAgent(ctx context.Context, o *Options, place topic.Station, l line) (*
 		return nil, fmt.Errorf("make folder for the agent: %w", err)
 	}
 	a := &agent{dir: dir}
-	config := fmt.Sprintf(`place: %s/%s/%s
+	var config strings.Builder
+	fmt.Fprintf(&config, `place: %s/%s/%s
 mqtt: {local: %q, client_id: bench-agent}
 state_dir: %q
 health: {listen: "off"}
@@ -137,7 +139,7 @@ stations:
 `, place.Enterprise, place.Site, place.Area, o.Broker, filepath.Join(dir, "state"), o.Worker, o.ONNXRuntime,
 		o.Threads, l.parallel)
 	for n := range l.stations {
-		config += fmt.Sprintf(`  - name: %s/aoi-%d
+		fmt.Fprintf(&config, `  - name: %s/aoi-%d
     camera: %q
     bundle: %q
     trigger: {mode: %s, deadline: 30s%s}
@@ -145,7 +147,7 @@ stations:
 	}
 	path := filepath.Join(dir, "sightline.yaml")
 	//nolint:forbidigo // a temporary file of one benchmark need not survive a power cut
-	if err = os.WriteFile(path, []byte(config), 0o600); err != nil {
+	if err = os.WriteFile(path, []byte(config.String()), 0o600); err != nil {
 		return nil, errors.Join(fmt.Errorf("configure the agent: %w", err), os.RemoveAll(dir))
 	}
 	if a.log, err = os.Create(filepath.Join(dir, "agent.log")); err != nil {
