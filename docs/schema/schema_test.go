@@ -108,6 +108,8 @@ func TestEncodedEventsAreValid(t *testing.T) {
 	unknown := inspection()
 	unknown.Verdict, unknown.Accept, unknown.Reason = event.Unknown, false, "deadline"
 	require.NoError(t, validate(t, inspectionFile, "", encoded(t, event.TypeInspection, "PCB-1", unknown)))
+	unknown.Reason = "unsure"
+	require.NoError(t, validate(t, inspectionFile, "", encoded(t, event.TypeInspection, "PCB-1", unknown)))
 	unknown.Reason = "template_unaligned"
 	unknown.Model, unknown.Frame, unknown.Defects = event.Model{}, event.Frame{}, []event.Defect{}
 	require.NoError(t, validate(t, inspectionFile, "", encoded(t, event.TypeInspection, "PCB-1", unknown)))
@@ -177,6 +179,9 @@ func TestHandshakeMessagesAreValid(t *testing.T) {
 func TestManifestsAreValidExactlyWhenTheyLoad(t *testing.T) {
 	const least = "name: a\nversion: 1.0.0\ninput: {width: 64, height: 64}\ndecoder: {family: yolov8}\n" +
 		"classes: [{name: open, threshold: 0.5}]\n"
+	const kinds = "name: a\nversion: 1.0.0\ntask: classification\ninput: {width: 64, height: 64}\n" +
+		"decoder: {family: classifier, activation: softmax}\n" +
+		"classes: [{name: ok, threshold: 0.5, good: true}, {name: scratch, threshold: 0.5}]\n"
 	gray := strings.Replace(least, "height: 64", "height: 64, channels: 1", 1)
 	pixels := strings.Replace(least, "height: 64", "height: 64, type: uint8", 1)
 	semantic := strings.Replace(least, "{family: yolov8}",
@@ -214,6 +219,14 @@ func TestManifestsAreValidExactlyWhenTheyLoad(t *testing.T) {
 		{"no class", strings.Replace(least, "[{name: open, threshold: 0.5}]", "[]", 1), false},
 		{"an input too wide", strings.Replace(least, "width: 64", "width: 9999", 1), false},
 		{"a version of one number", strings.Replace(least, "1.0.0", `"1"`, 1), false},
+		{"a classification", kinds, true},
+		{"a classification by no activation", strings.Replace(kinds, ", activation: softmax", "", 1), false},
+		{"an unknown activation", strings.Replace(kinds, "softmax", "relu", 1), false},
+		{"a classification of nothing good", strings.Replace(kinds, ", good: true", "", 1), false},
+		{"a good thing of a detection", strings.Replace(least, "0.5", "0.5, good: true", 1), true},
+		{"softmax of one class", strings.Replace(kinds, ", {name: scratch, threshold: 0.5}", "", 1), false},
+		{"a classifier that detects", strings.Replace(kinds, "classification", "detection", 1), false},
+		{"boxes that classify", least + "task: classification\n", false},
 		{"another decoder", strings.Replace(least, "yolov8", "yolov5", 1), false},
 		{"gray in black and white", gray + "preprocess: {binarize: 128}\n", true},
 		{"a threshold in quotes", gray + "preprocess: {binarize: '7'}\n", true},
@@ -341,7 +354,7 @@ func TestTheGuidesExampleOfAManifestIsValidAndFull(t *testing.T) {
 		left = append(left, slices.DeleteFunc(all, func(key string) bool { return given[key] })...)
 	}
 	require.ElementsMatch(t, []string{
-		"scale", "mean", "std", "activation", "background", "min_area",
+		"scale", "mean", "std", "activation", "background", "min_area", "good",
 	}, left)
 }
 

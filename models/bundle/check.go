@@ -20,6 +20,8 @@ const (
 	TaskSegmentation = "segmentation"
 	TaskSemantic     = "semantic"
 
+	TaskClassification = "classification"
+
 	Otsu           = "otsu"
 	LayoutNCHW     = "nchw"
 	LayoutNHWC     = "nhwc"

@@ -17,6 +17,8 @@ const (
 	FamilyYOLOv8OBB = "yolov8-obb"
 	FamilyYOLOv8Seg = "yolov8-seg"
 	FamilySemantic  = "semantic"
+
+	FamilyClassifier = "classifier"
 )
 
 // Role is an output that a family reads.
@@ -38,6 +40,8 @@ func families() map[string]family {
 		FamilyYOLOv8OBB: {TaskOriented, []Role{{"predictions", ""}}},
 		FamilyYOLOv8Seg: {TaskSegmentation, []Role{{"predictions", "output0"}, {"prototypes", "output1"}}},
 		FamilySemantic:  {TaskSemantic, []Role{{"mask", ""}}},
+
+		FamilyClassifier: {TaskClassification, []Role{{"scores", ""}}},
 	}
 }
 
@@ -79,4 +83,5 @@ func (m *Manifest) checkFamily(doc *strictyaml.Document) {
 				"it reads "+strings.Join(keys, ", "))
 		}
 	}
+	m.checkClassifier(doc)
 }

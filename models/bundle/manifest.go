@@ -61,16 +61,19 @@ type Decoder struct {
 	NMSIoU        float64           `yaml:"nms_iou"`        // default 0.6
 	ClassAgnostic bool              `yaml:"class_agnostic"` // suppress across classes; default class by class
 	MaxDetections int               `yaml:"max_detections"` // default 100
+	// Of families semantic and classifier: softmax, sigmoid or none. Default, but of a classifier: softmax,
+	// for one class sigmoid.
+	Activation string `yaml:"activation"`
 	// Of family semantic. Background is the class that is no finding, default 0, of one class -1: none.
-	Activation string  `yaml:"activation"` // softmax (default), sigmoid (default for one class) or none
 	Background *int    `yaml:"background"`
 	MinArea    float64 `yaml:"min_area"` // pixels of the frame that a finding has at least, default 1
 }
 
-// Class is one kind of defect.
+// Class is one kind of defect, or of a good part.
 type Class struct {
 	Name      string  `yaml:"name"`
 	Threshold float64 `yaml:"threshold"` // a detection counts from this score up
+	Good      bool    `yaml:"good"`      // no defect: what is found of it never counts as one
 }
 
 // Providers is the order in which execution providers are tried.

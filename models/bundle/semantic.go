@@ -6,7 +6,7 @@ import (
 	"github.com/sightline-edge/sightline/models/strictyaml"
 )
 
-// What a semantic model's numbers still have to go through to be probabilities.
+// What a model's numbers still have to go through to be probabilities.
 const (
 	ActivationSoftmax = "softmax"
 	ActivationSigmoid = "sigmoid"
@@ -25,7 +25,7 @@ func (m *Manifest) givenSemantic(doc *strictyaml.Document) {
 		path  string
 		given bool
 	}{
-		{"decoder.activation", m.Decoder.Activation != ""},
+		{"decoder.activation", m.Decoder.Activation != "" && m.Decoder.Family != FamilyClassifier},
 		{"decoder.background", m.Decoder.Background != nil},
 		{"decoder.min_area", m.Decoder.MinArea != 0},
 	} {

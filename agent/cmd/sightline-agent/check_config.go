@@ -90,7 +90,7 @@ func (k *checker) recipe(cfg *config.Loaded, i int, model *bundle.Bundle, well b
 	}
 	r, err := recipe.New(&cfg.Config, i, model)
 	if err == nil {
-		_, err = verdict.Compile(cfg.Stations[i].Verdict, r.Manifest.Classes)
+		_, err = verdict.Compile(cfg.Stations[i].Verdict, &r.Manifest)
 		if r.Template != nil {
 			says = fmt.Sprintf("its rules fit, and its golden template is %s (%.19s)", r.Template.Name(),
 				r.Template.Digest)

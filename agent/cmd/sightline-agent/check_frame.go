@@ -92,7 +92,7 @@ func (k *checker) frame(path string) error {
 	if err != nil {
 		return k.lacks(cfg.Locate(at, err), err)
 	}
-	rules, err := verdict.Compile(s.Verdict, r.Manifest.Classes)
+	rules, err := verdict.Compile(s.Verdict, &r.Manifest)
 	if err != nil {
 		return cfg.Locate(at, err)
 	}

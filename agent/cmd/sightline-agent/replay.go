@@ -80,7 +80,7 @@ func (t *tool) replay(c *cobra.Command, path, name, images, glob string) error {
 	if err != nil {
 		return cfg.Locate(at, err)
 	}
-	rules, err := verdict.Compile(s.Verdict, r.Manifest.Classes)
+	rules, err := verdict.Compile(s.Verdict, &r.Manifest)
 	if err != nil {
 		return cfg.Locate(at, err)
 	}

@@ -117,7 +117,7 @@ func (s *sheets) check() error {
 		return err
 	}
 	s.model = model
-	if s.rules, err = verdict.Compile(config.Verdict{}, model.Manifest.Classes); err != nil {
+	if s.rules, err = verdict.Compile(config.Verdict{}, &model.Manifest); err != nil {
 		return err
 	}
 	in := model.Manifest.Input

@@ -39,7 +39,7 @@ func (a *agent) newActor(i int) (*actor, error) {
 	if err != nil {
 		return nil, a.cfg.Locate(i, err)
 	}
-	rules, err := verdict.Compile(cfg.Verdict, r.Manifest.Classes)
+	rules, err := verdict.Compile(cfg.Verdict, &r.Manifest)
 	if err != nil {
 		return nil, a.cfg.Locate(i, err)
 	}

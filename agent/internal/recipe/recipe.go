@@ -63,6 +63,9 @@ func New(c *config.Config, station int, model *bundle.Bundle) (*Recipe, error) {
 	case model != nil && s.Binarize != "" && r.Manifest.Preprocess.Color != bundle.ColorGray:
 		return nil, fault("binarize", fmt.Sprintf("the model of bundle %s takes colours, which are not made "+
 			"black and white", s.Bundle), "leave it out, or take a bundle that takes gray")
+	case s.Tiles.Overlap > 0 && r.Manifest.Task != bundle.TaskDetection:
+		return nil, fault("tiles", fmt.Sprintf("bundle %s is for task %s, whose findings in several tiles "+
+			"are not joined", s.Bundle, r.Manifest.Task), "leave it out, or take a bundle for task detection")
 	case s.Tiles.Overlap > side(r.Manifest.Input)/2:
 		return nil, fault("tiles.overlap", fmt.Sprintf("tiles are as large as the model's input, %d×%d, and "+
 			"overlap by %d", r.Manifest.Input.Width, r.Manifest.Input.Height, s.Tiles.Overlap),

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -17,7 +18,8 @@ import (
 	"github.com/sightline-edge/sightline/models/strictyaml"
 )
 
-// bundles writes three: frames looks at gray frames, colours at colour, pairs beside a template.
+// bundles writes four: frames looks at gray frames, colours at colour, pairs beside a template; kinds
+// classifies.
 func bundles(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -25,11 +27,15 @@ func bundles(t *testing.T) string {
 		"frames":  "{width: 64, height: 64, channels: 1}",
 		"colours": "{width: 64, height: 64, channels: 3}",
 		"pairs":   "{width: 64, height: 64, channels: 2, template: true}\npreprocess: {binarize: otsu}",
+		"kinds": "{width: 64, height: 64}\ntask: classification\ndecoder: {family: classifier, " +
+			"activation: none}\nclasses: [{name: ok, threshold: 0.5, good: true}]\n",
 	} {
 		folder := filepath.Join(dir, name)
 		require.NoError(t, os.Mkdir(folder, 0o750))
-		manifest := fmt.Sprintf("name: %s\nversion: 1.0.0\nserial: 1\ninput: %s\ndecoder: {family: yolov8}\n"+
-			"classes: [{name: open, threshold: 0.5}]\n", name, input)
+		manifest := fmt.Sprintf("name: %s\nversion: 1.0.0\nserial: 1\ninput: %s\n", name, input)
+		if !strings.Contains(input, "decoder") {
+			manifest += "decoder: {family: yolov8}\nclasses: [{name: open, threshold: 0.5}]\n"
+		}
 		require.NoError(t, os.WriteFile(filepath.Join(folder, bundle.ManifestFile), []byte(manifest), 0o600))
 		require.NoError(t, os.WriteFile(filepath.Join(folder, bundle.ModelFile), nil, 0o600))
 	}
@@ -81,6 +87,11 @@ func TestWhatDoesNotFitABundleIsToldOnItsLine(t *testing.T) {
 			"    camera: \"sim:\"\n    binarize: 128\n    bundle: colours\n",
 			"line 7: stations[0].binarize: the model of bundle colours takes colours, which are not made " +
 				"black and white (leave it out, or take a bundle that takes gray)",
+		},
+		"tiles of a whole frame": {
+			"    camera: \"sim:\"\n    tiles: {overlap: 32}\n    bundle: kinds\n",
+			"line 7: stations[0].tiles: bundle kinds is for task classification, whose findings in several " +
+				"tiles are not joined (leave it out, or take a bundle for task detection)",
 		},
 		"no template": {
 			"    camera: \"sim:\"\n    bundle: pairs\n    recipe: panel-7\n",

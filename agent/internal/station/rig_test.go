@@ -65,7 +65,9 @@ func startOn(
 	tb.Helper()
 	place, err := topic.ParseStation("acme/dongguan/smt/line3/aoi-1")
 	require.NoError(tb, err)
-	rules, err := verdict.Compile(config.Verdict{}, []bundle.Class{{Name: "open", Threshold: 0.5}})
+	rules, err := verdict.Compile(config.Verdict{}, &bundle.Manifest{
+		Classes: []bundle.Class{{Name: "open", Threshold: 0.5}},
+	})
 	require.NoError(tb, err)
 	r := &rig{t: tb, conn: newConn(), outbox: &offers{}}
 	var jobs atomic.Uint64

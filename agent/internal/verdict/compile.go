@@ -12,17 +12,22 @@ import (
 	"github.com/sightline-edge/sightline/models/strictyaml"
 )
 
-// Compile checks the configured rules against the bundle's classes. An error is strictyaml.Faults with every
-// mistake, its path below the station and without a line: config.Loaded.Locate knows that.
-func Compile(cfg config.Verdict, classes []bundle.Class) (*Rules, error) {
-	r := &Rules{}
-	for _, c := range classes {
+// Compile checks the configured rules against the bundle's task and classes. An error is strictyaml.Faults
+// with every mistake, its path below the station and without a line: config.Loaded.Locate knows that.
+func Compile(cfg config.Verdict, m *bundle.Manifest) (*Rules, error) {
+	r := &Rules{task: m.Task}
+	for _, c := range m.Classes {
 		r.names = append(r.names, c.Name)
-		r.plain = append(r.plain, rule{
-			threshold: float32(c.Threshold), minSize: float32(cfg.MinSize), verdict: event.Fail,
-		})
+		made := rule{
+			threshold: float32(c.Threshold), minSize: float32(cfg.MinSize), verdict: event.Fail, good: c.Good,
+		}
+		if c.Good {
+			made.verdict = ""
+		}
+		r.plain = append(r.plain, made)
 	}
-	faults := r.apply("verdict.classes", r.plain, cfg.Classes)
+	faults := r.refusePlaces(cfg)
+	faults = append(faults, r.apply("verdict.classes", r.plain, cfg.Classes)...)
 	for i, z := range cfg.Zones {
 		faults = append(faults, r.addZone(i, z)...)
 	}
@@ -30,6 +35,31 @@ func Compile(cfg config.Verdict, classes []bundle.Class) (*Rules, error) {
 		return nil, faults
 	}
 	return r, nil
+}
+
+// refusePlaces finds rules of place and size for what has neither.
+func (r *Rules) refusePlaces(cfg config.Verdict) strictyaml.Faults {
+	if r.task != bundle.TaskClassification {
+		return nil
+	}
+	var faults strictyaml.Faults
+	refuse := func(path string) {
+		faults = append(faults, strictyaml.Fault{
+			Path: path, Problem: "the bundle classifies the frame as a whole", Remedy: "leave it out",
+		})
+	}
+	if cfg.MinSize > 0 {
+		refuse("verdict.min_size")
+	}
+	for _, name := range slices.Sorted(maps.Keys(cfg.Classes)) {
+		if cfg.Classes[name].MinSize != nil {
+			refuse("verdict.classes." + name + ".min_size")
+		}
+	}
+	if len(cfg.Zones) > 0 {
+		refuse("verdict.zones")
+	}
+	return faults
 }
 
 func (r *Rules) addZone(i int, z config.Zone) strictyaml.Faults {
@@ -52,6 +82,13 @@ func (r *Rules) apply(path string, rules []rule, changes map[string]config.Class
 			faults = append(faults, strictyaml.Fault{
 				Path: at, Problem: fmt.Sprintf("the bundle has no class %q", name),
 				Remedy: "it knows " + strings.Join(r.names, ", "),
+			})
+			continue
+		}
+		if rules[i].good && changes[name].Verdict != "" {
+			faults = append(faults, strictyaml.Fault{
+				Path: at + ".verdict", Problem: fmt.Sprintf("class %q is good: it is no defect", name),
+				Remedy: "leave verdict out, or good out of the bundle",
 			})
 			continue
 		}

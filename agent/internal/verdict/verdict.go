@@ -8,6 +8,7 @@ import (
 
 	"github.com/sightline-edge/sightline/agent/event"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
+	"github.com/sightline-edge/sightline/models/bundle"
 )
 
 // MaxDetections bounds the detections of one frame, those of a large sheet in tiles: more are no finding but
@@ -20,6 +21,9 @@ const minCorners = 3
 // ReasonBadOutput is the reason of an UNKNOWN whose detections cannot be believed, or are too many to have
 // all been looked at.
 const ReasonBadOutput = "bad_output"
+
+// ReasonUnsure is the reason of an UNKNOWN whose model knows neither a good part nor a defect in it.
+const ReasonUnsure = "unsure"
 
 // Outcome is what a part ends in. Reason is set for UNKNOWN only; Detail then, and when not all defects are
 // listed.
@@ -37,6 +41,7 @@ func Unknown(reason, detail string) Outcome {
 
 // Rules are a station's, compiled against its bundle. Safe for concurrent use.
 type Rules struct {
+	task  string   // of the bundle
 	names []string // classes, in the order of the model's outputs
 	plain []rule   // by class, outside of all zones
 	zones []zone
@@ -45,7 +50,8 @@ type Rules struct {
 // rule is what one class means at one place.
 type rule struct {
 	threshold, minSize float32
-	verdict            event.Verdict // empty: ignored
+	verdict            event.Verdict // empty: ignored, or good
+	good               bool          // lets a part of a classification pass
 }
 
 type zone struct {
@@ -67,7 +73,8 @@ func (r *Rules) Class(i int32) string {
 
 // Judge gives the verdict: FAIL over REWORK over PASS, and UNKNOWN when one detection is not finite, out of
 // range or of no known class, since then none of them can be believed. A part of which nothing counts is
-// UNKNOWN, too, when the worker kept back findings that may.
+// UNKNOWN, too, when the worker kept back findings that may, and, of a classification, when it is of no good
+// class.
 func (r *Rules) Judge(answer *wire.Inspected) Outcome {
 	found := answer.GetDetections()
 	if len(found) > MaxDetections {
@@ -92,6 +99,9 @@ func (r *Rules) Judge(answer *wire.Inspected) Outcome {
 		return Unknown(ReasonBadOutput, fmt.Sprintf("none of the %d most certain findings counts, and %d "+
 			"more, which may, were left out: raise max_detections or score_floor of the bundle, "+
 			"with method compare min_area or tolerance", len(found), answer.GetDropped()))
+	}
+	if out.Verdict == event.Pass && r.task == bundle.TaskClassification && !r.isGood(found) {
+		return Unknown(ReasonUnsure, r.unsure(found))
 	}
 	if n := len(out.Defects); n > event.MaxDefects {
 		out.Defects = out.Defects[:event.MaxDefects]

@@ -18,7 +18,7 @@ import (
 func compile(tb testing.TB, cfg config.Verdict) *verdict.Rules {
 	tb.Helper()
 	classes := []bundle.Class{{Name: "open", Threshold: 0.5}, {Name: "spur", Threshold: 0.6}}
-	r, err := verdict.Compile(cfg, classes)
+	r, err := verdict.Compile(cfg, &bundle.Manifest{Task: bundle.TaskDetection, Classes: classes})
 	require.NoError(tb, err)
 	return r
 }
@@ -247,7 +247,7 @@ func TestEveryMistakeInTheRulesIsNamedAtOnce(t *testing.T) {
 	_, err := verdict.Compile(config.Verdict{
 		Classes: map[string]config.ClassRule{"scratch": {}, "open": {Verdict: "maybe"}},
 		Zones:   []config.Zone{{Name: "core", Classes: map[string]config.ClassRule{"dent": {}}}},
-	}, []bundle.Class{{Name: "open"}, {Name: "spur"}})
+	}, &bundle.Manifest{Classes: []bundle.Class{{Name: "open"}, {Name: "spur"}}})
 	for _, want := range []string{
 		`verdict.classes.scratch: the bundle has no class "scratch" (it knows open, spur)`,
 		`verdict.classes.open.verdict: verdict "maybe" is none of fail, rework, ignore`,

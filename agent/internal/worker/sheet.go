@@ -13,6 +13,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/worker/pairing"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tiles"
+	"github.com/sightline-edge/sightline/models/bundle"
 )
 
 const (
@@ -73,6 +74,10 @@ func newSheet(plan *tensor.Plan, l *lane, overlap int) *sheet {
 
 // tiled says whether the lane's frames can be seen in tiles.
 func (l *lane) tiled(overlap int) error {
+	if l.manifest.Task != bundle.TaskDetection {
+		return fmt.Errorf("%w: findings of task %s in several tiles are not joined; leave tiles out",
+			errMethod, l.manifest.Task)
+	}
 	if side := min(l.manifest.Input.Width, l.manifest.Input.Height); overlap > side/2 {
 		return fmt.Errorf("%w: tiles overlap by %d pixels; take at most %d, half of the model's input",
 			errMethod, overlap, side/2)

@@ -52,6 +52,8 @@ func families() map[string]func(m *bundle.Manifest, ports []Port) (family, error
 		bundle.FamilyYOLOv8OBB: newOriented,
 		bundle.FamilyYOLOv8Seg: newYOLOv8Seg,
 		bundle.FamilySemantic:  newSemantic,
+
+		bundle.FamilyClassifier: newClassifier,
 	}
 }
 
