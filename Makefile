@@ -22,6 +22,9 @@ export PATH := $(PATH):/usr/local/go/bin
 # Sourced before anything that compiles: cgo flags, build tags and the place of ONNX Runtime.
 ENV     := [[ ! -f build/env.sh ]] || . build/env.sh
 
+# Gives folders that root made to the user who called sudo.
+HAND_BACK = [[ $$EUID != 0 || -z $${SUDO_UID:-} ]] || chown -hR "$$SUDO_UID:$${SUDO_GID:-$$SUDO_UID}"
+
 GO_FILES = find agent cloud docs models scripts -name '*.go' ! -name '*.pb.go'
 
 ##@ Use
@@ -43,7 +46,8 @@ build: setup ## build the programs into bin/
 	  cgo=0; [[ $$program != *worker ]] || cgo=1; \
 	  echo "build: bin/$${program##*/}"; \
 	  CGO_ENABLED=$$cgo go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./$$program; \
-	done
+	done; \
+	$(HAND_BACK) bin
 
 # The clock of the first verdict starts where make reads this: before set-up and build.
 .PHONY: demo
@@ -90,6 +94,7 @@ test-training: $(VENV)/ready ## the tests in Python: of models/training and scri
 # What the pinned packages need themselves is pinned by the lock, a pip freeze of an environment that passed.
 $(VENV)/ready: models/training/requirements.txt models/training/requirements.lock
 	@echo "making $(VENV) for models/training (3 GB to download, once; 5.6 GB on the disk)"
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || scripts/setup --training
 	@python3 -m venv $(VENV) || { echo "python3 cannot make a virtual environment:" \
 	  "run scripts/setup --training, which brings python3-venv, then this again"; exit 1; }
 	@$(VENV)/bin/pip install -q -r $< -c models/training/requirements.lock || { \
@@ -187,8 +192,12 @@ bench: setup-bench build ## what Sightline adds to the model's own time, as a ta
 	[[ ! -f build/bench.json ]] || { tr -s '\n ' ' ' <build/bench.json; echo; }; \
 	exit $$status
 
+.PHONY: setup-peers
+setup-peers:
+	@scripts/setup --bench --training
+
 .PHONY: bench-peers
-bench-peers: setup-bench build ## the same frames and model through a plain Python pipeline, side by side
+bench-peers: setup-peers build ## the same frames and model through a plain Python pipeline, side by side
 	@$(ENV); scripts/bench-peers $(ARGS)
 
 # It ends with an error when a bar is missed, after the figures have been printed.

@@ -78,6 +78,13 @@ checkout() {
   stand_in mvn "for a in \"\$@\"; do case \$a in -DoutputDirectory=*) mkdir -p \"\${a#*=}\"; cp '$work'/jars/*.jar \"\${a#*=}\";; esac; done"
 }
 
+# tree_setup puts a scripts/setup into the tree that writes down its call and then runs the given script.
+tree_setup() {
+  mkdir -p "$work/tree/scripts"
+  printf '#!/bin/bash\necho "scripts/setup $*" >>"%s/calls"\n%s\n' "$work" "${1:-:}" >"$work/tree/scripts/setup"
+  chmod +x "$work/tree/scripts/setup"
+}
+
 # as_owner has everything there already, by the environment.
 as_owner() { setup_with SIGHTLINE_ONNXRUNTIME="$work/own.so" SIGHTLINE_OPENCV_PREFIX="$work/ocv" -- "$@"; }
 
@@ -290,11 +297,31 @@ mkdir -p "$work/tree/models/training"
 cp "${setup%/*}/../Makefile" "$work/tree/"
 touch "$work/tree/models/training/requirements."{txt,lock}
 stand_in python3 'echo "ensurepip is not available" >&2; exit 1'
+tree_setup
 output=$(PATH="$work/bin:$PATH" make -C "$work/tree" .venv/ready 2>&1)
 code=$?
 expect_code 2
+expect_called "scripts/setup --training"
 expect_called "python3 -m venv .venv"
 expect_says "python3 cannot make a virtual environment: run scripts/setup --training"
+
+case_name="the Makefile brings what a virtual environment needs, and only where it lacks"
+stand_in python3 '[[ -e ready ]] || exit 1
+[[ $* != *"-m venv"* ]] || { mkdir -p .venv/bin; echo "#!/bin/sh" >.venv/bin/pip; chmod +x .venv/bin/pip; }'
+tree_setup 'touch ready'
+: >"$work/calls"
+output=$(PATH="$work/bin:$PATH" make -C "$work/tree" .venv/ready 2>&1)
+code=$?
+expect_code 0
+expect_called "scripts/setup --training"
+rm -r "$work/tree/.venv"
+: >"$work/calls"
+output=$(PATH="$work/bin:$PATH" make -C "$work/tree" .venv/ready 2>&1)
+code=$?
+expect_code 0
+if grep -q 'scripts/setup' "$work/calls"; then wrong "called $(<"$work/calls")"; fi
+output=$(PATH="$work/bin:$PATH" make -C "$work/tree" -n bench-peers 2>&1)
+expect_says "scripts/setup --bench --training"
 
 fresh "bench-peers says what is missing for a virtual environment"
 mkdir -p "$work/tree/scripts/peers"
@@ -305,7 +332,7 @@ output=$(PATH="$work/bin:$PATH" bash "$work/tree/scripts/bench-peers" 2>&1)
 code=$?
 expect_code 1
 expect_called "python3 -m venv"
-expect_says "bench-peers: python3 cannot make a virtual environment: apt install python3-venv"
+expect_says "bench-peers: python3 cannot make a virtual environment: run scripts/setup --training"
 
 fresh "an OpenCV that is too old is refused"
 opencv_version 4 5
@@ -340,8 +367,27 @@ expect_says "there is no option --everything"
 
 if ((EUID == 0)); then
   fresh "sudo's user owns what root made"
+  checkout
+  mkdir -p "$work/tree"/{bin,demo-out/evidence}
+  touch "$work/tree/demo-out/evidence/0.jpg" "$work/outside"
+  ln -s "$work/outside" "$work/tree/bin/link"
   setup_with SUDO_UID=65534 SUDO_GID=65534 SIGHTLINE_ONNXRUNTIME="$work/own.so" SIGHTLINE_OPENCV_PREFIX="$work/ocv" --
-  [[ $(stat -c %u "$work/build/env.sh") == 65534 ]] || wrong "env.sh belongs to $(stat -c %u "$work/build/env.sh")"
+  for made in build/env.sh tree/bin tree/demo-out/evidence/0.jpg; do
+    [[ $(stat -c %u "$work/$made") == 65534 ]] || wrong "$made belongs to $(stat -c %u "$work/$made")"
+  done
+  [[ $(stat -c %u "$work/outside") == 0 ]] || wrong "gave away what a link in bin names"
+
+  fresh "sudo's user owns what make build made"
+  mkdir -p "$work/tree/agent/cmd/sightline-agent"
+  cp "${setup%/*}/../Makefile" "$work/tree/"
+  touch "$work/tree/agent/cmd/sightline-agent/main.go"
+  tree_setup
+  rm "$work/bin/go"
+  stand_in go 'mkdir -p bin; touch bin/sightline-agent'
+  output=$(SUDO_UID=65534 SUDO_GID=65534 PATH="$work/bin:$PATH" make -C "$work/tree" build 2>&1)
+  code=$?
+  expect_code 0
+  [[ $(stat -c %u "$work/tree/bin/sightline-agent") == 65534 ]] || wrong "bin is still root's"
 fi
 
 ((failures == 0)) || { echo "setup_test: $failures failed"; exit 1; }
