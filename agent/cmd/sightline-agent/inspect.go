@@ -25,8 +25,9 @@ func inspectCommand() *cobra.Command {
 		Use:   "inspect MODEL.onnx",
 		Short: "Draft a bundle from a bare model, and say what is left to fill in",
 		Long: "Reads what an ONNX file says of itself, without running it: inputs, outputs, who wrote it,\n" +
-			"and which family of decoders its outputs fit; and drafts the manifest of a bundle. What cannot\n" +
-			"be read from a model is marked CHECK: preprocessing, class names, thresholds, golden samples.",
+			"and which family of decoders its outputs fit; and drafts the manifest of a bundle. What\n" +
+			"cannot be read from a model is marked CHECK: preprocessing, class names, thresholds, golden\n" +
+			"samples.",
 		Args: cobra.ExactArgs(1),
 		Example: "  sightline-agent inspect best.onnx\n" +
 			"  sightline-agent inspect best.onnx --out connectors && sightline-agent check connectors",
