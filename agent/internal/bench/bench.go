@@ -41,8 +41,9 @@ type Report struct {
 	Bundle         string  `json:"bundle"`
 	Provider       string  `json:"provider"`
 	Threads        int     `json:"threads"`
-	Parallel       int     `json:"parallel"` // runs side by side
-	Stations       int     `json:"stations"` // of throughput
+	Parallel       int     `json:"parallel"`    // runs side by side
+	IntervalMs     float64 `json:"interval_ms"` // from one part to the next, where latency is measured
+	Stations       int     `json:"stations"`    // of throughput
 	BeyondModelP50 float64 `json:"beyond_model_ms_p50"`
 	BeyondModelP99 float64 `json:"beyond_model_ms_p99"`
 	PreprocessP50  float64 `json:"preprocess_ms_p50"`
@@ -176,6 +177,7 @@ func (r *Report) latency(ctx context.Context, o *Options) error {
 		return err
 	}
 	interval := max(time.Duration(spare*float64(bare)), 20*time.Millisecond)
+	r.IntervalMs = float64(interval) / float64(time.Millisecond)
 	samples, err := lineRun(ctx, o, line{
 		stations: 1, mode: "interval", interval: interval, parallel: 1, step: "latency",
 	})
