@@ -140,7 +140,7 @@ evaluate: boards-given $(VENV)/ready ## metrics of MODEL=FILE on DATA=DIR (as fo
 .PHONY: boards-given
 boards-given:
 	@[[ -d '$(DATA)/labels' ]] || { echo "no labelled boards in '$(DATA)': set DATA to a folder with" \
-	  "images/<id>_test.jpg, images/<id>_temp.jpg and labels/<id>.txt"; exit 1; }
+	  "images/<id>_test.jpg, images/<id>_temp.jpg and labels/<id>.txt, boards of 640 x 640 px"; exit 1; }
 
 # Drawn under another name first, so that a stop leaves nothing that looks complete.
 $(SIM):
