@@ -82,7 +82,8 @@ func enter(t *testing.T, broker *servers.Mosquitto, user string) mqtt.Client {
 
 func login(broker *servers.Mosquitto, user, password string) *mqtt.ClientOptions {
 	return mqtt.NewClientOptions().AddBroker(broker.URL()).SetClientID("as-" + user).SetUsername(user).
-		SetPassword(password).SetWriteTimeout(time.Second).SetAutoReconnect(false).SetTLSConfig(broker.TLSConfig())
+		SetPassword(password).SetWriteTimeout(time.Second).SetAutoReconnect(false).
+		SetTLSConfig(broker.TLSConfig())
 }
 
 func settle(t *testing.T, token mqtt.Token) {
