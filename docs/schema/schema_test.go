@@ -227,7 +227,7 @@ func TestManifestsAreValidExactlyWhenTheyLoad(t *testing.T) {
 		{"softmax of one class", strings.Replace(kinds, ", {name: scratch, threshold: 0.5}", "", 1), false},
 		{"a classifier that detects", strings.Replace(kinds, "classification", "detection", 1), false},
 		{"boxes that classify", least + "task: classification\n", false},
-		{"another decoder", strings.Replace(least, "yolov8", "yolov5", 1), false},
+		{"another decoder", strings.Replace(least, "yolov8", "yolov4", 1), false},
 		{"gray in black and white", gray + "preprocess: {binarize: 128}\n", true},
 		{"a threshold in quotes", gray + "preprocess: {binarize: '7'}\n", true},
 		{"a threshold by Otsu", gray + "preprocess: {binarize: otsu}\n", true},
@@ -266,6 +266,46 @@ func TestManifestsAreValidExactlyWhenTheyLoad(t *testing.T) {
 		},
 		{"turned boxes", strings.Replace(least, "yolov8", "yolov8-obb", 1) + "task: oriented\n", true},
 		{"masks of prototypes", strings.Replace(least, "yolov8", "yolov8-seg", 1), true},
+		{"objectness", strings.Replace(least, "yolov8", "yolov5", 1), true},
+		{"cells", strings.Replace(least, "yolov8", "yolox", 1), true},
+		{"detections of a model that suppresses", strings.Replace(least, "yolov8", "end2end", 1), true},
+		{"queries", strings.Replace(least, "yolov8", "detr", 1), true},
+		{"exclusive queries", strings.Replace(least, "yolov8", "detr, activation: softmax", 1), true},
+		{"queries without activation", strings.Replace(least, "yolov8", "detr, activation: none", 1), false},
+		{"queries of corners", strings.Replace(least, "yolov8", "detr, corners: yxyx", 1), false},
+		{
+			"boxes and scores", strings.Replace(least, "yolov8",
+				"ssd, activation: softmax, coordinates: unit, corners: yxyx, no_object: first", 1), true,
+		},
+		{"boxes of no unit", strings.Replace(least, "yolov8", "ssd, coordinates: mm", 1), false},
+		{"corners of nothing", strings.Replace(least, "yolov8", "ssd, corners: xywh", 1), false},
+		{"no object anywhere", strings.Replace(least, "yolov8", "ssd, no_object: 0", 1), false},
+		{"labels", strings.Replace(least, "yolov8", "labelled, no_object: first", 1), true},
+		{
+			"labels of which the last is none",
+			strings.Replace(least, "yolov8", "labelled, no_object: last", 1), false,
+		},
+		{"no object of cells", strings.Replace(least, "yolov8", "yolox, no_object: last", 1), false},
+		{
+			"a constant",
+			strings.Replace(least, "height: 64", "height: 64, constants: {size: [64, 64]}", 1), true,
+		},
+		{
+			"a constant of nothing",
+			strings.Replace(least, "height: 64", "height: 64, constants: {size: []}", 1), false,
+		},
+		{
+			"too large a constant",
+			strings.Replace(least, "height: 64", "height: 64, constants: {size: [1000000001]}", 1), false,
+		},
+		{
+			"too many numbers", strings.Replace(least, "height: 64",
+				"height: 64, constants: {size: [0"+strings.Repeat(", 0", 64)+"]}", 1), false,
+		},
+		{
+			"too many constants", strings.Replace(least, "height: 64", "height: 64, constants: {a: [0], "+
+				"b: [0], c: [0], d: [0], e: [0], f: [0], g: [0], h: [0], i: [0]}", 1), false,
+		},
 		{"tolerances of zero", least + "golden: {box_tolerance: 0, score_tolerance: 0}\n", true},
 		{"a tolerance of more than any input", least + "golden: {box_tolerance: 4097}\n", false},
 		{"a tolerance of all scores and more", least + "golden: {score_tolerance: 1.5}\n", false},
@@ -355,6 +395,7 @@ func TestTheGuidesExampleOfAManifestIsValidAndFull(t *testing.T) {
 	}
 	require.ElementsMatch(t, []string{
 		"scale", "mean", "std", "activation", "background", "min_area", "good",
+		"constants", "coordinates", "corners", "no_object",
 	}, left)
 }
 

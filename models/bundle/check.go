@@ -102,6 +102,7 @@ func (m *Manifest) complete() {
 		setDefault(&m.Providers.Order[i].Batch, 1)
 	}
 	m.completeSemantic()
+	m.completeDetector()
 	if m.Decoder.Outputs == nil {
 		m.Decoder.Outputs = map[string]string{}
 	}
@@ -154,11 +155,13 @@ func (m *Manifest) checkInput(doc *strictyaml.Document) {
 	}
 	doc.OneOf("input.layout", m.Input.Layout, LayoutNCHW, LayoutNHWC)
 	doc.OneOf("input.type", m.Input.Type, TypeFloat32, TypeUint8)
+	m.checkConstants(doc)
 }
 
 func (m *Manifest) checkDecoder(doc *strictyaml.Document) {
 	m.checkFamily(doc)
 	m.checkSemantic(doc)
+	m.checkDetector(doc)
 	doc.Within("decoder.score_floor", m.Decoder.ScoreFloor, 0.0001, 1)
 	doc.Within("decoder.nms_iou", m.Decoder.NMSIoU, 0.01, 1)
 	doc.Within("decoder.max_detections", float64(m.Decoder.MaxDetections), 1, 1000)

@@ -14,6 +14,13 @@ const (
 	FamilyYOLOv8 = "yolov8"
 	FamilyDFL    = "dfl"
 
+	FamilyYOLOv5   = "yolov5"
+	FamilyYOLOX    = "yolox"
+	FamilyEnd2End  = "end2end"
+	FamilyDETR     = "detr"
+	FamilySSD      = "ssd"
+	FamilyLabelled = "labelled"
+
 	FamilyYOLOv8OBB = "yolov8-obb"
 	FamilyYOLOv8Seg = "yolov8-seg"
 	FamilySemantic  = "semantic"
@@ -36,6 +43,15 @@ func families() map[string]family {
 	return map[string]family{
 		FamilyYOLOv8: {TaskDetection, []Role{{"predictions", ""}}},
 		FamilyDFL:    {TaskDetection, []Role{{"scores", "scores"}, {"distances", "distances"}}},
+
+		FamilyYOLOv5:  {TaskDetection, []Role{{"predictions", ""}}},
+		FamilyYOLOX:   {TaskDetection, []Role{{"predictions", ""}}},
+		FamilyEnd2End: {TaskDetection, []Role{{"detections", ""}}},
+		FamilyDETR:    {TaskDetection, []Role{{"logits", "logits"}, {"boxes", "boxes"}}},
+		FamilySSD:     {TaskDetection, []Role{{"boxes", "boxes"}, {"scores", "scores"}}},
+		FamilyLabelled: {
+			TaskDetection, []Role{{"labels", "labels"}, {"boxes", "boxes"}, {"scores", "scores"}},
+		},
 
 		FamilyYOLOv8OBB: {TaskOriented, []Role{{"predictions", ""}}},
 		FamilyYOLOv8Seg: {TaskSegmentation, []Role{{"predictions", "output0"}, {"prototypes", "output1"}}},

@@ -33,6 +33,8 @@ type Input struct {
 	Template bool   `yaml:"template"` // the last channel is the golden template, moved onto the frame
 	Layout   string `yaml:"layout"`   // nchw (default) or nhwc
 	Type     string `yaml:"type"`     // float32 (default) or uint8
+	// Constants are the model's other inputs by name, the same numbers in each run: at most 8 of 64.
+	Constants map[string][]float64 `yaml:"constants"`
 }
 
 // Preprocess says how a frame becomes the input: value = (pixel × scale − mean) / std. Of a uint8 input it is
@@ -62,8 +64,15 @@ type Decoder struct {
 	ClassAgnostic bool              `yaml:"class_agnostic"` // suppress across classes; default class by class
 	MaxDetections int               `yaml:"max_detections"` // default 100
 	// Of families semantic and classifier: softmax, sigmoid or none. Default, but of a classifier: softmax,
-	// for one class sigmoid.
+	// for one class sigmoid. Of detr: sigmoid (default) or softmax, where the last number is that of no
+	// object. Of ssd: none (default), softmax or sigmoid.
 	Activation string `yaml:"activation"`
+	// Of family ssd: where the corners of a box are, and in which order.
+	Coordinates string `yaml:"coordinates"` // pixels (default) or unit, of the input
+	Corners     string `yaml:"corners"`     // xyxy (default), yxyx or cxcywh
+	// NoObject is which of the numbers of a box stands for no object, of family ssd and of the labels of
+	// labelled: none (default), first or, of ssd, last.
+	NoObject string `yaml:"no_object"`
 	// Of family semantic. Background is the class that is no finding, default 0, of one class -1: none.
 	Background *int    `yaml:"background"`
 	MinArea    float64 `yaml:"min_area"` // pixels of the frame that a finding has at least, default 1

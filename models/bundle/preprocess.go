@@ -21,7 +21,7 @@ const (
 
 // checkGiven reports what is written, and would be used for nothing. It comes before complete.
 func (m *Manifest) checkGiven(doc *strictyaml.Document) {
-	m.givenSemantic(doc)
+	m.givenOfFamilies(doc)
 	if m.Input.Type != TypeUint8 {
 		return
 	}

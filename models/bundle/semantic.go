@@ -1,8 +1,6 @@
 package bundle
 
 import (
-	"fmt"
-
 	"github.com/sightline-edge/sightline/models/strictyaml"
 )
 
@@ -15,25 +13,6 @@ const (
 
 // noBackground is decoder.background of a model whose classes are all findings.
 const noBackground = -1
-
-// givenSemantic reports keys that only a semantic mask has a use for. It comes before complete.
-func (m *Manifest) givenSemantic(doc *strictyaml.Document) {
-	if m.Decoder.Family == FamilySemantic {
-		return
-	}
-	for _, key := range []struct {
-		path  string
-		given bool
-	}{
-		{"decoder.activation", m.Decoder.Activation != "" && m.Decoder.Family != FamilyClassifier},
-		{"decoder.background", m.Decoder.Background != nil},
-		{"decoder.min_area", m.Decoder.MinArea != 0},
-	} {
-		if key.given {
-			doc.Add(key.path, fmt.Sprintf("family %s has no use for it", m.Decoder.Family), "leave it out")
-		}
-	}
-}
 
 func (m *Manifest) completeSemantic() {
 	if m.Decoder.Family != FamilySemantic {

@@ -49,6 +49,13 @@ func families() map[string]func(m *bundle.Manifest, ports []Port) (family, error
 		bundle.FamilyYOLOv8: newYOLOv8,
 		bundle.FamilyDFL:    newDFL,
 
+		bundle.FamilyYOLOv5:   newYOLOv5,
+		bundle.FamilyYOLOX:    newYOLOX,
+		bundle.FamilyEnd2End:  newEnd2End,
+		bundle.FamilyDETR:     newDETR,
+		bundle.FamilySSD:      newSSD,
+		bundle.FamilyLabelled: newLabelled,
+
 		bundle.FamilyYOLOv8OBB: newOriented,
 		bundle.FamilyYOLOv8Seg: newYOLOv8Seg,
 		bundle.FamilySemantic:  newSemantic,

@@ -60,12 +60,17 @@ func (s *selection) decode(d *Decoder, outputs [][]float32, g tensor.Geometry) e
 	if err := s.pick(d, outputs); err != nil {
 		return err
 	}
+	s.hand(d, g)
+	return nil
+}
+
+// hand keeps the candidates as detections in the frame.
+func (s *selection) hand(d *Decoder, g tensor.Geometry) {
 	for _, c := range s.candidates {
 		if box, inside := toFrame(c.box, g); inside {
 			d.keep(detect.Detection{Class: int(c.class), Score: c.score, Box: box})
 		}
 	}
-	return nil
 }
 
 // pick leaves the candidates that stay, best first, with their boxes.

@@ -36,11 +36,9 @@ func (y yolov8) collect(s *selection, outputs [][]float32) error {
 	if !finite(output[:boxRows*cells]) {
 		return fmt.Errorf("%w: a box is NaN or infinite", ErrOutput)
 	}
-	for i, score := range output[boxRows*cells:] {
-		if score < s.floor && score >= -scoreSlack {
-			continue
-		}
-		if err := s.score(i/cells, i%cells, score); err != nil {
+	scores := output[boxRows*cells:]
+	for i := quiet(scores, s.floor); i < len(scores); i += 1 + quiet(scores[i+1:], s.floor) {
+		if err := s.score(i/cells, i%cells, scores[i]); err != nil {
 			return err
 		}
 	}
