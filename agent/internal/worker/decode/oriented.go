@@ -92,13 +92,17 @@ func (o *oriented) decode(d *Decoder, outputs [][]float32, g tensor.Geometry) er
 	}
 	o.outlines.reset()
 	for i, c := range found[:o.suppress(found)] {
-		box, inside := toFrame(c.box, g)
+		q := &o.quads[i]
+		for k := range q {
+			q[k] = project(g, q[k])
+		}
+		box, inside := clip(q.hull(), g)
 		if !inside {
 			continue
 		}
 		one := detect.Detection{Class: int(c.class), Score: c.score, Box: box}
-		if !d.full() {
-			one.Outline, one.Area = o.outline(&o.quads[i], g)
+		if size := float32(area(q[:])); size > 0 && !d.full() {
+			one.Outline, one.Area = o.outline(q), size
 		}
 		d.keep(one)
 	}
@@ -134,19 +138,21 @@ func (o *oriented) covered(found []candidate, i, n int) bool {
 	return false
 }
 
-// outline is a quad in the frame, corner by corner, which a stretched frame makes oblique. What lies beside
-// the frame stays: the box is what is clipped.
-func (o *oriented) outline(q *quad, g tensor.Geometry) ([][2]float32, float32) {
+// outline is a quad in the frame. What lies beside the frame stays: the box is what is clipped.
+func (o *oriented) outline(q *quad) [][2]float32 {
 	corners := o.outlines.next()
-	var mapped quad
-	for i, p := range q {
-		mapped[i] = project(g, p)
-		corners = append(corners, [2]float32{float32(mapped[i].x), float32(mapped[i].y)})
+	for _, p := range q {
+		corners = append(corners, [2]float32{float32(p.x), float32(p.y)})
 	}
-	if size := float32(area(mapped[:])); size > 0 {
-		return o.outlines.take(corners), size
+	return o.outlines.take(corners)
+}
+
+// clip leaves what a box has in common with the frame, in which it is; nothing of it may be inside.
+func clip(box [4]float32, g tensor.Geometry) (clipped [4]float32, inside bool) {
+	for i, most := range [4]int{g.FrameWidth, g.FrameHeight, g.FrameWidth, g.FrameHeight} {
+		clipped[i] = min(max(box[i], 0), float32(most))
 	}
-	return nil, 0
+	return clipped, clipped[0] < clipped[2] && clipped[1] < clipped[3]
 }
 
 // project maps a point of the input to the frame, without clipping it.

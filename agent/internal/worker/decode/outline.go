@@ -35,9 +35,6 @@ const (
 	maxTrace = 1 << 15
 	// leastCorners of an outline, however straight it is.
 	leastCorners = 4
-	// roughness is how far an outline may be off its border, in pixels of the mask, as long as it has fewer
-	// than the most corners that an event has room for.
-	roughness = 0.5
 )
 
 // border is the closed line around a mask. Its memory is made once.
@@ -45,7 +42,10 @@ type border struct {
 	points []point
 	stride int // of the points that it was given, only every so many are kept
 	given  int
-	spans  [event.MaxCorners]span
+	// rough is how far an outline may be off its border, in pixels of the mask, as long as it has fewer than
+	// the most corners that an event has room for.
+	rough float64
+	spans [event.MaxCorners]span
 }
 
 // span is the part of a border between two corners of its outline.
@@ -55,7 +55,9 @@ type span struct {
 	off      float64 // by how much, squared
 }
 
-func newBorder() border { return border{points: make([]point, 0, maxTrace)} }
+func newBorder(rough float64) border {
+	return border{points: make([]point, 0, maxTrace), rough: rough}
+}
 
 func (b *border) reset() { b.points, b.stride, b.given = b.points[:0], 1, 0 }
 
@@ -76,7 +78,7 @@ func (b *border) add(p point) {
 }
 
 // simplify calls add with the corners of a polygon of at most event.MaxCorners, each a point of the border:
-// the span that is farthest off is split until none is more than roughness off, or no room is left (Douglas
+// the span that is farthest off is split until none is more than rough off, or no room is left (Douglas
 // and Peucker, 1973, the worst first). Each split looks at its span once.
 func (b *border) simplify(add func(point)) {
 	if len(b.points) < leastCorners {
@@ -92,7 +94,7 @@ func (b *border) simplify(add func(point)) {
 			}
 		}
 		s := spans[worst]
-		if s.off == 0 || s.off <= roughness*roughness && len(spans) >= leastCorners {
+		if s.off == 0 || s.off <= b.rough*b.rough && len(spans) >= leastCorners {
 			break
 		}
 		spans[worst] = b.measure(s.from, s.split)

@@ -11,10 +11,11 @@ import (
 	"github.com/sightline-edge/sightline/models/bundle"
 )
 
-// maxPrototypes bounds the channels that a mask is mixed of, and maxPixels a mask: 4096×4096.
 const (
-	maxPrototypes = 256
-	maxPixels     = 1 << 24
+	maxPrototypes = 256     // that a mask is mixed of
+	maxPixels     = 1 << 24 // of a mask: 4096×4096
+	// maskRoughness is how far an outline may be off the line where logits pass through zero.
+	maskRoughness = 0.2
 )
 
 // segments are boxes with masks: each candidate has coefficients, and the logits of its mask are the sum of
@@ -82,7 +83,7 @@ func newSegments(m *bundle.Manifest, out *Port) (*segments, error) {
 		scaleX: float64(m.Input.Width) / float64(wide), scaleY: float64(m.Input.Height) / float64(high),
 		mask:    logits{values: make([]float32, wide*high), wide: int(wide)},
 		classes: make([]int16, wide), scores: make([]float32, wide),
-		border: newBorder(), outlines: newOutlines(m, event.MaxCorners),
+		border: newBorder(maskRoughness), outlines: newOutlines(m, event.MaxCorners),
 	}
 	s.parts = newParts(s.wide, s.larger)
 	return s, nil

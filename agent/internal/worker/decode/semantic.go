@@ -11,6 +11,9 @@ import (
 	"github.com/sightline-edge/sightline/models/bundle"
 )
 
+// stairRoughness is how far an outline may be off the sides of pixels: the steps of a slope are no corners.
+const stairRoughness = 0.5
+
 // semantic is a mask over the input: [1, classes, h, w] numbers of each class, or the classes' own numbers
 // [1, h, w] or [1, 1, h, w]. Each connected part of a class, the background's excepted, is a finding.
 type semantic struct {
@@ -43,7 +46,7 @@ func newSemantic(m *bundle.Manifest, ports []Port) (family, error) {
 		scaleX: float64(m.Input.Width) / float64(wide), scaleY: float64(m.Input.Height) / float64(high),
 		found:   make([]part, 0, m.Decoder.MaxDetections),
 		classes: make([]int16, wide), scores: make([]float32, wide),
-		border: newBorder(), outlines: newOutlines(m, event.MaxCorners),
+		border: newBorder(stairRoughness), outlines: newOutlines(m, event.MaxCorners),
 	}
 	s.layers, s.count = newLayers(m, channels, wide, high)
 	s.parts = newParts(wide, s.offer)

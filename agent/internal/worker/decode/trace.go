@@ -19,8 +19,8 @@ func headings() [4]heading {
 }
 
 // trace goes clockwise around the part of a mask whose first pixel of its first row is at x, y, along the
-// sides of its pixels; pixels that touch at a corner belong together. It calls step for each side with the corner
-// where it begins, the pixel inside, the one beside it that is not, and whether the way turns here.
+// sides of its pixels; pixels that touch at a corner belong together. It calls step for each side with the
+// corner where it begins, the pixel inside, the one beside it that is not, and whether the way turns here.
 func trace(m mask, x, y int, step func(x, y int, inside, outside [2]int, turned bool)) {
 	ways, way, before := headings(), 0, 3
 	for startX, startY := x, y; ; {
