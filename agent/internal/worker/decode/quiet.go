@@ -21,7 +21,8 @@ func quiet(values []float32, floor float32) int {
 			}
 		}
 	}
-	for ; n < len(values) && math.Float32bits(values[n]) < limit; n++ {
+	for n < len(values) && math.Float32bits(values[n]) < limit {
+		n++
 	}
 	return n
 }

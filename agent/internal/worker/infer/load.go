@@ -124,7 +124,8 @@ func (l *Loader) openFor(c *candidate, p bundle.Provider, images int) (*Session,
 	}
 	runner, err := l.Runtime.Open(Spec{
 		Model: m.raw, Provider: p, Threads: l.Threads, Spinning: l.Spinning, Images: images,
-		InputName: m.ports.input, InputShape: c.plan.Shape(), Input: input, Outputs: s.outputs,
+		InputName: m.ports.input, InputShape: c.plan.Shape(), Input: input, Constants: m.ports.constants,
+		Outputs: s.outputs,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open model: %w", err)

@@ -18,25 +18,30 @@ const (
 
 // contract is where a manifest and its model meet. Outputs are in the order that the decoder reads.
 type contract struct {
-	input   string
-	outputs []onnxfile.Port
-	batched bool // a run may take several images
+	input     string
+	constants []Constant
+	outputs   []onnxfile.Port
+	batched   bool // a run may take several images
 }
 
 // agree compares the model's ports with what the manifest says of them.
 func agree(s *onnxfile.Model, m *bundle.Manifest, plan *tensor.Plan) (contract, error) {
-	in, err := choose("input", s.Inputs, m.Input.Name)
+	images, constants, err := divide(s.Inputs, m.Input.Constants)
 	if err != nil {
 		return contract{}, err
 	}
-	if len(s.Inputs) != 1 {
-		return contract{}, fmt.Errorf("%w: it has %d inputs (%s): a detection bundle gives one image",
-			onnxfile.ErrModel, len(s.Inputs), names(s.Inputs))
+	in, err := choose("input", images, m.Input.Name)
+	if err != nil {
+		return contract{}, err
+	}
+	if len(images) != 1 {
+		return contract{}, fmt.Errorf("%w: it has %d inputs (%s): a bundle gives one image, and numbers "+
+			"that are always the same by input.constants", onnxfile.ErrModel, len(images), names(images))
 	}
 	if err = agreeInput(in, plan); err != nil {
 		return contract{}, err
 	}
-	c := contract{input: in.Name}
+	c := contract{input: in.Name, constants: constants}
 	for _, role := range m.Decoder.Roles() {
 		out, bad := choose("output", s.Outputs, m.Decoder.Outputs[role.Key])
 		if bad != nil {
@@ -44,7 +49,7 @@ func agree(s *onnxfile.Model, m *bundle.Manifest, plan *tensor.Plan) (contract, 
 		}
 		c.outputs = append(c.outputs, out)
 	}
-	c.batched = anyBatch(in) && anyBatch(c.outputs...)
+	c.batched = anyBatch(in) && anyBatch(c.outputs...) && len(constants) == 0
 	for i := range c.outputs {
 		if err = ofOneImage(&c.outputs[i]); err != nil {
 			return contract{}, err

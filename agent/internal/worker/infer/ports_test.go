@@ -15,6 +15,9 @@ func TestAModelThatIsNotWhatItsManifestSaysIsRefusedWithTheReason(t *testing.T) 
 	type ports = []onnxtest.Port
 	in := onnxtest.Port{Name: "images", Elem: 1, Dims: []int64{1, 3, 64, 96}}
 	out := onnxtest.Port{Name: "output0", Elem: 1, Dims: []int64{1, 6, 50}}
+	give := func(name string, values ...float64) func(*bundle.Manifest) {
+		return func(m *bundle.Manifest) { m.Input.Constants = map[string][]float64{name: values} }
+	}
 	with := func(p onnxtest.Port, edit func(*onnxtest.Port)) onnxtest.Port { edit(&p); return p }
 	for name, c := range map[string]struct {
 		inputs, outputs ports
@@ -78,6 +81,32 @@ func TestAModelThatIsNotWhatItsManifestSaysIsRefusedWithTheReason(t *testing.T) 
 			inputs: ports{in, with(in, func(p *onnxtest.Port) { p.Name = "template" })}, outputs: ports{out},
 			edit: func(m *bundle.Manifest) { m.Input.Name = "images" },
 			says: `it has 2 inputs ("images", "template")`,
+		},
+		"an input that is always the same": {
+			inputs: ports{in, {Name: "size", Elem: 7, Dims: []int64{0, 2}}}, outputs: ports{out},
+			edit: give("size", 96, 64),
+		},
+		"another type of it": {
+			inputs: ports{in, {Name: "size", Elem: 10, Dims: []int64{1, 2}}}, outputs: ports{out},
+			edit: give("size", 96, 64),
+			says: `input "size" is float16, constants are float32, int32 or int64`,
+		},
+		"too few numbers": {
+			inputs: ports{in, {Name: "size", Elem: 7, Dims: []int64{1, 2}}}, outputs: ports{out},
+			edit: give("size", 96), says: `input "size" is [1 2], input.constants gives it 1 numbers`,
+		},
+		"numbers that do not divide": {
+			inputs: ports{in, {Name: "size", Elem: 1, Dims: []int64{0, 2}}}, outputs: ports{out},
+			edit: give("size", 96, 64, 3), says: `input "size" is [? 2], input.constants gives it 3 numbers`,
+		},
+		"half a pixel": {
+			inputs: ports{in, {Name: "size", Elem: 6, Dims: []int64{2}}}, outputs: ports{out},
+			edit: give("size", 96, 64.5), says: `input "size" is int32, input.constants gives it 64.5`,
+		},
+		"no such input": {
+			inputs: ports{in}, outputs: ports{out},
+			edit: give("size", 96, 64),
+			says: `it has no input "size", only "images": correct input.constants`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

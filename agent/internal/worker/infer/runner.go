@@ -19,6 +19,7 @@ type Spec struct {
 	InputName  string
 	InputShape []int64
 	Input      *tensor.Input
+	Constants  []Constant // the model's other inputs; without any where Images is above 1
 	Outputs    []Output
 }
 

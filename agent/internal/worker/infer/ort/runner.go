@@ -75,19 +75,22 @@ func (r *runner) open(s infer.Spec, options *onnx.SessionOptions) (err error) {
 		}
 		inputs, outputs = append(inputs, in), append(outputs, out)
 	}
+	inputNames := []string{s.InputName}
+	for _, c := range s.Constants {
+		inputNames = append(inputNames, c.Name)
+	}
 	var names []string
 	for _, out := range s.Outputs {
 		names = append(names, out.Name)
 	}
 	if s.Images == 1 {
 		var fixed *onnx.AdvancedSession
-		fixed, err = onnx.NewAdvancedSessionWithONNXData(s.Model, []string{s.InputName}, names, inputs[0],
-			outputs[0], options)
+		fixed, err = onnx.NewAdvancedSessionWithONNXData(s.Model, inputNames, names, inputs[0], outputs[0],
+			options)
 		r.session = bound{fixed}
 	} else {
 		var dynamic *onnx.DynamicAdvancedSession
-		dynamic, err = onnx.NewDynamicAdvancedSessionWithONNXData(s.Model, []string{s.InputName}, names,
-			options)
+		dynamic, err = onnx.NewDynamicAdvancedSessionWithONNXData(s.Model, inputNames, names, options)
 		r.session = &batched{dynamic, inputs, outputs}
 	}
 	if err != nil {
@@ -134,13 +137,17 @@ func (r *runner) bind(s infer.Spec, images int64) (inputs, outputs []onnx.Value,
 	r.values = append(r.values, input)
 	for i, out := range s.Outputs {
 		shape := of(out.Shape, images)
-		value, err := r.outputs[i].tensor(shape)
-		if err != nil {
-			return nil, nil, fmt.Errorf("bind output %s: %w", out.Name, err)
+		value, bad := r.outputs[i].tensor(shape)
+		if bad != nil {
+			return nil, nil, fmt.Errorf("bind output %s: %w", out.Name, bad)
 		}
 		r.values, outputs = append(r.values, value), append(outputs, value)
 	}
-	return []onnx.Value{input}, outputs, nil
+	constants, err := r.constants(s)
+	if err != nil {
+		return nil, nil, err
+	}
+	return append([]onnx.Value{input}, constants...), outputs, nil
 }
 
 func (*runner) input(s infer.Spec, images int64) (onnx.Value, error) {
