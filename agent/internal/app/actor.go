@@ -83,7 +83,7 @@ func (s *actor) start(ctx context.Context, a *agent) error {
 		return fmt.Errorf("local broker, check mqtt.local: %w", err)
 	}
 	s.started = true
-	s.station.Start(ctx, s.line, a.worker)
+	s.station.Start(ctx, s.line, a.workers)
 	s.line.Start(ctx, s.conn)
 	return nil
 }

@@ -40,7 +40,7 @@ type agent struct {
 	boot     string
 	jobs     atomic.Uint64
 	stations []*actor
-	worker   *vision.Worker
+	workers  *vision.Crew
 	metrics  *metrics
 	durable  *durable
 	health   *health.Server
@@ -101,7 +101,7 @@ func (a *agent) start(ctx context.Context) error {
 	if err := a.startDurable(ctx); err != nil {
 		return err
 	}
-	a.worker = vision.Start(ctx, vision.Options{
+	a.workers = vision.StartCrew(ctx, vision.Options{
 		Launch: a.launch, Configure: a.configure(), Log: a.log,
 		Deliver: func(station int, message any) { a.stations[station].station.Deliver(message) },
 	})

@@ -93,7 +93,7 @@ func (c *counts) Collect(to chan<- prometheus.Metric) {
 	}
 	for i, s := range c.agent.stations {
 		path := s.place.Path()
-		if frames := c.agent.worker.Counts(i); frames != nil {
+		if frames := c.agent.workers.Counts(i); frames != nil {
 			count(c.frames, frames.GetCaptured(), path, "captured")
 			count(c.frames, frames.GetInspected(), path, "inspected")
 			count(c.frames, frames.GetDisplaced(), path, "displaced")
@@ -120,8 +120,8 @@ func (c *counts) Collect(to chan<- prometheus.Metric) {
 		gauge(c.held, state.HeldResults, path)
 		gauge(c.ready, 1, path, string(state.State))
 	}
-	count(c.workerState, c.agent.worker.Starts(), "starts")
-	count(c.workerState, c.agent.worker.Deaths(), "deaths")
+	count(c.workerState, c.agent.workers.Starts(), "starts")
+	count(c.workerState, c.agent.workers.Deaths(), "deaths")
 }
 
 func (s *actor) lineCounts() map[string]uint64 {

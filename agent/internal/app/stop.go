@@ -12,8 +12,8 @@ func (a *agent) stop(ctx context.Context) {
 	answering.Go(func() { a.stopHealth(ctx) })
 	defer answering.Wait()
 	a.each(func(s *actor) { s.stop(ctx) })
-	if a.worker != nil {
-		a.worker.Close()
+	if a.workers != nil {
+		a.workers.Close()
 	}
 	a.each(func(s *actor) { s.station.Close() }) // the worker's last pictures are taken
 	if a.durable != nil {

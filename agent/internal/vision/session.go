@@ -47,12 +47,12 @@ type request struct {
 	m    proto.Message
 }
 
-func newSession(p Process, opts Options) *session {
+func newSession(p Process, opts Options, configure *wire.Configure) *session {
 	s := &session{
 		process: p, conn: wire.NewConn(p.Conn()), queue: make(chan request, queued),
-		stations: len(opts.Configure.GetStations()), opts: opts, log: opts.Log,
+		stations: len(configure.GetStations()), opts: opts, log: opts.Log,
 	}
-	s.queue <- request{wire.KindConfigure, opts.Configure}
+	s.queue <- request{wire.KindConfigure, configure}
 	return s
 }
 

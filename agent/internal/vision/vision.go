@@ -53,18 +53,20 @@ type Options struct {
 
 // Worker keeps one worker process alive. Safe for concurrent use.
 type Worker struct {
-	opts    Options
-	current atomic.Pointer[session]
-	starts  atomic.Uint64
-	deaths  atomic.Uint64
-	cancel  context.CancelFunc
-	done    sync.WaitGroup
+	opts      Options
+	configure atomic.Pointer[wire.Configure] // of the next process
+	current   atomic.Pointer[session]
+	starts    atomic.Uint64
+	deaths    atomic.Uint64
+	cancel    context.CancelFunc
+	done      sync.WaitGroup
 }
 
 // Start runs a worker until Close.
 func Start(ctx context.Context, opts Options) *Worker {
 	ctx, cancel := context.WithCancel(ctx)
 	w := &Worker{opts: opts, cancel: cancel}
+	w.configure.Store(opts.Configure)
 	w.done.Go(func() { w.run(ctx) })
 	return w
 }
@@ -156,11 +158,18 @@ func (w *Worker) live(ctx context.Context) error {
 		return err
 	}
 	w.starts.Add(1)
-	s := newSession(process, w.opts)
+	s := newSession(process, w.opts, w.configure.Load())
 	w.current.Store(s)
 	err = s.run(ctx)
 	w.current.Store(nil)
 	return err
+}
+
+// leave keeps the next process from opening a station's camera.
+func (w *Worker) leave(station int) {
+	next := proto.CloneOf(w.configure.Load())
+	next.GetStations()[station].Camera = ""
+	w.configure.Store(next)
 }
 
 func (w *Worker) mourn(err error) {

@@ -33,6 +33,7 @@ const (
 	Phase_PHASE_READY       Phase = 2
 	Phase_PHASE_FAILED      Phase = 3 // will be tried again
 	Phase_PHASE_REFUSED     Phase = 4 // will not: configuration or bundle is wrong
+	Phase_PHASE_EXHAUSTED   Phase = 5 // its captures hang in their driver: only another process can open the camera
 )
 
 // Enum value maps for Phase.
@@ -43,6 +44,7 @@ var (
 		2: "PHASE_READY",
 		3: "PHASE_FAILED",
 		4: "PHASE_REFUSED",
+		5: "PHASE_EXHAUSTED",
 	}
 	Phase_value = map[string]int32{
 		"PHASE_UNSPECIFIED": 0,
@@ -50,6 +52,7 @@ var (
 		"PHASE_READY":       2,
 		"PHASE_FAILED":      3,
 		"PHASE_REFUSED":     4,
+		"PHASE_EXHAUSTED":   5,
 	}
 )
 
@@ -1704,13 +1707,14 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\fstale_frames\x18\b \x01(\x04R\vstaleFrames\x12\x1e\n" +
 	"\n" +
 	"reconnects\x18\t \x01(\x04R\n" +
-	"reconnects*g\n" +
+	"reconnects*|\n" +
 	"\x05Phase\x12\x15\n" +
 	"\x11PHASE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rPHASE_OPENING\x10\x01\x12\x0f\n" +
 	"\vPHASE_READY\x10\x02\x12\x10\n" +
 	"\fPHASE_FAILED\x10\x03\x12\x11\n" +
-	"\rPHASE_REFUSED\x10\x04*\xc6\x01\n" +
+	"\rPHASE_REFUSED\x10\x04\x12\x13\n" +
+	"\x0fPHASE_EXHAUSTED\x10\x05*\xc6\x01\n" +
 	"\x05Fault\x12\x0e\n" +
 	"\n" +
 	"FAULT_NONE\x10\x00\x12\x12\n" +

@@ -39,7 +39,8 @@ func startCamera(ctx context.Context, s *station) (camera, error) {
 	return c, nil
 }
 
-// cameraState passes the camera's state on. A camera that used up its captures takes the process with it.
+// cameraState passes the camera's state on. A camera that used up its captures takes the process with it,
+// unless other stations are at work there.
 func (s *station) cameraState(c cameras.State) {
 	if c.Phase == cameras.Closed { // by this worker, at its end
 		return
@@ -49,7 +50,7 @@ func (s *station) cameraState(c cameras.State) {
 		m.Phase, m.Reason = phase(c.Phase), c.Reason
 		m.Paced, m.Simulated, m.Stale, m.Reconnects = c.Paced, c.Simulated, c.Stale, c.Reconnects
 	})
-	if err == nil && c.Phase == cameras.Exhausted {
+	if err == nil && c.Phase == cameras.Exhausted && s.alone {
 		err = fmt.Errorf("%w: camera of station %s: %s", ErrHung, s.config.GetName(), c.Reason)
 	}
 	if err != nil {
@@ -63,6 +64,8 @@ func phase(p cameras.Phase) wire.Phase {
 		return wire.Phase_PHASE_OPENING
 	case cameras.Ready, cameras.Ended:
 		return wire.Phase_PHASE_READY
+	case cameras.Exhausted:
+		return wire.Phase_PHASE_EXHAUSTED
 	default:
 		return wire.Phase_PHASE_FAILED
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -98,6 +99,7 @@ type station struct {
 	log      *slog.Logger
 	pictures *pictures
 	die      func(error)
+	alone    bool // no other station of the process has a camera
 
 	orders chan order
 	free   chan *slot // of the lane's slots
@@ -127,6 +129,9 @@ func newStation(index uint32, c *wire.StationConfig, w *worker) *station {
 			c.GetName()), pictures: w.pictures, die: w.die,
 		opened: make(chan struct{}), orders: make(chan order, maxOrders), pace: newPace(),
 	}
+	s.alone = !slices.ContainsFunc(w.config.GetStations(), func(other *wire.StationConfig) bool {
+		return other != c && other.GetCamera() != ""
+	})
 	s.kept = newKept(parallel(w.config), &s.evidenceDropped)
 	s.state.message = &wire.StationState{
 		Station: index, Phase: wire.Phase_PHASE_OPENING,

@@ -1,0 +1,165 @@
+package vision
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/sightline-edge/sightline/agent/internal/wire"
+)
+
+// ErrParted says that a station gets a worker of its own.
+var ErrParted = errors.New("too many captures of its camera hang in their driver, and only another process " +
+	"can open it")
+
+// Crew is the workers of all stations. These share one, and one copy of each model, until the captures of a
+// camera hang in their driver, which no process survives: its station then gets a worker of its own, and the
+// others go on. Safe for concurrent use.
+type Crew struct {
+	opts  Options
+	start func(Options) *Worker
+	seats []atomic.Pointer[seat] // by station
+
+	mu      sync.Mutex
+	shared  *Worker
+	sharing int       // stations that have not left it
+	own     []*Worker // of stations that have
+	closed  bool
+}
+
+// seat is where a station's messages go and come from.
+type seat struct {
+	worker atomic.Pointer[Worker] // nil while there is none
+	index  int                    // of the station in the worker's configuration
+	own    bool                   // nobody else has this worker
+}
+
+// StartCrew runs workers until Close. Options are those of the shared one.
+func StartCrew(ctx context.Context, opts Options) *Crew {
+	n := len(opts.Configure.GetStations())
+	c := &Crew{
+		opts: opts, seats: make([]atomic.Pointer[seat], n), sharing: n,
+		start: func(o Options) *Worker { return Start(ctx, o) },
+	}
+	seats := make([]*seat, n)
+	for i := range seats {
+		seats[i] = &seat{index: i}
+		c.seats[i].Store(seats[i])
+	}
+	opts.Deliver = func(station int, m any) { c.deliver(station, seats[station], m) }
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.shared = c.start(opts)
+	for _, s := range seats {
+		s.worker.Store(c.shared)
+	}
+	return c
+}
+
+// Close ends all workers and waits until they are gone.
+func (c *Crew) Close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	for _, w := range c.workers() {
+		w.Close()
+	}
+}
+
+// Inspect asks for a part. It never blocks; an error means that no answer will come. The message is the
+// crew's from now on.
+func (c *Crew) Inspect(m *wire.Inspect) error {
+	w, index := c.worker(int(m.GetStation()))
+	if w == nil {
+		return ErrDown
+	}
+	m.Station = uint32(index)
+	return w.Inspect(m)
+}
+
+// Settle tells the worker that a part is closed, in the same way.
+func (c *Crew) Settle(m *wire.Settle) error {
+	w, index := c.worker(int(m.GetStation()))
+	if w == nil {
+		return ErrDown
+	}
+	m.Station = uint32(index)
+	return w.Settle(m)
+}
+
+// Starts counts the processes started.
+func (c *Crew) Starts() uint64 { return c.sum((*Worker).Starts) }
+
+// Deaths counts the processes that ended unasked.
+func (c *Crew) Deaths() uint64 { return c.sum((*Worker).Deaths) }
+
+// Counts returns what the station's worker has counted there since it started, or nil when it has not said
+// yet. Not to be changed.
+func (c *Crew) Counts(station int) *wire.StationCount {
+	w, index := c.worker(station)
+	if w == nil {
+		return nil
+	}
+	return w.Counts(index)
+}
+
+func (c *Crew) sum(of func(*Worker) uint64) uint64 {
+	n := uint64(0)
+	for _, w := range c.workers() {
+		n += of(w)
+	}
+	return n
+}
+
+func (c *Crew) workers() []*Worker {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]*Worker{c.shared}, c.own...)
+}
+
+// worker is that of a station, nil while it has none, and the station's index there.
+func (c *Crew) worker(station int) (w *Worker, index int) {
+	s := c.seats[station].Load()
+	return s.worker.Load(), s.index
+}
+
+// deliver passes a worker's message on, unless its station has left the worker.
+func (c *Crew) deliver(station int, from *seat, m any) {
+	if c.seats[station].Load() != from {
+		return
+	}
+	c.opts.Deliver(station, m)
+	state, ok := m.(*wire.StationState)
+	if ok && state.GetPhase() == wire.Phase_PHASE_EXHAUSTED && !from.own { // its own worker dies of it
+		c.part(station)
+	}
+}
+
+// part gives a station of the shared worker one of its own. What it still had open is lost.
+func (c *Crew) part(station int) {
+	own := &seat{own: true}
+	c.seats[station].Store(own) // the old worker is heard no more, and the new one is not there yet
+	c.opts.Log.Error("station gets a vision worker of its own", "station",
+		c.opts.Configure.GetStations()[station].GetName(), "because", ErrParted)
+	c.opts.Deliver(station, Died{Err: ErrParted})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	c.shared.leave(station)
+	c.sharing--
+	if c.sharing == 0 {
+		c.shared.cancel()
+	}
+	opts := c.opts
+	opts.Configure = proto.CloneOf(c.opts.Configure)
+	opts.Configure.Stations = opts.Configure.Stations[station : station+1]
+	opts.Deliver = func(_ int, m any) { c.deliver(station, own, m) }
+	w := c.start(opts)
+	own.worker.Store(w)
+	c.own = append(c.own, w)
+}
