@@ -200,6 +200,14 @@ setup-peers:
 bench-peers: setup-peers build ## the same frames and model through a plain Python pipeline, side by side
 	@$(ENV); scripts/bench-peers $(ARGS)
 
+# It ends with an error when a ratio is above its limit, after the figures have been printed. The disk's part
+# is for root, who may mount one.
+ROUNDS ?= 7
+.PHONY: bench-faults
+bench-faults: setup-tests ## decisions while cloud broker, Kafka or disk fail, beside healthy ones; ROUNDS=7 of each
+	@$(ENV); SIGHTLINE_WHOLE=1 SIGHTLINE_ROUNDS=$(ROUNDS) go test -count=1 -v -timeout 20m \
+	  -run DecisionsDoNotWait ./cloud/e2e/line
+
 # It ends with an error when a bar is missed, after the figures have been printed.
 .PHONY: bench-sheet
 bench-sheet: build ## a simulated sheet of 16,384 × 16,384 px in tiles: time, memory, defects on seams; PAIR=1, ARGS for benchsheet

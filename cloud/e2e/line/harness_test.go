@@ -34,8 +34,12 @@ type process struct {
 
 func startProgram(t *testing.T, name string, args ...string) *process {
 	t.Helper()
-	p := &process{log: &servers.Tail{}}
-	p.cmd = exec.Command(filepath.Join(programs, name), args...)
+	return startCommand(t, name, exec.Command(filepath.Join(programs, name), args...))
+}
+
+func startCommand(t *testing.T, name string, command *exec.Cmd) *process {
+	t.Helper()
+	p := &process{cmd: command, log: &servers.Tail{}}
 	p.cmd.Stderr, p.cmd.WaitDelay = p.log, time.Second
 	p.cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1") // a worker with a race dies at once
 	require.NoError(t, p.cmd.Start())
