@@ -111,11 +111,8 @@ type TimesMs struct {
 	Publish    float64 `json:"publish"`
 }
 
-// What bounds the size of one inspection.
-const (
-	MaxDefects = 1000 // that it lists
-	MaxCorners = 64   // of a defect's outline
-)
+// MaxDefects bounds the defects that one inspection lists.
+const MaxDefects = 1000
 
 // DecodeInspection reads and checks the data of a TypeInspection event.
 func DecodeInspection(data json.RawMessage) (Inspection, error) {

@@ -154,7 +154,7 @@ func distrustOutline(d *wire.Detection) string {
 	switch n := len(d.GetOutline()); {
 	case n == 0 && d.GetArea() == 0:
 		return ""
-	case n%2 != 0 || n < 2*minCorners || n > 2*event.MaxCorners:
+	case n%2 != 0 || n < 2*minCorners || n > 2*wire.MaxCorners:
 		return "an outline of an impossible number of corners"
 	case !finite(d.GetOutline()...) || !finite(d.GetArea()) || d.GetArea() <= 0:
 		return "an outline that is not finite or holds nothing"

@@ -163,7 +163,7 @@ func TestOneUnbelievableDetectionMakesThePartUnknown(t *testing.T) {
 		"NaN corner":     turned(9, 1, 1, 9, 1, 9, nan),
 		"two corners":    turned(9, 1, 1, 9, 1),
 		"half a corner":  turned(9, 1, 1, 9, 1, 9, 9, 1),
-		"many corners":   turned(9, make([]float32, 2*event.MaxCorners+2)...),
+		"many corners":   turned(9, make([]float32, 2*wire.MaxCorners+2)...),
 		"no area":        turned(0, 1, 1, 9, 1, 9, 9),
 		"NaN area":       turned(nan, 1, 1, 9, 1, 9, 9),
 		"only an area":   turned(9),

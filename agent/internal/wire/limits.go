@@ -10,3 +10,6 @@ const LongestLoad = 30 * time.Minute
 // ReasonLoading is the reason of a station in PHASE_OPENING whose bundle is being loaded. Others know the
 // state by it: it is event.ReasonLoading.
 const ReasonLoading = "loading the bundle"
+
+// MaxCorners bounds the outline of a detection: that of a mask is simplified to so many.
+const MaxCorners = 64

@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/sightline-edge/sightline/agent/event"
+	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/agent/internal/worker/decode"
 	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
@@ -150,7 +150,7 @@ func (c *maskCase) compare(t *testing.T, family string, most *worst, k int, foun
 		return
 	}
 	most.area = max(most.area, math.Abs(want.Area-float64(found.Area))/want.Area)
-	require.LessOrEqual(t, len(found.Outline), event.MaxCorners)
+	require.LessOrEqual(t, len(found.Outline), wire.MaxCorners)
 	scale := [2]float64{1, 1}
 	if family != bundle.FamilyYOLOv8OBB {
 		wide, high := c.maskDims()

@@ -1,7 +1,7 @@
 package decode
 
 import (
-	"github.com/sightline-edge/sightline/agent/event"
+	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/models/bundle"
 )
 
@@ -45,7 +45,7 @@ type border struct {
 	// rough is how far an outline may be off its border, in pixels of the mask, as long as it has fewer than
 	// the most corners that an event has room for.
 	rough float64
-	spans [event.MaxCorners]span
+	spans [wire.MaxCorners]span
 }
 
 // span is the part of a border between two corners of its outline.
@@ -77,7 +77,7 @@ func (b *border) add(p point) {
 	b.given++
 }
 
-// simplify calls add with the corners of a polygon of at most event.MaxCorners, each a point of the border:
+// simplify calls add with the corners of a polygon of at most wire.MaxCorners, each a point of the border:
 // the span that is farthest off is split until none is more than rough off, or no room is left (Douglas
 // and Peucker, 1973, the worst first). Each split looks at its span once.
 func (b *border) simplify(add func(point)) {
@@ -86,7 +86,7 @@ func (b *border) simplify(add func(point)) {
 	}
 	half := b.farthest(0)
 	spans := append(b.spans[:0], b.measure(0, half), b.measure(half, len(b.points)))
-	for len(spans) < event.MaxCorners {
+	for len(spans) < wire.MaxCorners {
 		worst := 0
 		for i := range spans {
 			if spans[i].off > spans[worst].off {

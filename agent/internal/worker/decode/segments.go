@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/sightline-edge/sightline/agent/event"
+	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
@@ -83,7 +83,7 @@ func newSegments(m *bundle.Manifest, out *Port) (*segments, error) {
 		scaleX: float64(m.Input.Width) / float64(wide), scaleY: float64(m.Input.Height) / float64(high),
 		mask:    logits{values: make([]float32, wide*high), wide: int(wide)},
 		classes: make([]int16, wide), scores: make([]float32, wide),
-		border: newBorder(maskRoughness), outlines: newOutlines(m, event.MaxCorners),
+		border: newBorder(maskRoughness), outlines: newOutlines(m, wire.MaxCorners),
 	}
 	s.parts = newParts(s.wide, s.larger)
 	return s, nil

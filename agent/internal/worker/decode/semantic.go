@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/sightline-edge/sightline/agent/event"
+	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
@@ -46,7 +46,7 @@ func newSemantic(m *bundle.Manifest, ports []Port) (family, error) {
 		scaleX: float64(m.Input.Width) / float64(wide), scaleY: float64(m.Input.Height) / float64(high),
 		found:   make([]part, 0, m.Decoder.MaxDetections),
 		classes: make([]int16, wide), scores: make([]float32, wide),
-		border: newBorder(stairRoughness), outlines: newOutlines(m, event.MaxCorners),
+		border: newBorder(stairRoughness), outlines: newOutlines(m, wire.MaxCorners),
 	}
 	s.layers, s.count = newLayers(m, channels, wide, high)
 	s.parts = newParts(wide, s.offer)
