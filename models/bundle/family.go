@@ -23,6 +23,7 @@ const (
 
 	FamilyYOLOv8OBB = "yolov8-obb"
 	FamilyYOLOv8Seg = "yolov8-seg"
+	FamilyYOLOv5Seg = "yolov5-seg"
 	FamilySemantic  = "semantic"
 
 	FamilyClassifier = "classifier"
@@ -55,6 +56,7 @@ func families() map[string]family {
 
 		FamilyYOLOv8OBB: {TaskOriented, []Role{{"predictions", ""}}},
 		FamilyYOLOv8Seg: {TaskSegmentation, []Role{{"predictions", "output0"}, {"prototypes", "output1"}}},
+		FamilyYOLOv5Seg: {TaskSegmentation, []Role{{"predictions", "output0"}, {"prototypes", "output1"}}},
 		FamilySemantic:  {TaskSemantic, []Role{{"mask", ""}}},
 
 		FamilyClassifier: {TaskClassification, []Role{{"scores", ""}}},

@@ -114,6 +114,12 @@ def suppressed(boxes, scores, classes, s: Settings):
     return kept.numpy()
 
 
+def rows_with_objectness(rows, s: Settings):
+    """What [N, 5+classes+M], with objectness behind the box, is as [4+classes+M, N]."""
+    scores = rows[:, 4:5] * rows[:, 5 : 5 + s.classes]
+    return np.concatenate([rows[:, :4], scores, rows[:, 5 + s.classes :]], 1).T
+
+
 def segments(predictions, prototypes, s: Settings, g: Geometry):
     """Decodes [4+classes+M, N], cx cy w h in input pixels, scores, coefficients; and prototypes [M, h, w]."""
     classes, cells, scores = candidates(predictions[4 : 4 + s.classes], s.score_floor)
@@ -258,13 +264,18 @@ def oriented_case(seed, s, g, cells=240):
     return case(s, g, [("output0", rows[None])], oriented(rows, s, g))
 
 
-def segments_case(seed, s, g, cells=120, prototypes=6, shrink=8):
+def segments_case(seed, s, g, cells=120, prototypes=6, shrink=8, objectness=False):
     r = np.random.default_rng(seed)
     boxes, scores, which = scored_boxes(r, cells, s.classes, g.input)
     weights = r.normal(0, 1, (cells // 12, prototypes))[which].T + r.normal(0, 0.05, (prototypes, cells))
     rows = np.concatenate([boxes, scores, coarse(weights, 1 / 256)])
     fields = smooth(r, prototypes, g.input[1] // shrink, g.input[0] // shrink, 4)
     fields = coarse(fields, 1 / 128) + np.float32(1 / 1031)
+    if objectness:
+        certain = r.uniform(0.3, 1, (cells, 1)).astype(np.float32)
+        output = np.concatenate([rows[:4].T, certain, rows[4:].T], 1)
+        found = segments(rows_with_objectness(output, s), fields, s, g)
+        return case(s, g, [("output0", output[None]), ("output1", fields[None])], found)
     outputs = [("output0", rows[None]), ("output1", fields[None])]
     return case(s, g, outputs, segments(rows, fields, s, g))
 
@@ -314,6 +325,10 @@ def families():
         segments_case(120, Settings(1, nms_iou=0.3), odd, shrink=4),
         segments_case(130, Settings(2, class_agnostic=True, max_detections=8), wide),
         segments_case(140, Settings(2, score_floor=0.3), tall, prototypes=4),
+    ]
+    yield "yolov5-seg", [
+        segments_case(151, Settings(3), even, objectness=True),
+        segments_case(160, Settings(2, class_agnostic=True), tall, prototypes=4, objectness=True),
     ]
     yield "semantic", [
         semantic_case(21, Settings(3, background=0, activation="softmax"), even, 80, 80),

@@ -123,6 +123,9 @@ func (s *sheets) check() error {
 	in := model.Manifest.Input
 	most := min(in.Width, in.Height) / 2
 	switch {
+	case model.Manifest.Task != bundle.TaskDetection:
+		return fmt.Errorf("bundle %s is for task %s, whose findings in several tiles are not joined: take a "+
+			"bundle for task detection", model.Manifest.Name, model.Manifest.Task)
 	case in.Template && s.template == "":
 		return fmt.Errorf("bundle %s looks at boards beside their golden template: give the sheet's with "+
 			"--template, or take a bundle that looks at the image alone", model.Manifest.Name)

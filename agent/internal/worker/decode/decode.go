@@ -58,6 +58,7 @@ func families() map[string]func(m *bundle.Manifest, ports []Port) (family, error
 
 		bundle.FamilyYOLOv8OBB: newOriented,
 		bundle.FamilyYOLOv8Seg: newYOLOv8Seg,
+		bundle.FamilyYOLOv5Seg: newYOLOv5Seg,
 		bundle.FamilySemantic:  newSemantic,
 
 		bundle.FamilyClassifier: newClassifier,

@@ -113,6 +113,7 @@ func TestTurnedBoxesAndMasksAreThoseOfAnIndependentReference(t *testing.T) {
 		// through zero; a pixel's corners are 0.71 off its middle, of which the semantic border is made.
 		bundle.FamilyYOLOv8OBB: {1e-4, 1e-6, 1e-6, 1e-3},
 		bundle.FamilyYOLOv8Seg: {1e-4, 1e-6, 1e-6, 0.25},
+		bundle.FamilyYOLOv5Seg: {1e-4, 1e-6, 1e-6, 0.25},
 		bundle.FamilySemantic:  {1e-4, 1e-6, 1e-6, 1.25},
 	} {
 		t.Run(family, func(t *testing.T) {

@@ -11,8 +11,11 @@ const objectRow = boxRows
 
 // rows are an output of [1, N, 5+classes]: for each cell a box, how certain it is that there is anything, and
 // of each class how certain it is that it is this one. The score is the product. Each class of a cell is a
-// candidate of its own.
-type rows struct{ classes, cells int }
+// candidate of its own. More numbers may stand behind these.
+type rows struct{ classes, cells, more int }
+
+// width is how many numbers a row has.
+func (r rows) width() int { return objectRow + 1 + r.classes + r.more }
 
 func newRows(m *bundle.Manifest, out *Port) (rows, error) {
 	width := objectRow + 1 + len(m.Classes)
@@ -26,18 +29,18 @@ func newRows(m *bundle.Manifest, out *Port) (rows, error) {
 	if out.Dims[1] > maxCells {
 		return rows{}, fmt.Errorf("output %q has %d cells, over %d", out.Name, out.Dims[1], maxCells)
 	}
-	return rows{len(m.Classes), int(out.Dims[1])}, nil
+	return rows{classes: len(m.Classes), cells: int(out.Dims[1])}, nil
 }
 
 func (r rows) collect(s *selection, outputs [][]float32) error {
-	output, width := outputs[0], objectRow+1+r.classes
+	output, width := outputs[0], r.width()
 	if want := width * r.cells; len(output) != want {
 		return fmt.Errorf("%w: %d values instead of %d", ErrOutput, len(output), want)
 	}
 	for cell := range r.cells {
 		values := output[cell*width:][:width]
 		if object := values[objectRow]; object >= s.floor || !(object >= -scoreSlack) {
-			if err := s.row(cell, object, values[objectRow+1:]); err != nil {
+			if err := s.row(cell, object, values[objectRow+1:][:r.classes]); err != nil {
 				return err
 			}
 		}

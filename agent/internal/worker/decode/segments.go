@@ -67,6 +67,26 @@ func newYOLOv8Seg(m *bundle.Manifest, ports []Port) (family, error) {
 	return s, nil
 }
 
+func newYOLOv5Seg(m *bundle.Manifest, ports []Port) (family, error) {
+	out := &ports[0]
+	s, err := newSegments(m, &ports[1])
+	if err = errors.Join(out.shaped(3, "the decoder yolov5-seg reads predictions [1 N 5+classes+M]"),
+		err); err != nil {
+		return nil, err
+	}
+	width := out.Dims[2]
+	if err = out.classes(width-objectRow-1-int64(s.prototypes), m); err != nil {
+		return nil, err
+	}
+	if out.Dims[1] > maxCells {
+		return nil, fmt.Errorf("output %q has %d cells, over %d", out.Name, out.Dims[1], maxCells)
+	}
+	y := yolov5{rows{classes: len(m.Classes), cells: int(out.Dims[1]), more: s.prototypes}}
+	s.base, s.perCell, s.perRow = objectRow+1+y.classes, int(width), 1
+	s.candidates = newSelection(m, y, y.cells)
+	return s, nil
+}
+
 // newSegments reads what the prototypes' output says.
 func newSegments(m *bundle.Manifest, out *Port) (*segments, error) {
 	if err := out.shaped(4, "its prototypes are [1 M h w]"); err != nil {

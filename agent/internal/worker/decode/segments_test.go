@@ -2,6 +2,7 @@ package decode_test
 
 import (
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -46,7 +47,8 @@ func maskedOutput(cells ...masked) []float32 {
 }
 
 // drawn are prototypes as pictures: the first is ±1, the second 0 throughout.
-func drawn(rows ...string) []float32 {
+func drawn(picture string) []float32 {
+	rows := strings.Fields(picture)
 	values := make([]float32, prototypes*len(rows)*len(rows[0]))
 	for y, row := range rows {
 		for x, c := range row {
@@ -61,7 +63,7 @@ func drawn(rows ...string) []float32 {
 
 // On a grid of 8×8 over 640×640 a pixel of the mask is 80×80 of the frame.
 func TestMasksOfPrototypes(t *testing.T) {
-	square := drawn("........", "..##....", "..##....", "........", "........", "......#.", "........", "........")
+	square := drawn("........ ..##.... ..##.... ........ ........ ......#. ........ ........")
 	whole := masked{320, 320, 640, 640, 0.9, 0, 1, 0}
 	for name, c := range map[string]struct {
 		cell     masked
@@ -73,7 +75,14 @@ func TestMasksOfPrototypes(t *testing.T) {
 			whole, square, same(),
 			detect.Detection{
 				Box: [4]float32{0, 0, 640, 640}, Area: 5 * 6400, Outline: [][2]float32{
-					{160, 120}, {160, 200}, {200, 240}, {280, 240}, {320, 200}, {320, 120}, {280, 80}, {200, 80},
+					{160, 120},
+					{160, 200},
+					{200, 240},
+					{280, 240},
+					{320, 200},
+					{320, 120},
+					{280, 80},
+					{200, 80},
 				},
 			},
 		},
@@ -104,12 +113,13 @@ func TestMasksOfPrototypes(t *testing.T) {
 		},
 		"only what the frame covers": { // rows 3 and 4 of 8
 			masked{320, 320, 640, 640, 0.9, 0, 0, 1},
-			append(make([]float32, 64), drawn("########", "########", "########", "########", "########",
-				"########", "########", "########")[:64]...),
+			append(make([]float32, 64), drawn(strings.Repeat("######## ", 8))[:64]...),
 			tensor.Geometry{FrameWidth: 1280, FrameHeight: 320, Top: 240, Width: 640, Height: 160},
 			detect.Detection{
 				Box: [4]float32{0, 0, 1280, 320}, Area: 1280 * 320,
-				Outline: [][2]float32{{0, 80}, {0, 240}, {80, 320}, {1200, 320}, {1280, 240}, {1280, 80}, {1200, 0}, {80, 0}},
+				Outline: [][2]float32{
+					{0, 80}, {0, 240}, {80, 320}, {1200, 320}, {1280, 240}, {1280, 80}, {1200, 0}, {80, 0},
+				},
 			},
 		},
 	} {
@@ -130,7 +140,7 @@ func TestMasksOfPrototypes(t *testing.T) {
 
 func TestEachFindingHasItsOwnMask(t *testing.T) {
 	d := seg(t, 3, 8)
-	protos := drawn("........", ".##.....", ".##.....", "........", "........", "....####", "....####", "........")
+	protos := drawn("........ .##..... .##..... ........ ........ ....#### ....#### ........")
 	got, err := d.Decode([][]float32{maskedOutput(
 		masked{200, 200, 240, 240, 0.9, 0, 1, 0}, masked{480, 480, 400, 240, 0.8, 0, 2, 0},
 		masked{800, 480, 100, 100, 0.7, 0, 1, 0}, // beside the frame
@@ -191,6 +201,45 @@ func TestPortsThatMasksDoNotComeFrom(t *testing.T) {
 	}
 }
 
+// Objectness times score is what counts, and the coefficients stand behind the scores of their own row.
+func TestMasksBesideObjectness(t *testing.T) {
+	m := manifest()
+	m.Decoder.Family = bundle.FamilyYOLOv5Seg
+	protos := drawn("........ .##..... .##..... ........ ........ ....#### ....#### ........")
+	ports := segPorts(3, prototypes, 8)
+	ports[0].Dims = []int64{1, 3, 5 + classes + prototypes}
+	d, err := decode.New(m, ports)
+	require.NoError(t, err)
+	rows := []float32{
+		520, 200, 240, 240, 0.9, 0, 0.9, 1, 0, // nothing of a mask is there
+		200, 200, 240, 240, 0.5, 0.5, 0.1, 1, 0,
+		480, 480, 400, 240, 1, 0, 0.4, 2, 0,
+	}
+	got, err := d.Decode([][]float32{rows, protos}, same())
+	require.NoError(t, err)
+	require.Len(t, got, 3)
+	require.InDelta(t, 0.81, got[0].Score, 1e-6)
+	require.Zero(t, got[0].Area)
+	require.InDelta(t, 0.4, got[1].Score, 1e-6)
+	require.InDelta(t, 8*6400, got[1].Area, 1)
+	require.InDelta(t, 0.25, got[2].Score, 1e-6)
+	require.InDelta(t, 4*6400, got[2].Area, 1)
+	for name, spoil := range map[string]float32{"NaN": float32(math.NaN()), "a logit": 3} {
+		rows[9+4] = spoil
+		_, err = d.Decode([][]float32{rows, protos}, same())
+		require.ErrorIs(t, err, decode.ErrOutput, name)
+	}
+	for says, dims := range map[string][]int64{
+		"which means 3 classes": {1, 3, 6 + classes + prototypes},
+		"reads predictions [1 ": {1, 3},
+		"cells, over":           {1, 1 << 21, 5 + classes + prototypes},
+	} {
+		ports[0].Dims = dims
+		_, err = decode.New(m, ports)
+		require.ErrorContains(t, err, says)
+	}
+}
+
 // blobs are twenty findings of round masks: prototype 0 is a bump in the middle of each 128×128 of the input.
 func blobs(cells, side int) [][]float32 {
 	out, protos := make([]float32, cells*len(masked{})), make([]float32, prototypes*side*side)
@@ -238,7 +287,7 @@ func BenchmarkMasks(b *testing.B) {
 }
 
 func FuzzMasks(f *testing.F) {
-	square := drawn("........", "..##....", "..##....", "...#....", "........", "......#.", "........", "........")
+	square := drawn("........ ..##.... ..##.... ...#.... ........ ......#. ........ ........")
 	f.Add(bytesOf(maskedOutput(masked{320, 320, 640, 640, 0.9, 0, 1, 0})), bytesOf(square))
 	f.Add(bytesOf(maskedOutput(masked{100, 90, 200, 300, 0.9, 0.7, -1, 3})), bytesOf(square))
 	f.Fuzz(func(t *testing.T, raw, more []byte) {

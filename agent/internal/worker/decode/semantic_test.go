@@ -2,6 +2,7 @@ package decode_test
 
 import (
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -16,8 +17,8 @@ import (
 func semanticManifest(count int, activation string, background int) *bundle.Manifest {
 	m := manifest()
 	m.Classes = make([]bundle.Class, count)
-	m.Decoder.Family, m.Decoder.Activation, m.Decoder.Background = bundle.FamilySemantic, activation, &background
-	m.Decoder.MinArea = 1
+	d := &m.Decoder
+	d.Family, d.Activation, d.Background, d.MinArea = bundle.FamilySemantic, activation, &background, 1
 	return m
 }
 
@@ -29,9 +30,9 @@ func semantic(tb testing.TB, m *bundle.Manifest, dims ...int64) *decode.Decoder 
 }
 
 // labelled is a picture of class numbers.
-func labelled(rows ...string) []float32 {
+func labelled(rows string) []float32 {
 	var values []float32
-	for _, row := range rows {
+	for row := range strings.FieldsSeq(rows) {
 		for _, c := range row {
 			values = append(values, float32(c-'0'))
 		}
@@ -43,18 +44,18 @@ func labelled(rows ...string) []float32 {
 func TestPartsOfAMaskAreFindings(t *testing.T) {
 	type parts []detect.Detection
 	for name, c := range map[string]struct {
-		rows     []string
+		rows     string
 		most     int
 		geometry tensor.Geometry
 		want     parts
 		cut      int
 	}{
 		"nothing but background": {
-			rows:     []string{"00000000", "00000000", "00000000", "00000000", "00000000", "00000000", "00000000", "00000000"},
+			rows:     "00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000",
 			geometry: same(),
 		},
 		"the larger first": {
-			rows:     []string{"00000000", "01100220", "01100220", "00000220", "00000000", "00000000", "00000000", "00000000"},
+			rows:     "00000000 01100220 01100220 00000220 00000000 00000000 00000000 00000000",
 			geometry: same(),
 			want: parts{
 				{Class: 2, Box: [4]float32{400, 80, 560, 320}, Area: 6 * 6400, Outline: [][2]float32{
@@ -66,7 +67,7 @@ func TestPartsOfAMaskAreFindings(t *testing.T) {
 			},
 		},
 		"corners connect, and classes part": {
-			rows:     []string{"10000000", "01000000", "00100000", "00020000", "00002000", "00000000", "00000000", "00000001"},
+			rows:     "10000000 01000000 00100000 00020000 00002000 00000000 00000000 00000001",
 			geometry: same(),
 			want: parts{
 				{Class: 1, Box: [4]float32{0, 0, 240, 240}, Area: 3 * 6400},
@@ -75,15 +76,17 @@ func TestPartsOfAMaskAreFindings(t *testing.T) {
 			},
 		},
 		"two arms that meet below": {
-			rows:     []string{"00000000", "11000110", "11000110", "11000110", "11111110", "00000000", "00000000", "00000000"},
+			rows:     "00000000 11000110 11000110 11000110 11111110 00000000 00000000 00000000",
 			geometry: same(),
 			want: parts{{
 				Class: 1, Box: [4]float32{0, 80, 560, 400}, Area: 19 * 6400,
-				Outline: [][2]float32{{0, 80}, {160, 80}, {160, 320}, {400, 320}, {400, 80}, {560, 80}, {560, 400}, {0, 400}},
+				Outline: [][2]float32{
+					{0, 80}, {160, 80}, {160, 320}, {400, 320}, {400, 80}, {560, 80}, {560, 400}, {0, 400},
+				},
 			}},
 		},
 		"a ring around another": {
-			rows:     []string{"00000000", "01111100", "01000100", "01020100", "01000100", "01111100", "00000000", "00000000"},
+			rows:     "00000000 01111100 01000100 01020100 01000100 01111100 00000000 00000000",
 			geometry: same(),
 			want: parts{
 				{Class: 1, Box: [4]float32{80, 80, 480, 480}, Area: 16 * 6400, Outline: [][2]float32{
@@ -93,12 +96,12 @@ func TestPartsOfAMaskAreFindings(t *testing.T) {
 			},
 		},
 		"a spiral": {
-			rows:     []string{"11111111", "00000001", "11111101", "10000101", "10010101", "10011101", "10000001", "11111111"},
+			rows:     "11111111 00000001 11111101 10000101 10010101 10011101 10000001 11111111",
 			geometry: same(),
 			want:     parts{{Class: 1, Box: [4]float32{0, 0, 640, 640}, Area: 38 * 6400}},
 		},
 		"the largest are kept": {
-			rows:     []string{"10111010", "00000000", "11000200", "11000000", "00000000", "00001111", "00000000", "00000001"},
+			rows:     "10111010 00000000 11000200 11000000 00000000 00001111 00000000 00000001",
 			most:     2,
 			geometry: same(),
 			want: parts{
@@ -108,7 +111,7 @@ func TestPartsOfAMaskAreFindings(t *testing.T) {
 			cut: 5,
 		},
 		"on the border of a letterbox": { // rows 2 to 5 are the frame
-			rows:     []string{"11111111", "11111111", "01100000", "00000002", "00000000", "00000000", "22222222", "22222222"},
+			rows:     "11111111 11111111 01100000 00000002 00000000 00000000 22222222 22222222",
 			geometry: tensor.Geometry{FrameWidth: 1280, FrameHeight: 640, Top: 160, Width: 640, Height: 320},
 			want: parts{
 				{Class: 1, Box: [4]float32{160, 0, 480, 160}, Area: 2 * 160 * 160},
@@ -123,7 +126,7 @@ func TestPartsOfAMaskAreFindings(t *testing.T) {
 			}
 			for _, dims := range [][]int64{{1, 8, 8}, {1, 1, 8, 8}} {
 				d := semantic(t, m, dims...)
-				got, err := d.Decode(one(labelled(c.rows...)), c.geometry)
+				got, err := d.Decode(one(labelled(c.rows)), c.geometry)
 				require.NoError(t, err)
 				require.Len(t, got, len(c.want))
 				require.Equal(t, c.cut, d.Cut().Count)
@@ -153,7 +156,7 @@ func TestActivationsOfAMask(t *testing.T) {
 			bundle.ActivationSoftmax, 0,
 			[][]float32{{5, 0, 0, 5}, {0, 2, 0, 0}, {0, 0, 1, 0}},
 			[]detect.Detection{
-				{Class: 1, Score: float32(math.Exp(2) / (2 + math.Exp(2))), Box: [4]float32{160, 0, 320, 640}},
+				{Class: 1, Score: 0.786986, Box: [4]float32{160, 0, 320, 640}}, // e²/(2+e²)
 				{Class: 2, Score: float32(math.E / (2 + math.E)), Box: [4]float32{320, 0, 480, 640}},
 			},
 		},
@@ -171,14 +174,14 @@ func TestActivationsOfAMask(t *testing.T) {
 			bundle.ActivationSigmoid, -1,
 			[][]float32{{1, 1, -1, -1}, {-9, 2, 2, -9}},
 			[]detect.Detection{
-				{Class: 1, Score: float32(1 / (1 + math.Exp(-2))), Box: [4]float32{160, 0, 480, 640}},
+				{Class: 1, Score: 0.880797, Box: [4]float32{160, 0, 480, 640}},
 				{Class: 0, Score: float32(1 / (1 + math.Exp(-1))), Box: [4]float32{0, 0, 320, 640}},
 			},
 		},
 		"each but the background": {
 			bundle.ActivationSigmoid, 0,
 			[][]float32{{9, 9, 9, 9}, {-9, -9, -9, 2}},
-			[]detect.Detection{{Class: 1, Score: float32(1 / (1 + math.Exp(-2))), Box: [4]float32{480, 0, 640, 640}}},
+			[]detect.Detection{{Class: 1, Score: 0.880797, Box: [4]float32{480, 0, 640, 640}}},
 		},
 		"one class of probabilities": {
 			bundle.ActivationNone, -1,
@@ -344,7 +347,7 @@ func BenchmarkSemantic(b *testing.B) {
 
 func FuzzSemantic(f *testing.F) {
 	f.Add(bytesOf(islands(8)), uint8(0))
-	f.Add(bytesOf(labelled("10002000", "01020000", "00100000", "11112222")), uint8(1))
+	f.Add(bytesOf(labelled("10002000 01020000 00100000 11112222")), uint8(1))
 	f.Add(bytesOf(islands(8)), uint8(2))
 	f.Add(bytesOf(islands(8)), uint8(3))
 	f.Fuzz(func(t *testing.T, raw []byte, kind uint8) {

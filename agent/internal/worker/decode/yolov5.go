@@ -15,6 +15,6 @@ func newYOLOv5(m *bundle.Manifest, ports []Port) (family, error) {
 }
 
 func (y yolov5) box(c *candidate, outputs [][]float32) [4]float32 {
-	v := outputs[0][int(c.cell)*(objectRow+1+y.classes):]
+	v := outputs[0][int(c.cell)*y.width():]
 	return centred(v[0], v[1], v[2], v[3])
 }
