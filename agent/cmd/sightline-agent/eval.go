@@ -86,6 +86,10 @@ func (e *evaluation) load() (*bundle.Bundle, *eval.Dataset, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if model.Manifest.Task == bundle.TaskClassification {
+		return nil, nil, fmt.Errorf("bundle %s is for task %s, which finds no boxes: eval measures boxes",
+			model.Manifest.Name, model.Manifest.Task)
+	}
 	e.source.Classes, e.source.Templates = model.ClassNames(), model.Manifest.Input.Template
 	set, err := eval.Load(e.source)
 	return model, set, err
@@ -135,6 +139,9 @@ func evalTable(w *tabwriter.Writer, r *eval.Report) {
 	row("bundle\t%s %s on %s, %d threads, spinning %s", r.Bundle, r.Version, r.Provider, r.Threads,
 		r.Spinning)
 	row("data\t%s", evalData(r))
+	if r.Task != bundle.TaskDetection {
+		row("task\t%s: measured by the upright boxes around what is found, not by outlines", r.Task)
+	}
 	row("")
 	row("map_iou33\t%.4f\tmean average precision, IoU over 0.33", r.MAPIoU33)
 	row("f_iou33\t%.4f\tat the bundle's thresholds: precision %.4f, recall %.4f",

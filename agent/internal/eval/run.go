@@ -71,6 +71,7 @@ type Report struct {
 	Bundle          string        `json:"bundle"`
 	Version         string        `json:"version"`
 	Digest          string        `json:"digest"`
+	Task            string        `json:"task"` // of the bundle; whatever it is, boxes are measured
 	Provider        string        `json:"provider"`
 	FellBack        bool          `json:"fell_back"`
 	Threads         int           `json:"threads"`
@@ -246,6 +247,7 @@ func (r *run) finish(state *wire.StationState) {
 			p.Labels += 1 - last(s.Labels[i])
 		}
 	}
+	p.Task = manifest.Task
 	p.Bundle, p.Version, p.Digest = manifest.Name, state.GetModel().GetVersion(), state.GetModel().GetDigest()
 	p.Provider, p.FellBack = state.GetProvider(), state.GetFellBack()
 	p.Threads, p.Spinning = r.options.Threads, r.options.Spinning
