@@ -63,6 +63,7 @@ func TestSchemasNameTheFieldsOfTheGoTypesAndNoOthers(t *testing.T) {
 		{bundleFile, "input", "yaml", bundle.Input{}},
 		{bundleFile, "preprocess", "yaml", bundle.Preprocess{}},
 		{bundleFile, "decoder", "yaml", bundle.Decoder{}},
+		{bundleFile, "anomaly", "yaml", bundle.Anomaly{}},
 		{bundleFile, "class", "yaml", bundle.Class{}},
 		{bundleFile, "providers", "yaml", bundle.Providers{}},
 		{bundleFile, "provider", "yaml", bundle.Provider{}},
@@ -182,6 +183,9 @@ func TestManifestsAreValidExactlyWhenTheyLoad(t *testing.T) {
 	const kinds = "name: a\nversion: 1.0.0\ntask: classification\ninput: {width: 64, height: 64}\n" +
 		"decoder: {family: classifier, activation: softmax}\n" +
 		"classes: [{name: ok, threshold: 0.5, good: true}, {name: scratch, threshold: 0.5}]\n"
+	const numbers = "{image_threshold: 2.5, pixel_threshold: 3, min: 0, max: 9}"
+	const unusual = "name: a\nversion: 1.0.0\ninput: {width: 64, height: 64}\n" +
+		"decoder: {family: anomaly, anomaly: " + numbers + "}\nclasses: [{name: dent}]\n"
 	gray := strings.Replace(least, "height: 64", "height: 64, channels: 1", 1)
 	pixels := strings.Replace(least, "height: 64", "height: 64, type: uint8", 1)
 	semantic := strings.Replace(least, "{family: yolov8}",
@@ -219,6 +223,17 @@ func TestManifestsAreValidExactlyWhenTheyLoad(t *testing.T) {
 		{"no class", strings.Replace(least, "[{name: open, threshold: 0.5}]", "[]", 1), false},
 		{"an input too wide", strings.Replace(least, "width: 64", "width: 9999", 1), false},
 		{"a version of one number", strings.Replace(least, "1.0.0", `"1"`, 1), false},
+		{"an anomaly", unusual, true},
+		{"its own threshold", strings.Replace(unusual, "name: dent", "name: dent, threshold: 0.7", 1), true},
+		{"no threshold of pixels", strings.Replace(unusual, "pixel_threshold: 3, ", "", 1), false},
+		{"a range below zero", strings.Replace(unusual, "min: 0", "min: -9", 1), true},
+		{"normalized twice", strings.Replace(unusual, "{image", "{normalized: true, image", 1), false},
+		{"normalized", strings.Replace(unusual, numbers, "{normalized: true}", 1), true},
+		{"an anomaly by nothing", strings.Replace(unusual, ", anomaly: "+numbers, "", 1), false},
+		{"a good anomaly", strings.Replace(unusual, "dent", "dent, good: true", 1), false},
+		{"two anomalies", strings.Replace(unusual, "{name: dent}", "{name: dent}, {name: nick}", 1), false},
+		{"an anomaly of boxes", strings.Replace(least, "yolov8", "yolov8, anomaly: "+numbers, 1), false},
+		{"an anomaly that classifies", unusual + "task: classification\n", false},
 		{"a classification", kinds, true},
 		{"a classification by no activation", strings.Replace(kinds, ", activation: softmax", "", 1), false},
 		{"an unknown activation", strings.Replace(kinds, "softmax", "relu", 1), false},
@@ -384,6 +399,7 @@ func TestTheGuidesExampleOfAManifestIsValidAndFull(t *testing.T) {
 		bundle.Input{},
 		bundle.Preprocess{},
 		bundle.Decoder{},
+		bundle.Anomaly{},
 		bundle.Class{},
 		bundle.Providers{},
 		bundle.Provider{},
@@ -396,6 +412,7 @@ func TestTheGuidesExampleOfAManifestIsValidAndFull(t *testing.T) {
 	require.ElementsMatch(t, []string{
 		"scale", "mean", "std", "activation", "background", "min_area", "good",
 		"constants", "coordinates", "corners", "no_object",
+		"anomaly", "image_threshold", "pixel_threshold", "min", "max", "normalized",
 	}, left)
 }
 

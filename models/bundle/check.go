@@ -21,6 +21,7 @@ const (
 	TaskSemantic     = "semantic"
 
 	TaskClassification = "classification"
+	TaskAnomaly        = "anomaly"
 
 	Otsu           = "otsu"
 	LayoutNCHW     = "nchw"
@@ -103,11 +104,12 @@ func (m *Manifest) complete() {
 	}
 	m.completeSemantic()
 	m.completeDetector()
+	m.completeAnomaly()
 	if m.Decoder.Outputs == nil {
 		m.Decoder.Outputs = map[string]string{}
 	}
 	for _, role := range m.Decoder.Roles() {
-		if m.Decoder.Outputs[role.Key] == "" {
+		if m.Decoder.Outputs[role.Key] == "" && !role.Optional {
 			m.Decoder.Outputs[role.Key] = role.Usual
 		}
 	}

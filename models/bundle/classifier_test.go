@@ -39,7 +39,8 @@ func TestWhatMakesNoClassificationIsExplained(t *testing.T) {
 			"decoder.family: classifier is for task classification (correct task or family)",
 		},
 		"a task of no family": {
-			kinds, "classification", "guessing", `task: "guessing" is not known (one of classification, `,
+			kinds, "classification", "guessing",
+			`task: "guessing" is not known (one of anomaly, classification, `,
 		},
 		"no activation": {
 			kinds, ", activation: softmax", "", "decoder.activation: missing: the model's outputs may be " +

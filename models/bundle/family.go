@@ -27,12 +27,15 @@ const (
 	FamilySemantic  = "semantic"
 
 	FamilyClassifier = "classifier"
+	FamilyAnomaly    = "anomaly"
 )
 
 // Role is an output that a family reads.
 type Role struct {
 	Key   string // in decoder.outputs
 	Usual string // the output's name if the manifest gives none; empty: the model's only output
+	// Optional: the model may lack it, unless the manifest names it. Such a role is the last.
+	Optional bool
 }
 
 type family struct {
@@ -42,24 +45,39 @@ type family struct {
 
 func families() map[string]family {
 	return map[string]family{
-		FamilyYOLOv8: {TaskDetection, []Role{{"predictions", ""}}},
-		FamilyDFL:    {TaskDetection, []Role{{"scores", "scores"}, {"distances", "distances"}}},
+		FamilyYOLOv8: {TaskDetection, []Role{{Key: "predictions"}}},
+		FamilyDFL: {TaskDetection, []Role{
+			{Key: "scores", Usual: "scores"}, {Key: "distances", Usual: "distances"},
+		}},
 
-		FamilyYOLOv5:  {TaskDetection, []Role{{"predictions", ""}}},
-		FamilyYOLOX:   {TaskDetection, []Role{{"predictions", ""}}},
-		FamilyEnd2End: {TaskDetection, []Role{{"detections", ""}}},
-		FamilyDETR:    {TaskDetection, []Role{{"logits", "logits"}, {"boxes", "boxes"}}},
-		FamilySSD:     {TaskDetection, []Role{{"boxes", "boxes"}, {"scores", "scores"}}},
-		FamilyLabelled: {
-			TaskDetection, []Role{{"labels", "labels"}, {"boxes", "boxes"}, {"scores", "scores"}},
-		},
+		FamilyYOLOv5:  {TaskDetection, []Role{{Key: "predictions"}}},
+		FamilyYOLOX:   {TaskDetection, []Role{{Key: "predictions"}}},
+		FamilyEnd2End: {TaskDetection, []Role{{Key: "detections"}}},
+		FamilyDETR: {TaskDetection, []Role{
+			{Key: "logits", Usual: "logits"}, {Key: "boxes", Usual: "boxes"},
+		}},
+		FamilySSD: {TaskDetection, []Role{
+			{Key: "boxes", Usual: "boxes"}, {Key: "scores", Usual: "scores"},
+		}},
+		FamilyLabelled: {TaskDetection, []Role{
+			{Key: "labels", Usual: "labels"},
+			{Key: "boxes", Usual: "boxes"},
+			{Key: "scores", Usual: "scores"},
+		}},
 
-		FamilyYOLOv8OBB: {TaskOriented, []Role{{"predictions", ""}}},
-		FamilyYOLOv8Seg: {TaskSegmentation, []Role{{"predictions", "output0"}, {"prototypes", "output1"}}},
-		FamilyYOLOv5Seg: {TaskSegmentation, []Role{{"predictions", "output0"}, {"prototypes", "output1"}}},
-		FamilySemantic:  {TaskSemantic, []Role{{"mask", ""}}},
+		FamilyYOLOv8OBB: {TaskOriented, []Role{{Key: "predictions"}}},
+		FamilyYOLOv8Seg: {TaskSegmentation, []Role{
+			{Key: "predictions", Usual: "output0"}, {Key: "prototypes", Usual: "output1"},
+		}},
+		FamilyYOLOv5Seg: {TaskSegmentation, []Role{
+			{Key: "predictions", Usual: "output0"}, {Key: "prototypes", Usual: "output1"},
+		}},
+		FamilySemantic: {TaskSemantic, []Role{{Key: "mask"}}},
 
-		FamilyClassifier: {TaskClassification, []Role{{"scores", ""}}},
+		FamilyClassifier: {TaskClassification, []Role{{Key: "scores"}}},
+		FamilyAnomaly: {TaskAnomaly, []Role{
+			{Key: "map", Usual: "anomaly_map"}, {Key: "score", Usual: "pred_score", Optional: true},
+		}},
 	}
 }
 
@@ -102,4 +120,5 @@ func (m *Manifest) checkFamily(doc *strictyaml.Document) {
 		}
 	}
 	m.checkClassifier(doc)
+	m.checkAnomaly(doc)
 }

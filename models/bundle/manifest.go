@@ -76,6 +76,18 @@ type Decoder struct {
 	// Of family semantic. Background is the class that is no finding, default 0, of one class -1: none.
 	Background *int    `yaml:"background"`
 	MinArea    float64 `yaml:"min_area"` // pixels of the frame that a finding has at least, default 1
+	Anomaly    Anomaly `yaml:"anomaly"`  // of family anomaly
+}
+
+// Anomaly says how the numbers of an anomaly map and of its image become scores: a number x becomes
+// (x − threshold) / (max − min) + 0.5, clipped to 0 to 1, the min-max normalization of anomalib, with the
+// thresholds and the range that it stores after training. All four are needed, or else Normalized.
+type Anomaly struct {
+	ImageThreshold *float64 `yaml:"image_threshold"`
+	PixelThreshold *float64 `yaml:"pixel_threshold"`
+	Min            *float64 `yaml:"min"`
+	Max            *float64 `yaml:"max"`
+	Normalized     bool     `yaml:"normalized"` // the graph does that
 }
 
 // Class is one kind of defect, or of a good part.

@@ -124,6 +124,20 @@ func TestAGoodClassNeverCountsAsADefect(t *testing.T) {
 	require.Equal(t, event.Pass, r.Judge(answer()).Verdict, "of a detection, where nothing is found")
 }
 
+// The middle of the frame may lie in a zone that is ignored; an image that is unusual, nobody knows where,
+// does not.
+func TestAnAnomalyOfTheWholeImageIsInNoZone(t *testing.T) {
+	r, err := verdict.Compile(config.Verdict{Zones: []config.Zone{{
+		Name: "text", Polygon: [][2]float64{{0, 0}, {640, 0}, {640, 480}, {0, 480}}, Ignore: true,
+	}}}, &bundle.Manifest{
+		Task: bundle.TaskAnomaly, Classes: []bundle.Class{{Name: "anomaly", Threshold: 0.5}},
+	})
+	require.NoError(t, err)
+	require.Equal(t, event.Fail, r.Judge(answer(whole(0, 0.5))).Verdict)
+	require.Equal(t, event.Pass, r.Judge(answer(whole(0, 0.49))).Verdict)
+	require.Equal(t, event.Pass, r.Judge(answer(turned(40, 9, 1, 17, 9, 9, 17, 1, 9))).Verdict)
+}
+
 func TestRulesThatAGoodClassOrAWholeFrameCannotHaveAreNamed(t *testing.T) {
 	cfg := config.Verdict{
 		MinSize: 4,

@@ -172,8 +172,11 @@ func finite(values ...float32) bool {
 }
 
 // at finds the rule for a detection: that of the first zone which holds the centre of its box, else the plain
-// one.
+// one. An anomaly without an outline is the whole image's, and in no zone.
 func (r *Rules) at(d *wire.Detection) (rule, string) {
+	if r.task == bundle.TaskAnomaly && len(d.GetOutline()) == 0 {
+		return r.plain[d.Class], ""
+	}
 	x, y := (float64(d.X1)+float64(d.X2))/2, (float64(d.Y1)+float64(d.Y2))/2
 	for i := range r.zones {
 		if z := &r.zones[i]; inside(z.polygon, x, y) {

@@ -62,11 +62,12 @@ func families() map[string]func(m *bundle.Manifest, ports []Port) (family, error
 		bundle.FamilySemantic:  newSemantic,
 
 		bundle.FamilyClassifier: newClassifier,
+		bundle.FamilyAnomaly:    newAnomaly,
 	}
 }
 
 // New makes the decoder of a manifest that bundle.Load has found valid, for outputs in the order of its
-// family's roles. An error says why these are not what it reads.
+// family's roles, without those that the model lacks. An error says why these are not what it reads.
 func New(m *bundle.Manifest, ports []Port) (*Decoder, error) {
 	made, err := families()[m.Decoder.Family](m, ports)
 	if err != nil {

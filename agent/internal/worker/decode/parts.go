@@ -10,6 +10,7 @@ type part struct {
 	x, y           int // the first pixel of its first row
 	pixels         int
 	score          float64 // sum over its pixels
+	best           float32 // the highest of them
 }
 
 func (p *part) mean() float32 { return float32(p.score / float64(p.pixels)) }
@@ -22,6 +23,7 @@ func (p *part) join(o *part) {
 	p.x1, p.y1, p.x2, p.y2 = min(p.x1, o.x1), min(p.y1, o.y1), max(p.x2, o.x2), max(p.y2, o.y2)
 	p.pixels += o.pixels
 	p.score += o.score
+	p.best = max(p.best, o.best)
 }
 
 // run is a row's pixels of one class that lie side by side.
@@ -121,9 +123,11 @@ func (p *parts) grow(y int, scores []float32) {
 		r := &p.now[i]
 		one := part{
 			class: r.class, x1: r.from, y1: y, x2: r.to, y2: y + 1, x: r.from, y: y, pixels: r.to - r.from,
+			best: scores[r.from],
 		}
 		for _, score := range scores[r.from:r.to] {
 			one.score += float64(score)
+			one.best = max(one.best, score)
 		}
 		root := p.root(len(p.open) + i)
 		if r.part = p.place[root]; r.part != none {

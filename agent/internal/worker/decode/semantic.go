@@ -5,34 +5,26 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
 )
 
-// stairRoughness is how far an outline may be off the sides of pixels: the steps of a slope are no corners.
-const stairRoughness = 0.5
-
 // semantic is a mask over the input: [1, classes, h, w] numbers of each class, or the classes' own numbers
 // [1, h, w] or [1, 1, h, w]. Each connected part of a class, the background's excepted, is a finding.
 type semantic struct {
+	raster
 	layers
-	count, channels, wide, high int     // of layers, of the output, and pixels of a mask
-	floor                       float32 // of a finding's score
-	least                       float64 // pixels of the frame that it has
-	scaleX, scaleY              float64 // input pixels of a mask's pixel
+	count, channels int     // of layers, and of the output
+	floor           float32 // of a finding's score
+	least           float64 // pixels of the frame that it has
 
-	x1, y1, x2, y2 int     // the part of the mask that the frame covers
-	pixel          float64 // frame pixels of a mask's pixel
-	class          int     // that is traced
-	parts          *parts
-	found          []part // the largest; once full, a heap with its smallest on top
-	decoder        *Decoder
-	classes        []int16
-	scores         []float32
-	border         border
-	outlines       outlines
+	class   int // that is traced
+	parts   *parts
+	found   []part // the largest; once full, a heap with its smallest on top
+	decoder *Decoder
+	classes []int16
+	scores  []float32
 }
 
 func newSemantic(m *bundle.Manifest, ports []Port) (family, error) {
@@ -41,12 +33,10 @@ func newSemantic(m *bundle.Manifest, ports []Port) (family, error) {
 		return nil, err
 	}
 	s := &semantic{
-		channels: channels, wide: wide, high: high,
+		raster: newRaster(m, wide, high), channels: channels,
 		floor: float32(m.Decoder.ScoreFloor), least: m.Decoder.MinArea,
-		scaleX: float64(m.Input.Width) / float64(wide), scaleY: float64(m.Input.Height) / float64(high),
 		found:   make([]part, 0, m.Decoder.MaxDetections),
 		classes: make([]int16, wide), scores: make([]float32, wide),
-		border: newBorder(stairRoughness), outlines: newOutlines(m, wire.MaxCorners),
 	}
 	s.layers, s.count = newLayers(m, channels, wide, high)
 	s.parts = newParts(wide, s.offer)
@@ -85,11 +75,8 @@ func (s *semantic) decode(d *Decoder, outputs [][]float32, g tensor.Geometry) er
 	if err := s.read(outputs[0]); err != nil {
 		return err
 	}
-	s.x1, s.x2 = middles(float64(g.Left), float64(g.Left+g.Width), s.scaleX, s.wide)
-	s.y1, s.y2 = middles(float64(g.Top), float64(g.Top+g.Height), s.scaleY, s.high)
-	s.pixel = s.scaleX * s.scaleY * magnified(g)
+	s.cover(g)
 	s.found, s.decoder = s.found[:0], d
-	s.outlines.reset()
 	for layer := range s.count {
 		s.connect(layer)
 	}
@@ -159,27 +146,12 @@ func smaller(a, b *part) bool {
 
 // in says whether a pixel is of the class that is traced.
 func (s *semantic) in(x, y int) bool {
-	return x >= s.x1 && x < s.x2 && y >= s.y1 && y < s.y2 && s.holds(s.class, y*s.wide+x)
+	return s.covers(x, y) && s.holds(s.class, y*s.wide+x)
 }
 
 func (s *semantic) detection(p *part, g tensor.Geometry) detect.Detection {
 	s.class = p.class
-	s.border.reset()
-	trace(s, p.x, p.y, func(x, y int, _, _ [2]int, turned bool) {
-		if turned {
-			s.border.add(point{float64(x), float64(y)})
-		}
-	})
-	corners := s.outlines.next()
-	s.border.simplify(func(at point) { corners = append(corners, s.place(g, at.x, at.y)) })
-	low, high := s.place(g, float64(p.x1), float64(p.y1)), s.place(g, float64(p.x2), float64(p.y2))
-	return detect.Detection{
-		Class: p.class, Score: p.mean(), Box: [4]float32{low[0], low[1], high[0], high[1]},
-		Outline: s.outlines.take(corners), Area: float32(float64(p.pixels) * s.pixel),
-	}
-}
-
-// place maps a corner of the mask to the frame.
-func (s *semantic) place(g tensor.Geometry, x, y float64) [2]float32 {
-	return inFrame(g, point{x * s.scaleX, y * s.scaleY})
+	found := s.around(p, s, g)
+	found.Class, found.Score = p.class, p.mean()
+	return found
 }

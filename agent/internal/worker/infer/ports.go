@@ -42,12 +42,8 @@ func agree(s *onnxfile.Model, m *bundle.Manifest, plan *tensor.Plan) (contract, 
 		return contract{}, err
 	}
 	c := contract{input: in.Name, constants: constants}
-	for _, role := range m.Decoder.Roles() {
-		out, bad := choose("output", s.Outputs, m.Decoder.Outputs[role.Key])
-		if bad != nil {
-			return contract{}, bad
-		}
-		c.outputs = append(c.outputs, out)
+	if c.outputs, err = outputsOf(s, m); err != nil {
+		return contract{}, err
 	}
 	c.batched = anyBatch(in) && anyBatch(c.outputs...) && len(constants) == 0
 	for i := range c.outputs {
@@ -57,6 +53,28 @@ func agree(s *onnxfile.Model, m *bundle.Manifest, plan *tensor.Plan) (contract, 
 	}
 	_, err = c.decoder(m)
 	return c, err
+}
+
+// outputsOf finds what the decoder reads, without an optional output that the model lacks and the manifest
+// does not name.
+func outputsOf(s *onnxfile.Model, m *bundle.Manifest) ([]onnxfile.Port, error) {
+	var found []onnxfile.Port
+	for _, role := range m.Decoder.Roles() {
+		name := m.Decoder.Outputs[role.Key]
+		if name == "" && role.Optional {
+			if !has(s.Outputs, role.Usual) {
+				continue
+			}
+			name = role.Usual
+		}
+		out, err := choose("output", s.Outputs, name)
+		if err != nil {
+			return nil, err
+		}
+		out.Dims = decode.Assume(m, role.Key, out.Dims)
+		found = append(found, out)
+	}
+	return found, nil
 }
 
 // decoder makes one for a run's outputs of one image.
@@ -122,6 +140,10 @@ func anyBatch(ports ...onnxfile.Port) bool {
 	return !slices.ContainsFunc(ports, func(p onnxfile.Port) bool {
 		return len(p.Dims) == 0 || p.Dims[batchOnly] != onnxfile.Dynamic
 	})
+}
+
+func has(ports []onnxfile.Port, name string) bool {
+	return slices.ContainsFunc(ports, func(p onnxfile.Port) bool { return p.Name == name })
 }
 
 func choose(what string, ports []onnxfile.Port, name string) (onnxfile.Port, error) {
