@@ -52,8 +52,11 @@ class Geometry:
 
     def described(self):
         return {
-            "frame": self.frame, "left": self.left, "top": self.top,
-            "width": self.width, "height": self.height,
+            "frame": self.frame,
+            "left": self.left,
+            "top": self.top,
+            "width": self.width,
+            "height": self.height,
         }
 
 
@@ -211,9 +214,7 @@ def parts_of(c, layer, probability, s: Settings, g: Geometry):
         if area < s.min_area or score < s.score_floor:
             continue
         box = g.box(np.array([left, top, left + width, top + height]) * np.tile(scale, 2))
-        lines, _ = cv2.findContours(
-            (parts == i).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
-        )
+        lines, _ = cv2.findContours((parts == i).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         border = g.clip(g.to_frame((lines[0].reshape(-1, 2) + 0.5) * scale))
         first = tuple(int(v) for v in np.argwhere(parts == i)[0])
         yield (-int(pixels), *first), finding(c, score, box, area, border)
@@ -298,10 +299,14 @@ def semantic_case(seed, s, g, high, wide, kind="planes"):
 
 def case(s, g, outputs, found):
     return {
-        "input": g.input, **g.described(), "settings": vars(s), "found": found,
+        "input": g.input,
+        **g.described(),
+        "settings": vars(s),
+        "found": found,
         "outputs": [
             {
-                "name": name, "dims": values.shape,
+                "name": name,
+                "dims": values.shape,
                 "values": base64.b64encode(values.astype("<f4").tobytes()).decode(),
             }
             for name, values in outputs
@@ -314,30 +319,42 @@ def families():
     odd = Geometry((640, 490), (320, 320))
     tall = Geometry((300, 900), (160, 288))
     wide = Geometry((700, 500), (320, 256), stretch=True)
-    yield "yolov8-obb", [
-        oriented_case(1, Settings(3), even),
-        oriented_case(2, Settings(1, nms_iou=0.3), odd),
-        oriented_case(3, Settings(4, class_agnostic=True, max_detections=8), wide),
-        oriented_case(4, Settings(2, score_floor=0.3, nms_iou=0.7, max_detections=100), tall),
-    ]
-    yield "yolov8-seg", [
-        segments_case(110, Settings(3), even),
-        segments_case(120, Settings(1, nms_iou=0.3), odd, shrink=4),
-        segments_case(130, Settings(2, class_agnostic=True, max_detections=8), wide),
-        segments_case(140, Settings(2, score_floor=0.3), tall, prototypes=4),
-    ]
-    yield "yolov5-seg", [
-        segments_case(151, Settings(3), even, objectness=True),
-        segments_case(160, Settings(2, class_agnostic=True), tall, prototypes=4, objectness=True),
-    ]
-    yield "semantic", [
-        semantic_case(21, Settings(3, background=0, activation="softmax"), even, 80, 80),
-        semantic_case(22, Settings(1, activation="sigmoid", min_area=200), odd, 80, 80),
-        semantic_case(23, Settings(2, activation="sigmoid", max_detections=5), wide, 64, 80),
-        semantic_case(24, Settings(3, background=1, activation="none"), tall, 72, 40),
-        semantic_case(25, Settings(4, background=0, activation="softmax"), even, 160, 160, "labels"),
-        semantic_case(26, Settings(5, background=-1, activation="softmax", min_area=0), wide, 64, 80),
-    ]
+    yield (
+        "yolov8-obb",
+        [
+            oriented_case(1, Settings(3), even),
+            oriented_case(2, Settings(1, nms_iou=0.3), odd),
+            oriented_case(3, Settings(4, class_agnostic=True, max_detections=8), wide),
+            oriented_case(4, Settings(2, score_floor=0.3, nms_iou=0.7, max_detections=100), tall),
+        ],
+    )
+    yield (
+        "yolov8-seg",
+        [
+            segments_case(110, Settings(3), even),
+            segments_case(120, Settings(1, nms_iou=0.3), odd, shrink=4),
+            segments_case(130, Settings(2, class_agnostic=True, max_detections=8), wide),
+            segments_case(140, Settings(2, score_floor=0.3), tall, prototypes=4),
+        ],
+    )
+    yield (
+        "yolov5-seg",
+        [
+            segments_case(151, Settings(3), even, objectness=True),
+            segments_case(160, Settings(2, class_agnostic=True), tall, prototypes=4, objectness=True),
+        ],
+    )
+    yield (
+        "semantic",
+        [
+            semantic_case(21, Settings(3, background=0, activation="softmax"), even, 80, 80),
+            semantic_case(22, Settings(1, activation="sigmoid", min_area=200), odd, 80, 80),
+            semantic_case(23, Settings(2, activation="sigmoid", max_detections=5), wide, 64, 80),
+            semantic_case(24, Settings(3, background=1, activation="none"), tall, 72, 40),
+            semantic_case(25, Settings(4, background=0, activation="softmax"), even, 160, 160, "labels"),
+            semantic_case(26, Settings(5, background=-1, activation="softmax", min_area=0), wide, 64, 80),
+        ],
+    )
 
 
 def main():
@@ -349,8 +366,10 @@ def main():
         raw = json.dumps({"family": name, "cases": cases}, separators=(",", ":")).encode()
         path = folder / f"{name}.json.gz"
         path.write_bytes(gzip.compress(raw, 9, mtime=0))
-        print(f"{path}: {len(cases)} cases, {sum(len(c['found']) for c in cases)} findings, "
-              f"{path.stat().st_size} bytes")
+        print(
+            f"{path}: {len(cases)} cases, {sum(len(c['found']) for c in cases)} findings, "
+            f"{path.stat().st_size} bytes"
+        )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,93 @@
+//go:build cgo
+
+package ort_test
+
+import (
+	"image/png"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sightline-edge/sightline/agent/internal/alloctest"
+	"github.com/sightline-edge/sightline/agent/internal/frame"
+	"github.com/sightline-edge/sightline/agent/internal/monotime"
+	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
+	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
+	"github.com/sightline-edge/sightline/models/bundle"
+)
+
+const networks = "testdata/families/"
+
+// colours reads a picture as a camera brings it: blue, green, red.
+func colours(t *testing.T, path string) *frame.Frame {
+	t.Helper()
+	file, err := os.Open(path)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, file.Close()) }()
+	picture, err := png.Decode(file)
+	require.NoError(t, err)
+	f := &frame.Frame{}
+	require.NoError(t, f.Shape(picture.Bounds().Dx(), picture.Bounds().Dy(), 3))
+	t.Cleanup(f.Release)
+	for y := range f.Height {
+		for x := range f.Width {
+			r, g, b, _ := picture.At(x, y).RGBA()
+			copy(f.Pix[y*f.Stride+3*x:], []byte{byte(b >> 8), byte(g >> 8), byte(r >> 8)})
+		}
+	}
+	return f
+}
+
+// The networks of models/vectors: their golden samples say what an independent decoder found, and are proven
+// when a bundle is loaded.
+func TestNetworksOfEachFamilyFindWhatTheReferenceFindsAndAllocateNothing(t *testing.T) {
+	dirs, err := filepath.Glob(networks + "*")
+	require.NoError(t, err)
+	require.NotEmpty(t, dirs)
+	for _, dir := range dirs {
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			s, err := load(t, dir, "")
+			require.NoError(t, err)
+			require.Equal(t, "cpu", s.Provider)
+			sample := s.Bundle.Manifest.Golden.Samples[0]
+			expected, err := s.Bundle.Expected(sample)
+			require.NoError(t, err)
+			require.NotEmpty(t, expected, "the first sample shows something")
+			canvas := tensor.NewCanvas(s.Plan)
+			t.Cleanup(canvas.Close)
+			require.NoError(t, canvas.Fit(colours(t, filepath.Join(dir, sample.Image))))
+			canvases := []*tensor.Canvas{canvas}
+			require.Zero(t, alloctest.Least(10, func() {
+				r, err := inferred(s, canvases, monotime.Now()+int64(time.Minute))
+				if err != nil || len(r[0].Detections) < len(expected) {
+					t.Error(r, err)
+				}
+			}))
+		})
+	}
+}
+
+// A provider whose masks are others than the maker's is refused, though its boxes are the same.
+func TestAnotherAreaThanTheSamplesIsRefused(t *testing.T) {
+	for _, family := range []string{
+		bundle.FamilyYOLOv8OBB, bundle.FamilyYOLOv8Seg, bundle.FamilyYOLOv5Seg, bundle.FamilySemantic,
+	} {
+		t.Run(family, func(t *testing.T) {
+			dir := t.TempDir()
+			require.NoError(t, os.CopyFS(dir, os.DirFS(networks+family)))
+			path := filepath.Join(dir, "golden", "1.json")
+			raw, err := os.ReadFile(path)
+			require.NoError(t, err)
+			require.Contains(t, string(raw), `"area": `)
+			more := strings.Replace(string(raw), `"area": `, `"area": 1`, 1)
+			require.NoError(t, os.WriteFile(path, []byte(more), 0o600))
+			_, err = load(t, dir, "")
+			require.ErrorIs(t, err, infer.ErrGolden)
+			require.ErrorContains(t, err, "has an area of")
+		})
+	}
+}
