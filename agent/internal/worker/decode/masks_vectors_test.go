@@ -110,11 +110,12 @@ func (c *maskCase) maskDims() (wide, high float64) {
 func TestTurnedBoxesAndMasksAreThoseOfAnIndependentReference(t *testing.T) {
 	for family, allowed := range map[string]worst{
 		// A corner of a turned box is a corner. An outline is at most 0.2 pixels of the mask off the line
-		// through zero; a pixel's corners are 0.71 off its middle, of which the semantic border is made.
+		// through zero, or 0.75 off the sides of pixels, whose corners are 0.71 off the middles that the
+		// reference has a semantic border of.
 		bundle.FamilyYOLOv8OBB: {1e-4, 1e-6, 1e-6, 1e-3},
 		bundle.FamilyYOLOv8Seg: {1e-4, 1e-6, 1e-6, 0.25},
 		bundle.FamilyYOLOv5Seg: {1e-4, 1e-6, 1e-6, 0.25},
-		bundle.FamilySemantic:  {1e-4, 1e-6, 1e-6, 1.25},
+		bundle.FamilySemantic:  {1e-4, 1e-6, 1e-6, 1.46},
 	} {
 		t.Run(family, func(t *testing.T) {
 			var most worst
