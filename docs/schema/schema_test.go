@@ -368,8 +368,11 @@ func TestTheSchemaAndTheGuideNameTheOptionsThatLoad(t *testing.T) {
 	}
 }
 
-func TestExpectedDetectionsOfTheReferenceBundlesAreValid(t *testing.T) {
-	for _, dir := range []string{reference, pairs} {
+func TestExpectedDetectionsOfBundlesAreValid(t *testing.T) {
+	dirs, err := filepath.Glob("../../agent/internal/worker/infer/ort/testdata/families/*")
+	require.NoError(t, err)
+	require.NotEmpty(t, dirs)
+	for _, dir := range append(dirs, reference, pairs) {
 		b, err := bundle.Load(dir)
 		require.NoError(t, err)
 		require.NotEmpty(t, b.Manifest.Golden.Samples)

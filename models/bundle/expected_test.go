@@ -29,6 +29,9 @@ func TestExpectedDetectionsAreRead(t *testing.T) {
 			{Class: "open", Score: 1, Box: [4]float32{0, 0, 1, 1}},
 			{Class: "open", Score: 0.5, Box: [4]float32{1, 2, 3, 4}},
 		},
+		`[{"class": "open", "score": 0.9, "box": [1, 2, 3, 4], "area": 3.5}]`: {
+			{Class: "open", Score: 0.9, Box: [4]float32{1, 2, 3, 4}, Area: 3.5},
+		},
 	} {
 		got, err := expected(t, list)
 		require.NoError(t, err, list)
@@ -61,6 +64,8 @@ func TestExpectedDetectionsThatAskForNothingAreRefused(t *testing.T) {
 		"no height":        {replaced("3, 4", "3, 2"), "open has the box [1 2 3 2]"},
 		"corners swapped":  {replaced("1, 2, 3, 4", "3, 4, 1, 2"), "with x1 < x2 and y1 < y2"},
 		"three numbers":    {replaced("1, 2, 3, 4", "-3, -2, -1"), "open has the box [-3 -2 -1]"},
+		"no area":          {replaced(`"score"`, `"area": 0, "score"`), "open has the area 0: write"},
+		"a negative area":  {replaced(`"score"`, `"area": -2, "score"`), "open has the area -2"},
 		"five numbers":     {replaced("3, 4", "3, 4, 5"), "open has the box [1 2 3 4 5]"},
 	} {
 		t.Run(name, func(t *testing.T) {

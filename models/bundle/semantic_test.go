@@ -1,0 +1,64 @@
+package bundle_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sightline-edge/sightline/models/bundle"
+)
+
+// semantic is the least manifest of a semantic mask, with more keys of its decoder and these classes.
+func semantic(keys string, classes ...string) string {
+	list := make([]string, 0, len(classes))
+	for _, c := range classes {
+		list = append(list, "{name: "+c+", threshold: 0.5}")
+	}
+	return "name: a\nversion: 1.0.0\ninput: {width: 64, height: 64}\ndecoder: {family: semantic" + keys +
+		"}\nclasses: [" + strings.Join(list, ", ") + "]\n"
+}
+
+func TestASemanticMaskIsCompleted(t *testing.T) {
+	for name, c := range map[string]struct {
+		manifest   string
+		activation string
+		background int
+		least      float64
+	}{
+		"several classes": {semantic("", "good", "scratch"), bundle.ActivationSoftmax, 0, 1},
+		"one class":       {semantic("", "scratch"), bundle.ActivationSigmoid, -1, 1},
+		"all given":       {semantic(", activation: none, background: 1, min_area: 9", "a", "b"), "none", 1, 9},
+		"no background":   {semantic(", background: -1", "a", "b"), bundle.ActivationSoftmax, -1, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, err := bundle.Load(write(t, t.TempDir(), map[string]string{
+				bundle.ManifestFile: c.manifest, bundle.ModelFile: "onnx",
+			}))
+			require.NoError(t, err)
+			require.Equal(t, bundle.TaskSemantic, b.Manifest.Task)
+			require.Equal(t, c.activation, b.Manifest.Decoder.Activation)
+			require.Equal(t, c.background, *b.Manifest.Decoder.Background)
+			require.InDelta(t, c.least, b.Manifest.Decoder.MinArea, 0)
+		})
+	}
+}
+
+func TestASemanticMaskThatWouldFindNothingIsRefused(t *testing.T) {
+	for says, manifest := range map[string]string{
+		"softmax of one class is 1 everywhere":            semantic(", activation: softmax", "a"),
+		"it is the only class: nothing would ever be":     semantic(", background: 0", "a"),
+		"decoder.background: 2 is out of range (-1 to 1)": semantic(", background: 2", "a", "b"),
+		"decoder.min_area: -1 is out of range":            semantic(", min_area: -1", "a", "b"),
+		"semantic is for task semantic":                   semantic("", "a") + "task: oriented\n",
+		`semantic reads no "masks" (it reads mask)`:       semantic(", outputs: {masks: a}", "a"),
+		"decoder.activation: \"tanh\" is":                 semantic(", activation: tanh", "a", "b"),
+		"yolov8-obb has no use for it": strings.Replace(
+			semantic(", background: 0", "a"), "semantic", "yolov8-obb", 1),
+	} {
+		_, err := bundle.Load(write(t, t.TempDir(), map[string]string{
+			bundle.ManifestFile: manifest, bundle.ModelFile: "onnx",
+		}))
+		require.ErrorContains(t, err, says)
+	}
+}
