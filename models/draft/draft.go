@@ -23,6 +23,9 @@ var ErrDraft = errors.New("no draft")
 // maxClasses of a manifest.
 const maxClasses = 1000
 
+// maxConstant is how many numbers of an input a manifest may give.
+const maxConstant = 64
+
 // Draft is what a model says of itself, and the manifest that may fit it.
 type Draft struct {
 	Model     string         `json:"model"` // its file
@@ -139,7 +142,7 @@ func (d *Draft) write(in image, m *onnxfile.Model) {
 	}
 	d.line("task: %s", bundle.Task(g.Family))
 	d.line("model: %s", d.Model)
-	d.input(in)
+	d.input(in, m.Inputs)
 	d.preprocess(in, g, m)
 	d.decoder(g)
 	d.classes(g, names(m.Metadata["names"]))
@@ -147,7 +150,7 @@ func (d *Draft) write(in image, m *onnxfile.Model) {
 		"golden: {samples: []}")
 }
 
-func (d *Draft) input(in image) {
+func (d *Draft) input(in image, all []onnxfile.Port) {
 	for _, side := range []*int64{&in.width, &in.height} {
 		if *side <= 0 {
 			*side = 640
@@ -157,11 +160,44 @@ func (d *Draft) input(in image) {
 	if in.channels <= 0 {
 		in.channels = 3
 	}
-	d.line("input: {name: %q, width: %d, height: %d, channels: %d, template: %t, layout: %s, type: %s}",
-		in.name, in.width, in.height, in.channels, in.channels == 2, in.layout, in.kind)
+	d.line("input: {name: %q, width: %d, height: %d, channels: %d, template: %t, layout: %s, type: %s%s}",
+		in.name, in.width, in.height, in.channels, in.channels == 2, in.layout, in.kind, d.constants(in, all))
 	if in.kind != bundle.TypeFloat32 && in.kind != bundle.TypeUint8 {
 		d.fill("input", fmt.Sprintf("%q is %s: export it with float32 or uint8", in.name, in.kind))
 	}
+}
+
+// constants are numbers for the model's other inputs. Two of them are most often the size of the image.
+func (d *Draft) constants(in image, all []onnxfile.Port) string {
+	var given []string
+	for _, p := range all {
+		count := values(p.Dims)
+		if p.Name == in.name || count > maxConstant {
+			continue
+		}
+		numbers := slices.Repeat([]string{"0"}, count)
+		if count == len([]int64{in.width, in.height}) {
+			numbers = []string{strconv.FormatInt(in.width, 10), strconv.FormatInt(in.height, 10)}
+		}
+		given = append(given, fmt.Sprintf("%q: [%s]", p.Name, strings.Join(numbers, ", ")))
+		d.fill("input.constants", fmt.Sprintf("%q takes %d numbers, the same in each run; the size that "+
+			"labelled boxes are in is the input's width and height", p.Name, count))
+	}
+	if len(given) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", constants: {%s}", strings.Join(given, ", "))
+}
+
+// values of an input of one image, more than maxConstant for any that has too many.
+func values(dims []int64) int {
+	count := int64(1)
+	for _, d := range dims {
+		if count *= max(d, 1); count > maxConstant {
+			break
+		}
+	}
+	return int(min(count, maxConstant+1))
 }
 
 // preprocess is that of the family's usual training.
@@ -198,6 +234,10 @@ func (d *Draft) decoder(g Guess) {
 		outputs = append(outputs, fmt.Sprintf("%s: %q", role, g.Outputs[role]))
 	}
 	text := fmt.Sprintf("decoder: {family: %s, outputs: {%s}}", g.Family, strings.Join(outputs, ", "))
+	if g.Family == bundle.FamilySSD {
+		d.fill("decoder", "coordinates, corners, no_object and activation, unless boxes are x1 y1 x2 y2 in "+
+			"input pixels, and scores probabilities of the classes alone")
+	}
 	switch len(d.Guesses) {
 	case 0:
 		known := strings.Join(bundle.Families(), ", ")

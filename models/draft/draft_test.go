@@ -3,6 +3,7 @@ package draft_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -129,4 +130,32 @@ func TestTheReferenceModelsAreRecognised(t *testing.T) {
 		require.Len(t, got.Classes, 6)
 		require.Equal(t, bundle.TypeUint8, got.Input.Type)
 	}
+}
+
+func TestASecondInputGetsTheImagesSize(t *testing.T) {
+	m := model(
+		onnxfile.Port{Name: "labels", Elem: onnxfile.Int64, Dims: []int64{1, 300}},
+		onnxfile.Port{Name: "boxes", Elem: elem, Dims: []int64{1, 300, 4}},
+		onnxfile.Port{Name: "scores", Elem: elem, Dims: []int64{1, 300}},
+	)
+	m.Inputs = append(m.Inputs,
+		onnxfile.Port{Name: "orig_target_sizes", Elem: onnxfile.Int64, Dims: []int64{onnxfile.Dynamic, 2}},
+		onnxfile.Port{Name: "history", Elem: elem, Dims: []int64{1, 1 << 40, 1 << 40}})
+	d, err := draft.New("best.onnx", m)
+	require.NoError(t, err)
+	require.Equal(t, bundle.FamilyLabelled, d.Guesses[0].Family)
+	given := map[string][]float64{"orig_target_sizes": {640, 480}}
+	require.Equal(t, given, load(t, d).Manifest.Input.Constants)
+	require.Contains(t, d.Fill[0], `input.constants: "orig_target_sizes" takes 2 numbers`)
+}
+
+func TestWhatTheScoresOfBoxesAreIsAsked(t *testing.T) {
+	m := model(
+		onnxfile.Port{Name: "boxes", Elem: elem, Dims: []int64{1, 8732, 4}},
+		onnxfile.Port{Name: "scores", Elem: elem, Dims: []int64{1, 8732, 3}},
+	)
+	d, err := draft.New("best.onnx", m)
+	require.NoError(t, err)
+	require.Equal(t, bundle.FamilySSD, load(t, d).Manifest.Decoder.Family)
+	require.Contains(t, strings.Join(d.Fill, "\n"), "decoder: coordinates, corners, no_object and activation")
 }
