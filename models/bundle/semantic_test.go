@@ -28,8 +28,10 @@ func TestASemanticMaskIsCompleted(t *testing.T) {
 	}{
 		"several classes": {semantic("", "good", "scratch"), bundle.ActivationSoftmax, 0, 1},
 		"one class":       {semantic("", "scratch"), bundle.ActivationSigmoid, -1, 1},
-		"all given":       {semantic(", activation: none, background: 1, min_area: 9", "a", "b"), "none", 1, 9},
-		"no background":   {semantic(", background: -1", "a", "b"), bundle.ActivationSoftmax, -1, 1},
+		"all given": {
+			semantic(", activation: none, background: 1, min_area: 9", "a", "b"), bundle.ActivationNone, 1, 9,
+		},
+		"no background": {semantic(", background: -1", "a", "b"), bundle.ActivationSoftmax, -1, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, err := bundle.Load(write(t, t.TempDir(), map[string]string{
