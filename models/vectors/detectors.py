@@ -166,7 +166,7 @@ def found(decoder, outputs, s: Settings, g: Geometry):
     order = np.argsort(-scores)
     if len(order) > 1 and np.diff(-scores[order]).min() < CLEAR:
         raise SystemExit("two scores are too near to each other: take another seed")
-    if decoder in SUPPRESSED:
+    if decoder in SUPPRESSED and len(order):
         order = suppressed(boxes, scores, classes, s)
     boxes = g.to_frame(boxes)
     return [
