@@ -132,7 +132,7 @@ func (l *Loader) openFor(c *candidate, p bundle.Provider, images int) (*Session,
 	}
 	s.runner, s.fuse = runner, newFuse(runner)
 	if err := s.prove(); err != nil {
-		return nil, errors.Join(err, s.Close())
+		return nil, errors.Join(m.ports.explain(err), s.Close())
 	}
 	return s, nil
 }

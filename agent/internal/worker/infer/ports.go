@@ -1,6 +1,7 @@
 package infer
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,7 +22,8 @@ type contract struct {
 	input     string
 	constants []Constant
 	outputs   []onnxfile.Port
-	batched   bool // a run may take several images
+	assumed   []string // outputs whose size the model's file leaves open
+	batched   bool     // a run may take several images
 }
 
 // agree compares the model's ports with what the manifest says of them.
@@ -42,7 +44,7 @@ func agree(s *onnxfile.Model, m *bundle.Manifest, plan *tensor.Plan) (contract, 
 		return contract{}, err
 	}
 	c := contract{input: in.Name, constants: constants}
-	if c.outputs, err = outputsOf(s, m); err != nil {
+	if err = c.find(s, m); err != nil {
 		return contract{}, err
 	}
 	c.batched = anyBatch(in) && anyBatch(c.outputs...) && len(constants) == 0
@@ -55,10 +57,9 @@ func agree(s *onnxfile.Model, m *bundle.Manifest, plan *tensor.Plan) (contract, 
 	return c, err
 }
 
-// outputsOf finds what the decoder reads, without an optional output that the model lacks and the manifest
-// does not name.
-func outputsOf(s *onnxfile.Model, m *bundle.Manifest) ([]onnxfile.Port, error) {
-	var found []onnxfile.Port
+// find finds what the decoder reads, without an optional output that the model lacks and the manifest does
+// not name.
+func (c *contract) find(s *onnxfile.Model, m *bundle.Manifest) error {
 	for _, role := range m.Decoder.Roles() {
 		name := m.Decoder.Outputs[role.Key]
 		if name == "" && role.Optional {
@@ -69,12 +70,25 @@ func outputsOf(s *onnxfile.Model, m *bundle.Manifest) ([]onnxfile.Port, error) {
 		}
 		out, err := choose("output", s.Outputs, name)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		out.Dims = decode.Assume(m, role.Key, out.Dims)
-		found = append(found, out)
+		if dims := decode.Assume(m, role.Key, out.Dims); !slices.Equal(dims, out.Dims) {
+			out.Dims = dims
+			c.assumed = append(c.assumed, fmt.Sprintf("%q as %s", out.Name, onnxfile.Shape(dims)))
+		}
+		c.outputs = append(c.outputs, out)
 	}
-	return found, nil
+	return nil
+}
+
+// explain adds what a run that failed may be due to.
+func (c *contract) explain(err error) error {
+	if len(c.assumed) == 0 || !errors.Is(err, ErrRun) {
+		return err
+	}
+	return fmt.Errorf("the model's file does not say how large its outputs are; the input's size is taken, "+
+		"%s: if that is wrong, export it for an input of the size that it works with: %w",
+		strings.Join(c.assumed, ", "), err)
 }
 
 // decoder makes one for a run's outputs of one image.

@@ -1,6 +1,7 @@
 package infer
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -135,6 +136,84 @@ func TestAModelThatIsNotWhatItsManifestSaysIsRefusedWithTheReason(t *testing.T) 
 			}
 			require.NoError(t, err)
 			require.Equal(t, []int64{1, 6, 50}, got.outputs[0].Dims)
+		})
+	}
+}
+
+// anomalib writes no sizes of its outputs, and some models have no score.
+func TestOutputsOfAnAnomalyModel(t *testing.T) {
+	heat := onnxtest.Port{Name: "anomaly_map", Elem: 1, Dims: []int64{0, 0, 0, 0}}
+	score := onnxtest.Port{Name: "pred_score", Elem: 1, Dims: []int64{0}}
+	label := onnxtest.Port{Name: "pred_label", Elem: 9, Dims: []int64{0}} // bool
+	in := onnxtest.Port{Name: "input", Elem: 1, Dims: []int64{0, 3, 64, 96}}
+	type ports = []onnxtest.Port
+	for name, c := range map[string]struct {
+		outputs ports
+		named   map[string]string
+		want    [][]int64
+		assumed []string
+		says    string
+	}{
+		"all four": {
+			outputs: ports{score, label, heat, reshaped(label, 0, 0, 0, 0)},
+			want:    [][]int64{{1, 1, 64, 96}, {1}}, assumed: []string{`"anomaly_map" as [? 1 64 96]`},
+		},
+		"a map alone": {outputs: ports{reshaped(heat, 1, 32, 48)}, want: [][]int64{{1, 32, 48}}},
+		"two dimensions of a score": {
+			outputs: ports{reshaped(heat, 0, 1, 64, 96), reshaped(score, 0, 0)},
+			want:    [][]int64{{1, 1, 64, 96}, {1, 1}}, assumed: []string{`"pred_score" as [? 1]`},
+		},
+		"a score that is named and missing": {
+			outputs: ports{heat}, named: map[string]string{"map": "anomaly_map", "score": "112"},
+			says: `it has no output "112", only "anomaly_map"`,
+		},
+		"no map": {outputs: ports{score}, says: `it has no output "anomaly_map", only "pred_score"`},
+		"a map of another name": {
+			outputs: ports{label, {Name: "output", Elem: 1, Dims: []int64{1, 1, 8, 8}}},
+			named:   map[string]string{"map": "output"}, want: [][]int64{{1, 1, 8, 8}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := &bundle.Manifest{
+				Input: bundle.Input{
+					Width: 96, Height: 64, Channels: 3, Layout: bundle.LayoutNCHW, Type: bundle.TypeFloat32,
+				},
+				Preprocess: bundle.Preprocess{
+					Color: bundle.ColorRGB, Scale: new(float64), Pad: new(uint8),
+					Mean: make([]float64, 3), Std: []float64{1, 1, 1},
+				},
+				Decoder: bundle.Decoder{
+					Family: bundle.FamilyAnomaly, Outputs: map[string]string{"map": "anomaly_map"},
+					Anomaly: bundle.Anomaly{Normalized: true},
+				},
+				Classes: make([]bundle.Class, 1),
+			}
+			if c.named != nil {
+				m.Decoder.Outputs = c.named
+			}
+			s, err := onnxfile.Parse(onnxtest.Model(onnxtest.Graph(ports{in}, c.outputs)))
+			require.NoError(t, err)
+			got, err := agree(s, m, tensor.NewPlan(m.Input, m.Preprocess))
+			if c.says != "" {
+				require.ErrorIs(t, err, onnxfile.ErrModel)
+				require.ErrorContains(t, err, c.says)
+				return
+			}
+			require.NoError(t, err)
+			require.Len(t, got.outputs, len(c.want))
+			for i := range c.want {
+				require.Equal(t, c.want[i], got.outputs[i].Dims)
+			}
+			require.Equal(t, c.assumed, got.assumed)
+			failed := fmt.Errorf("%w: shape mismatch", ErrRun)
+			if c.assumed == nil {
+				require.Equal(t, failed, got.explain(failed))
+				return
+			}
+			require.ErrorIs(t, got.explain(failed), ErrRun)
+			require.ErrorContains(t, got.explain(failed),
+				"is taken, "+c.assumed[0]+": if that is wrong, export it")
+			require.Equal(t, ErrGolden, got.explain(ErrGolden))
 		})
 	}
 }
