@@ -233,11 +233,19 @@ func (d *Draft) decoder(g Guess) {
 	for _, role := range slices.Sorted(maps.Keys(g.Outputs)) {
 		outputs = append(outputs, fmt.Sprintf("%s: %q", role, g.Outputs[role]))
 	}
-	text := fmt.Sprintf("decoder: {family: %s, outputs: {%s}}", g.Family, strings.Join(outputs, ", "))
-	if g.Family == bundle.FamilySSD {
+	more := ""
+	switch g.Family {
+	case bundle.FamilySSD:
 		d.fill("decoder", "coordinates, corners, no_object and activation, unless boxes are x1 y1 x2 y2 in "+
 			"input pixels, and scores probabilities of the classes alone")
+	case bundle.FamilyClassifier:
+		more = ", activation: softmax"
+		d.fill("decoder", "activation: softmax or sigmoid, or none where the model ends in one of these")
+		d.fill("classes", "good: true at those of good parts: a part passes by them only")
+	case bundle.FamilyAnomaly:
+		more = d.anomaly()
 	}
+	text := fmt.Sprintf("decoder: {family: %s, outputs: {%s}%s}", g.Family, strings.Join(outputs, ", "), more)
 	switch len(d.Guesses) {
 	case 0:
 		known := strings.Join(bundle.Families(), ", ")
@@ -251,6 +259,19 @@ func (d *Draft) decoder(g Guess) {
 		}
 		d.ask("decoder", fmt.Sprintf("%s; it may be %s", g.Why, strings.Join(others, " or ")), "%s", text)
 	}
+}
+
+// anomaly is how its numbers become scores: models with labels, too, have their thresholds in the graph.
+func (d *Draft) anomaly() string {
+	labelled := func(p Port) bool { return p.Name == "pred_label" }
+	if slices.ContainsFunc(d.Outputs, labelled) {
+		d.fill("decoder", "anomaly: normalized: true if the model gives 0 to 1, as anomalib 2 exports it; "+
+			"it then normalizes the frame, too: leave mean and std out")
+		return ", anomaly: {normalized: true}"
+	}
+	d.fill("decoder", "anomaly: image_threshold, pixel_threshold, min and max as the training stored them, "+
+		"or normalized: true where the model gives 0 to 1")
+	return ""
 }
 
 func (d *Draft) classes(g Guess, named []string) {

@@ -159,3 +159,43 @@ func TestWhatTheScoresOfBoxesAreIsAsked(t *testing.T) {
 	require.Equal(t, bundle.FamilySSD, load(t, d).Manifest.Decoder.Family)
 	require.Contains(t, strings.Join(d.Fill, "\n"), "decoder: coordinates, corners, no_object and activation")
 }
+
+// What lets parts pass is not guessed: check asks for it.
+func TestGoodClassesAndThresholdsOfAnomaliesAreAsked(t *testing.T) {
+	for name, c := range map[string]struct {
+		outputs []onnxfile.Port
+		has     string
+		fill    []string
+	}{
+		"a classification": {
+			[]onnxfile.Port{{Name: "logits", Elem: elem, Dims: []int64{1, 3}}},
+			`decoder: {family: classifier, outputs: {scores: "logits"}, activation: softmax}`,
+			[]string{
+				"decoder: activation: softmax or sigmoid, or none", "classes: good: true at those of good",
+			},
+		},
+		"a map": {
+			[]onnxfile.Port{{Name: "output", Elem: elem, Dims: []int64{1, 1, 480, 640}}},
+			`decoder: {family: anomaly, outputs: {map: "output"}}`,
+			[]string{"decoder: anomaly: image_threshold, pixel_threshold, min and max as the training"},
+		},
+		"a map with labels": {
+			[]onnxfile.Port{
+				{Name: "pred_score", Elem: elem, Dims: []int64{1}},
+				{Name: "pred_label", Elem: 9, Dims: []int64{1}},
+				{Name: "anomaly_map", Elem: elem, Dims: []int64{1, 1, 480, 640}},
+			},
+			`outputs: {map: "anomaly_map", score: "pred_score"}, anomaly: {normalized: true}}`,
+			[]string{"decoder: anomaly: normalized: true if the model gives 0 to 1"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, err := draft.New("model.onnx", model(c.outputs...))
+			require.NoError(t, err)
+			require.Contains(t, d.Manifest, c.has)
+			for _, text := range c.fill {
+				require.Contains(t, strings.Join(d.Fill, "\n"), text)
+			}
+		})
+	}
+}
