@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	maxPrototypes = 256     // that a mask is mixed of
-	maxPixels     = 1 << 24 // of a mask: 4096×4096
+	maxPixels = 1 << 24 // of a mask: 4096×4096
+	// maxProducts bounds the work for a mask: 32 prototypes of 512×512, or 256 of 181×181.
+	maxProducts = 1 << 23
 	// maskRoughness is how far an outline may be off the line where logits pass through zero.
 	maskRoughness = 0.2
 )
@@ -93,10 +94,10 @@ func newSegments(m *bundle.Manifest, out *Port) (*segments, error) {
 		return nil, err
 	}
 	count, high, wide := out.Dims[1], out.Dims[2], out.Dims[3]
-	if count < 1 || count > maxPrototypes || high < 1 || wide < 1 || high > maxPixels || wide > maxPixels ||
-		high*wide > maxPixels {
-		return nil, fmt.Errorf("output %q is %s: prototypes are 1 to %d masks of at most %d pixels", out.Name,
-			Shape(out.Dims), maxPrototypes, maxPixels)
+	if least, most := min(count, high, wide), max(count, high, wide); least < 1 || most > maxPixels ||
+		high*wide > maxPixels || count*high*wide > maxProducts {
+		return nil, fmt.Errorf("output %q is %s: prototypes are masks of at most %d pixels together", out.Name,
+			Shape(out.Dims), maxProducts)
 	}
 	s := &segments{
 		prototypes: int(count), wide: int(wide), high: int(high),

@@ -190,7 +190,8 @@ func TestPortsThatMasksDoNotComeFrom(t *testing.T) {
 		"which means 3 class": func(p []decode.Port) { p[0].Dims[1]++ },
 		"which means 1 class": func(p []decode.Port) { p[1].Dims[1]++ },
 		"masks of at most":    func(p []decode.Port) { p[1].Dims = []int64{1, 2, 1 << 33, 1 << 33} },
-		"1 to 256 masks":      func(p []decode.Port) { p[1].Dims[1] = 0 },
+		"pixels together":     func(p []decode.Port) { p[1].Dims = []int64{1, 33, 512, 512} },
+		"is [1 0 8 8]":        func(p []decode.Port) { p[1].Dims[1] = 0 },
 		"cells, over":         func(p []decode.Port) { p[0].Dims[2] = 1 << 21 },
 		"fixed sizes":         func(p []decode.Port) { p[1].Dims[3] = decode.Dynamic },
 	} {
