@@ -31,9 +31,9 @@ var errFraming = errors.New("the broker sent what is not MQTT")
 //     answers for a whole batch with one system call and one wake-up of the broker, where each alone would
 //     cost more than the message.
 //   - While the gate is closed no further message is read. TCP then holds the broker back, which keeps the
-//     messages in the session. The client would take the silence for a dead connection, since its ping is
-//     answered behind those messages, so conn answers that ping itself and swallows the true answer when it
-//     comes.
+//     messages in the session. The client, which sees none of them, would take the connection for dead, since
+//     its ping is answered behind those messages, so conn answers that ping itself as soon as there is a
+//     message, and swallows the true answer when it comes.
 //   - A message over maxMessage is cut to that length before memory is taken for it. It is then known by its
 //     length, rejected and acknowledged: one enormous message neither fills the memory nor stops the stream.
 //   - A write that fails ends the connection and is told through failed. The client reports neither a ping
@@ -53,6 +53,10 @@ type conn struct {
 	body int    // bytes of the socket still to deliver
 	skip int    // bytes of the socket to throw away after a message
 	owed int    // answers to pings that conn has given in advance
+
+	first  byte   // of the message that is being read
+	packet []byte // the rest of it behind its length; nil between two messages
+	filled int    // bytes of it that are read
 
 	writing   sync.Mutex
 	pinged    chan struct{} // holds a token while a ping is unanswered
@@ -146,8 +150,12 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err //nolint:wrapcheck // net.Conn
 }
 
-// next stands between two packets. It delivers one message, or sets head and body for what follows.
+// next stands between two packets or within a message. It delivers one, or sets head and body for what
+// follows.
 func (c *conn) next() error {
+	if c.packet != nil {
+		return c.message()
+	}
 	if _, err := c.in.Discard(c.skip); err != nil {
 		return err //nolint:wrapcheck // net.Conn
 	}
@@ -168,7 +176,9 @@ func (c *conn) next() error {
 	}
 	switch {
 	case kind == typePublish:
-		return c.message(header[0], length)
+		c.first, c.packet = header[0], make([]byte, min(length, c.maxMessage))
+		c.skip = length - len(c.packet)
+		return c.message()
 	case length > maxControl:
 		return fmt.Errorf("%w: a control packet of %d bytes", errFraming, length)
 	case kind == typePingResp && c.owed > 0:
@@ -183,17 +193,31 @@ func (c *conn) next() error {
 	return nil
 }
 
-// message reads and delivers one whose remaining length is given.
-func (c *conn) message(first byte, length int) error {
-	packet := make([]byte, min(length, c.maxMessage))
-	if _, err := io.ReadFull(c.in, packet); err != nil {
-		return fmt.Errorf("read a message: %w", err)
+// message reads on in the message that has begun, and delivers it when it is whole. Its bytes are as good a
+// sign of life as an answer: a ping that waits is answered between two pieces, since the broker's own answer
+// may stand behind eight megabytes, or behind a million messages.
+func (c *conn) message() error {
+	for c.filled < len(c.packet) {
+		select {
+		case <-c.pinged:
+			c.answerPing()
+			return nil
+		default:
+		}
+		n, err := c.in.Read(c.packet[c.filled:])
+		c.filled += n
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return fmt.Errorf("read a message: %w", err)
+		}
 	}
-	c.skip = length - len(packet)
-	m, err := readMessage(first, packet)
+	m, err := readMessage(c.first, c.packet)
 	if err != nil {
 		return err
 	}
+	c.packet, c.filled = nil, 0
 	c.deliver(m)
 	return nil
 }
@@ -231,7 +255,7 @@ func cutString(b []byte) (s, rest []byte, ok bool) {
 	return b[2:n], b[n:], true
 }
 
-// pass waits until a message may be read. It returns true when it has put the answer to a ping in its place.
+// pass waits until a message may be read. It returns true when it has answered a ping instead.
 func (c *conn) pass() (answered bool, err error) {
 	opened := c.gate.open()
 	select {
@@ -243,12 +267,17 @@ func (c *conn) pass() (answered bool, err error) {
 	case <-opened:
 		return false, nil
 	case <-c.pinged:
-		c.owed++
-		c.head = []byte{typePingResp << 4, 0}
+		c.answerPing()
 		return true, nil
 	case <-c.closed:
 		return false, net.ErrClosed
 	}
+}
+
+// answerPing gives the client an answer in the broker's place.
+func (c *conn) answerPing() {
+	c.owed++
+	c.head = []byte{typePingResp << 4, 0}
 }
 
 func (c *conn) takePing() {

@@ -127,6 +127,48 @@ func TestAClosedGateHoldsMessagesButAnswersPings(t *testing.T) {
 	})
 }
 
+func TestAPieceOfAMessageIsASignOfLife(t *testing.T) {
+	broker, client := net.Pipe()
+	got := make(chan string, 2)
+	c := newConn(client, newGate(1, 1), 1<<20, func(m inbound) { got <- string(m.payload) },
+		func(error) {})
+	defer func() { require.NoError(t, c.Close()) }()
+	seen := make(chan packets.ControlPacket, 1) // the answer may come before the next piece
+	go func() {
+		defer close(seen)
+		for {
+			p, err := packets.ReadPacket(c)
+			if err != nil {
+				return
+			}
+			seen <- p
+		}
+	}()
+	send := func(b []byte) {
+		_, err := broker.Write(b)
+		require.NoError(t, err)
+	}
+	large := message(t, []byte("large"))
+	send(large[:8])
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		_, _ = c.Write(pingReq)
+	}()
+	_, err := io.ReadFull(broker, make([]byte, len(pingReq)))
+	require.NoError(t, err)
+	<-asked
+	send(large[8:9])
+	require.IsType(t, &packets.PingrespPacket{}, <-seen, "answered before the message is whole")
+	require.Empty(t, got)
+	send(slices.Concat(large[9:], message(t, []byte("next")), pingResp))
+	require.Equal(t, "large", <-got)
+	require.Equal(t, "next", <-got)
+	require.NoError(t, broker.Close())
+	_, more := <-seen
+	require.False(t, more, "the broker's own answer is swallowed")
+}
+
 func TestCloseEndsAReadAtTheGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(1, 1<<20)
