@@ -96,8 +96,8 @@ func newSegments(m *bundle.Manifest, out *Port) (*segments, error) {
 	count, high, wide := out.Dims[1], out.Dims[2], out.Dims[3]
 	if least, most := min(count, high, wide), max(count, high, wide); least < 1 || most > maxPixels ||
 		high*wide > maxPixels || count*high*wide > maxProducts {
-		return nil, fmt.Errorf("output %q is %s: prototypes are masks of at most %d pixels together", out.Name,
-			Shape(out.Dims), maxProducts)
+		return nil, fmt.Errorf("output %q is %s: prototypes are masks of at most %d pixels together",
+			out.Name, Shape(out.Dims), maxProducts)
 	}
 	s := &segments{
 		prototypes: int(count), wide: int(wide), high: int(high),
