@@ -202,6 +202,7 @@ func values(dims []int64) int {
 
 // preprocess is that of the family's usual training.
 func (d *Draft) preprocess(in image, g Guess, m *onnxfile.Model) {
+	ofImageNet := []string{bundle.FamilyClassifier, bundle.FamilyAnomaly, bundle.FamilySemantic}
 	color := bundle.ColorRGB
 	if in.channels == 1 {
 		color = bundle.ColorGray
@@ -214,12 +215,12 @@ func (d *Draft) preprocess(in image, g Guess, m *onnxfile.Model) {
 			"preprocess: {resize: letterbox, color: gray, binarize: otsu}")
 	case in.kind == bundle.TypeUint8:
 		ask(why, "preprocess: {resize: letterbox, color: %s}", color)
-	case g.Family == "yolox":
+	case g.Family == bundle.FamilyYOLOX:
 		ask(why, "preprocess: {resize: letterbox, color: bgr, scale: 1, pad: 114}")
-	case slices.Contains([]string{"classifier", "anomaly", "semantic"}, g.Family) && in.channels == 3:
+	case in.channels == 3 && slices.Contains(ofImageNet, g.Family):
 		ask(why+", ImageNet's", "preprocess: {resize: stretch, color: rgb, scale: 0.00392156862745098, "+
 			"mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}")
-	case slices.Contains([]string{"detr", "labelled"}, g.Family):
+	case slices.Contains([]string{bundle.FamilyDETR, bundle.FamilyLabelled}, g.Family):
 		ask(why, "preprocess: {resize: stretch, color: %s}", color)
 	case m.Metadata["stride"] != "" && m.Metadata["imgsz"] != "":
 		d.line("preprocess: {resize: letterbox, color: %s, pad: 114}  # as its exporter's own tools", color)
@@ -241,7 +242,7 @@ func (d *Draft) decoder(g Guess) {
 	case bundle.FamilyClassifier:
 		more = ", activation: softmax"
 		d.fill("decoder", "activation: softmax or sigmoid, or none where the model ends in one of these")
-		d.fill("classes", "good: true at those of good parts: a part passes by them only")
+		d.fill("classes", "good: true at those of good parts, here at the first: a part passes by them only")
 	case bundle.FamilyAnomaly:
 		more = d.anomaly()
 	}
@@ -271,7 +272,7 @@ func (d *Draft) anomaly() string {
 	}
 	d.fill("decoder", "anomaly: image_threshold, pixel_threshold, min and max as the training stored them, "+
 		"or normalized: true where the model gives 0 to 1")
-	return ""
+	return ", anomaly: {image_threshold: 0.5, pixel_threshold: 0.5, min: 0, max: 1}"
 }
 
 func (d *Draft) classes(g Guess, named []string) {
@@ -286,7 +287,11 @@ func (d *Draft) classes(g Guess, named []string) {
 		if i < len(named) {
 			class = named[i]
 		}
-		d.line("  - {name: %q, threshold: 0.5}", class)
+		good := ""
+		if g.Family == bundle.FamilyClassifier && i == 0 {
+			good = ", good: true"
+		}
+		d.line("  - {name: %q, threshold: 0.5%s}", class, good)
 	}
 	if len(named) < count {
 		d.fill("classes", fmt.Sprintf("names of %d, in the order of the model's outputs", count-len(named)))

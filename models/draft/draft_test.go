@@ -199,3 +199,35 @@ func TestGoodClassesAndThresholdsOfAnomaliesAreAsked(t *testing.T) {
 		})
 	}
 }
+
+// The models are real ones, small, of each family, with the manifests that they have.
+func TestAModelOfEachFamilyIsRecognised(t *testing.T) {
+	folders, err := filepath.Glob("../../agent/internal/worker/infer/ort/testdata/families/*")
+	require.NoError(t, err)
+	seen := map[string]bool{bundle.FamilyDFL: true} // the reference models'
+	for _, folder := range folders {
+		t.Run(filepath.Base(folder), func(t *testing.T) {
+			b, err := bundle.Load(folder)
+			require.NoError(t, err)
+			want := b.Manifest.Decoder
+			seen[want.Family] = true
+			raw, err := os.ReadFile(filepath.Join(folder, b.Manifest.Model))
+			require.NoError(t, err)
+			m, err := onnxfile.Parse(raw)
+			require.NoError(t, err)
+			d, err := draft.New(b.Manifest.Model, m)
+			require.NoError(t, err)
+			var families []string
+			for _, g := range d.Guesses {
+				families = append(families, g.Family)
+				for role, name := range want.Outputs {
+					same := g.Outputs[role] == name
+					require.True(t, same || g.Family != want.Family || name == "", g.Outputs)
+				}
+			}
+			require.Contains(t, families, want.Family)
+			load(t, d)
+		})
+	}
+	require.Len(t, seen, len(bundle.Families()), "each family has a model")
+}

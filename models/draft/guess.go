@@ -2,7 +2,6 @@ package draft
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/sightline-edge/sightline/models/bundle"
@@ -41,11 +40,27 @@ func (s *seen) guesses() []Guess {
 		s.logits, s.listed, s.queries, s.prototypes, s.boxesAndScores,
 		s.columns, s.finals, s.rows, s.anomalies, s.masks, s.vector,
 	} {
-		if g, fits := rule(); fits && slices.Contains(bundle.Families(), g.Family) {
+		if g, fits := rule(); fits {
 			all = append(all, g)
+			all = append(all, s.alike(g)...)
 		}
 	}
 	return all
+}
+
+// alike are the families whose outputs have the same shapes.
+func (s *seen) alike(g Guess) []Guess {
+	other := g
+	switch {
+	case g.Family == bundle.FamilyYOLOX:
+		other.Family, other.Why = bundle.FamilyYOLOv5, "where the export decodes the boxes"
+	case g.Family == bundle.FamilyYOLOv8 && s.task == "":
+		other.Family, other.Why = bundle.FamilyYOLOv8OBB, "where the last row is an angle"
+		other.Classes--
+	default:
+		return nil
+	}
+	return []Guess{other}
 }
 
 // named is the output whose name has one of the words in it.
@@ -76,7 +91,7 @@ func (s *seen) logits() (Guess, bool) {
 		return Guess{}, false
 	}
 	return Guess{
-		Family: "dfl", Classes: int(scores.Dims[1]),
+		Family: bundle.FamilyDFL, Classes: int(scores.Dims[1]),
 		Outputs: map[string]string{"scores": scores.Name, "distances": distances.Name},
 		Why: fmt.Sprintf("scores %s and distances %s over one grid", onnxfile.Shape(scores.Dims),
 			onnxfile.Shape(distances.Dims)),
@@ -92,7 +107,7 @@ func (s *seen) listed() (Guess, bool) {
 		return Guess{}, false
 	}
 	return Guess{
-		Family:  "labelled",
+		Family:  bundle.FamilyLabelled,
 		Outputs: map[string]string{"labels": labels.Name, "boxes": boxes.Name, "scores": scores.Name},
 		Why:     "labels, boxes and scores of what is left after suppression",
 	}, true
@@ -107,7 +122,7 @@ func (s *seen) queries() (Guess, bool) {
 		return Guess{}, false
 	}
 	return Guess{
-		Family: "detr", Classes: int(logits.Dims[2]),
+		Family: bundle.FamilyDETR, Classes: int(logits.Dims[2]),
 		Outputs: map[string]string{"logits": logits.Name, "boxes": boxes.Name},
 		Why:     fmt.Sprintf("logits and boxes of %d queries", logits.Dims[1]),
 	}, true
@@ -130,9 +145,10 @@ func (s *seen) prototypes() (Guess, bool) {
 		onnxfile.Shape(prototypes.Dims))
 	rows, columns := predictions.Dims[1], predictions.Dims[2]
 	if rows < columns {
-		return Guess{"yolov8-seg", outputs, int(rows - boxSize - prototypes.Dims[1]), why}, true
+		return Guess{bundle.FamilyYOLOv8Seg, outputs, int(rows - boxSize - prototypes.Dims[1]), why}, true
 	}
-	return Guess{"yolov5-seg", outputs, int(columns - boxSize - objectness - prototypes.Dims[1]), why}, true
+	classes := int(columns - boxSize - objectness - prototypes.Dims[1])
+	return Guess{bundle.FamilyYOLOv5Seg, outputs, classes, why}, true
 }
 
 // boxesAndScores are those of many anchors.
@@ -144,7 +160,7 @@ func (s *seen) boxesAndScores() (Guess, bool) {
 		return Guess{}, false
 	}
 	return Guess{
-		Family: "ssd", Classes: int(scores.Dims[2]),
+		Family: bundle.FamilySSD, Classes: int(scores.Dims[2]),
 		Outputs: map[string]string{"boxes": boxes.Name, "scores": scores.Name},
 		Why: fmt.Sprintf("boxes and scores of %d anchors; one of the %d scores may be the background's",
 			boxes.Dims[1], scores.Dims[2]),
@@ -160,12 +176,12 @@ func (s *seen) columns() (Guess, bool) {
 	outputs := map[string]string{"predictions": out.Name}
 	if s.task == "obb" {
 		return Guess{
-			"yolov8-obb", outputs, int(out.Dims[1]) - boxSize - 1,
+			bundle.FamilyYOLOv8OBB, outputs, int(out.Dims[1]) - boxSize - 1,
 			fmt.Sprintf("its exporter says obb: a box, scores and an angle in each of %d cells", out.Dims[2]),
 		}, true
 	}
 	return Guess{
-		"yolov8", outputs, int(out.Dims[1]) - boxSize,
+		bundle.FamilyYOLOv8, outputs, int(out.Dims[1]) - boxSize,
 		fmt.Sprintf("a box and scores in each of %d cells, cells last", out.Dims[2]),
 	}, true
 }
@@ -177,7 +193,7 @@ func (s *seen) finals() (Guess, bool) {
 		return Guess{}, false
 	}
 	return Guess{
-		Family: "end2end", Outputs: map[string]string{"detections": out.Name},
+		Family: bundle.FamilyEnd2End, Outputs: map[string]string{"detections": out.Name},
 		Why: fmt.Sprintf("at most %d rows of a box, a score and a class", out.Dims[1]),
 	}, true
 }
@@ -189,13 +205,13 @@ func (s *seen) rows() (Guess, bool) {
 		return Guess{}, false
 	}
 	g := Guess{
-		Family: "yolov5", Outputs: map[string]string{"predictions": out.Name},
+		Family: bundle.FamilyYOLOv5, Outputs: map[string]string{"predictions": out.Name},
 		Classes: int(out.Dims[2]) - boxSize - objectness,
 		Why:     fmt.Sprintf("a box, an objectness and scores in each of %d cells, cells first", out.Dims[1]),
 	}
 	if out.Dims[1] == s.cells() {
-		g.Family = "yolox"
-		g.Why += ", which are those of strides 8, 16 and 32; where the export decodes the boxes it is yolov5"
+		g.Family = bundle.FamilyYOLOX
+		g.Why += ", which are those of strides 8, 16 and 32"
 	}
 	return g, true
 }
@@ -219,7 +235,7 @@ func (s *seen) anomalies() (Guess, bool) {
 		return Guess{}, false
 	}
 	g := Guess{
-		Family: "anomaly", Outputs: map[string]string{"map": heat.Name}, Classes: 1,
+		Family: bundle.FamilyAnomaly, Outputs: map[string]string{"map": heat.Name}, Classes: 1,
 		Why: fmt.Sprintf("one map %s of the image", onnxfile.Shape(heat.Dims)),
 	}
 	if score, found := s.named("pred_score"); found {
@@ -232,8 +248,9 @@ func (s *seen) anomalies() (Guess, bool) {
 func (s *seen) masks() (Guess, bool) {
 	if out, fits := s.only(4); fits && out.Dims[1] > 1 {
 		return Guess{
-			Family: "semantic", Outputs: map[string]string{"mask": out.Name}, Classes: int(out.Dims[1]),
-			Why: fmt.Sprintf("%d classes for each of %d×%d pixels", out.Dims[1], out.Dims[3], out.Dims[2]),
+			Family: bundle.FamilySemantic, Classes: int(out.Dims[1]),
+			Outputs: map[string]string{"mask": out.Name},
+			Why:     fmt.Sprintf("%d classes for each of %d×%d pixels", out.Dims[1], out.Dims[3], out.Dims[2]),
 		}, true
 	}
 	out, fits := s.only(3)
@@ -241,7 +258,7 @@ func (s *seen) masks() (Guess, bool) {
 		return Guess{}, false
 	}
 	return Guess{
-		Family: "semantic", Outputs: map[string]string{"mask": out.Name},
+		Family: bundle.FamilySemantic, Outputs: map[string]string{"mask": out.Name},
 		Why: fmt.Sprintf("the class of each of %d×%d pixels", out.Dims[2], out.Dims[1]),
 	}, true
 }
@@ -253,8 +270,9 @@ func (s *seen) vector() (Guess, bool) {
 		return Guess{}, false
 	}
 	return Guess{
-		Family: "classifier", Outputs: map[string]string{"scores": out.Name}, Classes: int(out.Dims[1]),
-		Why: fmt.Sprintf("%d scores of the whole image", out.Dims[1]),
+		Family: bundle.FamilyClassifier, Classes: int(out.Dims[1]),
+		Outputs: map[string]string{"scores": out.Name},
+		Why:     fmt.Sprintf("%d scores of the whole image", out.Dims[1]),
 	}, true
 }
 
