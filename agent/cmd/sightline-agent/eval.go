@@ -86,9 +86,14 @@ func (e *evaluation) load() (*bundle.Bundle, *eval.Dataset, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if model.Manifest.Task == bundle.TaskClassification {
+	switch m := &model.Manifest; m.Task {
+	case bundle.TaskClassification:
 		return nil, nil, fmt.Errorf("bundle %s is for task %s, which finds no boxes: eval measures boxes",
-			model.Manifest.Name, model.Manifest.Task)
+			m.Name, m.Task)
+	case bundle.TaskAnomaly:
+		return nil, nil, fmt.Errorf("bundle %s is for task %s, which is right or wrong about images, and "+
+			"whose boxes are what hangs together on its map: eval measures boxes around defects", m.Name,
+			m.Task)
 	}
 	e.source.Classes, e.source.Templates = model.ClassNames(), model.Manifest.Input.Template
 	set, err := eval.Load(e.source)

@@ -30,6 +30,7 @@ func TestSheetRefusesTasksWhoseFindingsAreNotJoined(t *testing.T) {
 		"oriented":     "family: yolov8-obb",
 		"segmentation": "family: yolov8-seg",
 		"semantic":     "family: semantic",
+		"anomaly":      "family: anomaly, anomaly: {normalized: true}",
 	} {
 		_, err := command(t, "sheet", board(t, 64, 64), "--bundle", ofTask(t, decoder, ""))
 		require.ErrorContains(t, err, "for task "+task+", whose findings in several tiles are not joined")
@@ -40,6 +41,9 @@ func TestEvalRefusesATaskWithoutBoxes(t *testing.T) {
 	dir := ofTask(t, "family: classifier, activation: sigmoid", ", good: true")
 	_, err := command(t, "eval", "--bundle", dir, "--data", t.TempDir())
 	require.ErrorContains(t, err, "bundle a is for task classification, which finds no boxes")
+	dir = ofTask(t, "family: anomaly, anomaly: {normalized: true}", "")
+	_, err = command(t, "eval", "--bundle", dir, "--data", t.TempDir())
+	require.ErrorContains(t, err, "bundle a is for task anomaly, which is right or wrong about images")
 }
 
 func TestEvalSaysThatItMeasuresBoxes(t *testing.T) {

@@ -209,11 +209,12 @@ func (r *run) add(n int, answer *wire.Inspected) error {
 	return nil
 }
 
-// alarmed says whether a detection reaches the threshold of its class.
+// alarmed says whether a detection reaches the threshold of its class, which is not a good one.
 func (r *run) alarmed(detected []Box) bool {
 	classes := r.options.manifest().Classes
 	return slices.ContainsFunc(detected, func(d Box) bool {
-		return d.Class >= 0 && d.Class < len(classes) && float64(d.Score) >= classes[d.Class].Threshold
+		return d.Class >= 0 && d.Class < len(classes) && !classes[d.Class].Good &&
+			float64(d.Score) >= classes[d.Class].Threshold
 	})
 }
 
