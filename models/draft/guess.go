@@ -250,7 +250,8 @@ func (s *seen) masks() (Guess, bool) {
 		return Guess{
 			Family: bundle.FamilySemantic, Classes: int(out.Dims[1]),
 			Outputs: map[string]string{"mask": out.Name},
-			Why:     fmt.Sprintf("%d classes for each of %d×%d pixels", out.Dims[1], out.Dims[3], out.Dims[2]),
+			Why: fmt.Sprintf("%d classes for each of %d×%d pixels", out.Dims[1], out.Dims[3],
+				out.Dims[2]),
 		}, true
 	}
 	out, fits := s.only(3)
