@@ -160,7 +160,7 @@ func TestWhatTheScoresOfBoxesAreIsAsked(t *testing.T) {
 	require.Contains(t, strings.Join(d.Fill, "\n"), "decoder: coordinates, corners, no_object and activation")
 }
 
-// What lets parts pass is not guessed: check asks for it.
+// What lets parts pass is asked, whatever the draft has so that it loads.
 func TestGoodClassesAndThresholdsOfAnomaliesAreAsked(t *testing.T) {
 	for name, c := range map[string]struct {
 		outputs []onnxfile.Port
@@ -176,7 +176,7 @@ func TestGoodClassesAndThresholdsOfAnomaliesAreAsked(t *testing.T) {
 		},
 		"a map": {
 			[]onnxfile.Port{{Name: "output", Elem: elem, Dims: []int64{1, 1, 480, 640}}},
-			`decoder: {family: anomaly, outputs: {map: "output"}}`,
+			`decoder: {family: anomaly, outputs: {map: "output"}, anomaly: {image_threshold: `,
 			[]string{"decoder: anomaly: image_threshold, pixel_threshold, min and max as the training"},
 		},
 		"a map with labels": {
