@@ -293,7 +293,9 @@ def variants(name):
     """Settings and geometries of a family's cases."""
     size = (128, 96)
     geometries = [
-        Geometry((200, 150), size), Geometry((90, 160), size), Geometry((301, 65), size),
+        Geometry((200, 150), size),
+        Geometry((90, 160), size),
+        Geometry((301, 65), size),
         Geometry((150, 101), size, stretch=True),
     ]
     settings = [{}, {"class_agnostic": True}, {"max_detections": 7}, {"nms_iou": 0.3, "score_floor": 0.2}]
@@ -312,17 +314,27 @@ def variants(name):
 
 
 FAMILIES = {
-    "yolov8": (write_yolov8, yolov8), "dfl": (write_dfl, dfl), "yolov5": (write_yolov5, yolov5),
-    "yolox": (write_yolox, yolox), "end2end": (write_end2end, end2end), "detr": (write_detr, detr),
-    "ssd": (write_ssd, ssd), "labelled": (write_labelled, labelled),
+    "yolov8": (write_yolov8, yolov8),
+    "dfl": (write_dfl, dfl),
+    "yolov5": (write_yolov5, yolov5),
+    "yolox": (write_yolox, yolox),
+    "end2end": (write_end2end, end2end),
+    "detr": (write_detr, detr),
+    "ssd": (write_ssd, ssd),
+    "labelled": (write_labelled, labelled),
 }
 
 
 def case(rng, write, decoder, g, s):
     outputs = [(name, values[None].astype(np.float32)) for name, values in write(rng, s, g.input)]
     return {
-        "input": g.input, "frame": g.frame, "left": g.left, "top": g.top, "width": g.width,
-        "height": g.height, "settings": asdict(s),
+        "input": g.input,
+        "frame": g.frame,
+        "left": g.left,
+        "top": g.top,
+        "width": g.width,
+        "height": g.height,
+        "settings": asdict(s),
         "outputs": [
             {"name": name, "dims": v.shape, "values": base64.b64encode(v.astype("<f4").tobytes()).decode()}
             for name, v in outputs

@@ -44,8 +44,10 @@ def draw(rng, width, height, count):
         w, h = int(w), int(h)
         x, y = (int(v) for v in rng.integers(0, [width - w, height - h]))
         box = (x, y, x + w, y + h)
-        if any(box[0] < b[2] + 4 and b[0] < box[2] + 4 and box[1] < b[3] + 4 and b[1] < box[3] + 4
-               for _, _, b in things):
+        if any(
+            box[0] < b[2] + 4 and b[0] < box[2] + 4 and box[1] < b[3] + 4 and b[1] < box[3] + 4
+            for _, _, b in things
+        ):
             continue
         colour = [int(v) for v in rng.integers(180, 256, 3)]
         if kind == 0:
@@ -63,10 +65,13 @@ class Cells(nn.Module):
     def __init__(self):
         super().__init__()
         self.stem = nn.Sequential(block(3, 8, 2), block(8, 12, 2), block(12, 16))
-        self.levels = nn.ModuleList([
-            nn.Sequential(block(16, 24, 2), block(24, 24)), nn.Sequential(block(24, 24, 2), block(24, 24)),
-            nn.Sequential(block(24, 24, 2), block(24, 24)),
-        ])
+        self.levels = nn.ModuleList(
+            [
+                nn.Sequential(block(16, 24, 2), block(24, 24)),
+                nn.Sequential(block(24, 24, 2), block(24, 24)),
+                nn.Sequential(block(24, 24, 2), block(24, 24)),
+            ]
+        )
         self.heads = nn.ModuleList([nn.Conv2d(24, 5 + len(CLASSES), 1) for _ in STRIDES])
         for head in self.heads:
             nn.init.constant_(head.bias[4:5], -4)
@@ -196,11 +201,16 @@ def labelled(out, boxes, orig_target_sizes):
 
 # By family: the names of the outputs, and what its manifest says besides.
 FAMILIES = {
-    "yolov8": (yolov8, ["output0"], {}), "yolov5": (yolov5, ["output0"], {}),
-    "yolox": (yolox, ["output"], {}), "end2end": (end2end, ["output0"], {}),
+    "yolov8": (yolov8, ["output0"], {}),
+    "yolov5": (yolov5, ["output0"], {}),
+    "yolox": (yolox, ["output"], {}),
+    "end2end": (end2end, ["output0"], {}),
     "detr": (detr, ["logits", "boxes"], {"activation": "sigmoid"}),
-    "ssd": (ssd, ["boxes", "scores"],
-            {"activation": "softmax", "coordinates": "unit", "corners": "yxyx", "no_object": "first"}),
+    "ssd": (
+        ssd,
+        ["boxes", "scores"],
+        {"activation": "softmax", "coordinates": "unit", "corners": "yxyx", "no_object": "first"},
+    ),
     "labelled": (labelled, ["labels", "boxes", "scores"], {"no_object": "none"}),
 }
 
@@ -211,8 +221,15 @@ def exported(cells, family):
     if family == "labelled":
         inputs["orig_target_sizes"] = torch.tensor([[SIDE, SIDE]])
     raw = io.BytesIO()
-    torch.onnx.export(Head(cells, write).eval(), tuple(inputs.values()), raw, input_names=list(inputs),
-                      output_names=names, opset_version=17, dynamo=False)
+    torch.onnx.export(
+        Head(cells, write).eval(),
+        tuple(inputs.values()),
+        raw,
+        input_names=list(inputs),
+        output_names=names,
+        opset_version=17,
+        dynamo=False,
+    )
     onnx.checker.check_model(onnx.load_from_string(raw.getvalue()), full_check=True)
     return raw.getvalue()
 
