@@ -87,8 +87,8 @@ test-boards: setup ## alignment and comparison on all boards of the data set; ma
 
 .PHONY: test-training
 test-training: $(VENV)/ready ## the tests in Python: of models/training and scripts
-	@$(VENV)/bin/ruff check -q --config models/training/ruff.toml models/training models/vectors
-	@$(VENV)/bin/ruff format --check -q --config models/training/ruff.toml models/training models/vectors
+	@$(VENV)/bin/ruff check -q models/training models/vectors
+	@$(VENV)/bin/ruff format --check -q models/training models/vectors
 	@$(VENV)/bin/python -m pytest -q models/training/tests scripts
 
 # What the pinned packages need themselves is pinned by the lock, a pip freeze of an environment that passed.

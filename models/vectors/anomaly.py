@@ -15,6 +15,7 @@ import sys
 
 import cv2
 import numpy as np
+
 from pack import pack, write
 
 CASES = [

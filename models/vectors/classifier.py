@@ -11,6 +11,7 @@ import sys
 
 import numpy as np
 import torch
+
 from pack import pack, write
 
 CASES = [

@@ -14,15 +14,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
-import detectors
 import numpy as np
 import onnx
 import onnxruntime
 import torch
 import torch.nn.functional as F
+from torch import nn
+
+import detectors
 from detectors import Geometry, Settings
 from masks_networks import block, letterboxed
-from torch import nn
 
 SIDE, STRIDES, CLASSES = 128, (8, 16, 32), ("bar", "disc")
 SIZES = ((16, 24), (34, 44), (64, 80))  # pixels of what each stride sees

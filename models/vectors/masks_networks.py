@@ -15,9 +15,10 @@ import onnx
 import onnxruntime
 import torch
 import torch.nn.functional as F
-from masks import Geometry, Settings, oriented, rows_with_objectness, segments, semantic
 from torch import nn
 from torchvision.models.segmentation.lraspp import LRASPP
+
+from masks import Geometry, Settings, oriented, rows_with_objectness, segments, semantic
 
 SIDE, STRIDE, CLASSES = 128, 8, ("bar", "disc")
 GRID = SIDE // STRIDE

@@ -19,8 +19,9 @@ import cv2
 import numpy as np
 import onnxruntime
 import torch
-from anomaly import found_in
 from torch import nn
+
+from anomaly import found_in
 
 KINDS = ["open", "short", "mousebite", "spur", "copper", "pin-hole"]
 CLASSES = ["good", *KINDS]
