@@ -381,6 +381,22 @@ func TestTilesThatCannotBeAreRefused(t *testing.T) {
 	}
 }
 
+// What masks and classes say of a frame in several tiles is not joined.
+func TestTilesAreForDetectionsOnly(t *testing.T) {
+	for _, task := range bundle.Tasks() {
+		l := &lane{manifest: &bundle.Manifest{
+			Task: task, Input: bundle.Input{Width: onnxtest.Side, Height: onnxtest.Side},
+		}}
+		err := l.tiled(overlap)
+		if task == bundle.TaskDetection {
+			require.NoError(t, err)
+			continue
+		}
+		require.ErrorIs(t, err, errMethod)
+		require.ErrorContains(t, err, "findings of task "+task+" in several tiles are not joined")
+	}
+}
+
 // Nobody waits for help: a sheet is begun again until the other track was free to give some.
 func TestATrackThatIsFreeHelpsWithASheet(t *testing.T) {
 	s, f, _ := laidOut(t, 1)
