@@ -242,7 +242,7 @@ func (d *Draft) decoder(g Guess) {
 	case bundle.FamilyClassifier:
 		more = ", activation: softmax"
 		d.fill("decoder", "activation: softmax or sigmoid, or none where the model ends in one of these")
-		d.fill("classes", "good: true at those of good parts, here at the first: a part passes by them only")
+		d.fill("classes", "good: true at those of good parts: a part passes by them only")
 	case bundle.FamilyAnomaly:
 		more = d.anomaly()
 	}
@@ -272,7 +272,7 @@ func (d *Draft) anomaly() string {
 	}
 	d.fill("decoder", "anomaly: image_threshold, pixel_threshold, min and max as the training stored them, "+
 		"or normalized: true where the model gives 0 to 1")
-	return ", anomaly: {image_threshold: 0.5, pixel_threshold: 0.5, min: 0, max: 1}"
+	return ""
 }
 
 func (d *Draft) classes(g Guess, named []string) {
@@ -287,11 +287,7 @@ func (d *Draft) classes(g Guess, named []string) {
 		if i < len(named) {
 			class = named[i]
 		}
-		good := ""
-		if g.Family == bundle.FamilyClassifier && i == 0 {
-			good = ", good: true"
-		}
-		d.line("  - {name: %q, threshold: 0.5%s}", class, good)
+		d.line("  - {name: %q, threshold: 0.5}", class)
 	}
 	if len(named) < count {
 		d.fill("classes", fmt.Sprintf("names of %d, in the order of the model's outputs", count-len(named)))
