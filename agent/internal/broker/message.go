@@ -48,6 +48,6 @@ type Delivery struct {
 	Retained  bool
 	Duplicate bool
 	Truncated bool // the packet was over Options.MaxInbound and lost its end
-	// At is when the message was read from the connection, by both of Go's clocks: handling may be much later.
+	// At is when the message was read from the connection, by both of Go's clocks: handling may be later.
 	At time.Time
 }

@@ -101,7 +101,7 @@ func (i *Inspector) Ready(ctx context.Context) (*wire.StationState, error) {
 		switch state.GetPhase() {
 		case wire.Phase_PHASE_READY:
 			return state, nil
-		case wire.Phase_PHASE_REFUSED, wire.Phase_PHASE_FAILED:
+		case wire.Phase_PHASE_REFUSED, wire.Phase_PHASE_FAILED, wire.Phase_PHASE_EXHAUSTED:
 			return nil, fmt.Errorf("%w: %s", ErrRefused, state.GetReason())
 		case wire.Phase_PHASE_UNSPECIFIED, wire.Phase_PHASE_OPENING: // not yet
 		}
