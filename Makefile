@@ -61,9 +61,13 @@ demo: build ## the whole chain on this machine, until Ctrl-C; PARTS=50 ends it, 
 setup-tests:
 	@scripts/setup --tests
 
+# The chains of real servers keep time limits: they run one after the other, when all else is done.
 .PHONY: test
 test: setup-tests ## every test, with the race detector, real mosquitto and real Apache Kafka
-	@$(ENV); go test -race -shuffle=on -timeout 20m $(PKG)
+	@$(ENV); packages=$$(go list $(PKG)); \
+	most=$$(grep -v /cloud/e2e <<<"$$packages" || true); chains=$$(grep /cloud/e2e <<<"$$packages" || true); \
+	[[ -z $$most ]] || go test -race -shuffle=on -timeout 20m $$most; \
+	[[ -z $$chains ]] || go test -race -shuffle=on -timeout 20m -p 1 $$chains
 	@bash scripts/setup_test.sh
 
 # The packages that are nothing without cgo. Any other that does not build without it is an error.
@@ -78,7 +82,7 @@ test-unit: ## the tests that need no server, no OpenCV and no ONNX Runtime (with
 
 .PHONY: test-e2e
 test-e2e: setup-tests ## only the tests against real servers
-	@$(ENV); go test -race -count=1 -timeout 20m ./cloud/e2e/...
+	@$(ENV); go test -race -count=1 -timeout 20m -p 1 ./cloud/e2e/...
 
 .PHONY: test-boards
 test-boards: setup ## alignment and comparison on all boards of the data set; make test takes a slice

@@ -49,7 +49,7 @@ func benchKeys() []string {
 		"parts", "rounds", "camera", "bundle", "provider", "threads", "parallel", "beyond_model_ms_p50",
 		"beyond_model_ms_p99", "preprocess_ms_p50", "decode_ms_p50", "deliver_ms_p50", "model_ms_p50",
 		"model_ms_p99", "throughput_single", "throughput_parallel", "throughput_ratio", "verdicts", "unknown",
-		"beyond_model_ms",
+		"beyond_model_ms", "interval_ms", "stations",
 	}
 }
 
