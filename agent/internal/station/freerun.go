@@ -21,7 +21,10 @@ func (s *Station) ask() {
 	}
 	for len(s.asked) < s.opts.Prefetch {
 		job := s.ledger.Reserve()
-		if err := s.worker.Inspect(&wire.Inspect{Station: uint32(s.opts.Index), Job: job}); err != nil {
+		err := s.worker.Inspect(&wire.Inspect{
+			Station: uint32(s.opts.Index), Job: job, BudgetNs: int64(s.opts.Trigger.Deadline),
+		})
+		if err != nil {
 			s.ledger.Release(job)
 			s.counters.add(CountWorkerRefused, "")
 			s.pause()

@@ -46,7 +46,7 @@ func (s *Station) phase() (event.State, string) {
 			return event.Ready, ""
 		}
 		return event.ContinuousExecution, ""
-	case wire.Phase_PHASE_FAILED, wire.Phase_PHASE_REFUSED:
+	case wire.Phase_PHASE_FAILED, wire.Phase_PHASE_REFUSED, wire.Phase_PHASE_EXHAUSTED:
 		return event.Error, reason
 	case wire.Phase_PHASE_OPENING:
 		return event.Preoperational, reason

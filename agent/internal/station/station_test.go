@@ -354,9 +354,10 @@ func TestWorkerDeathEndsItsPartsAtOnce(t *testing.T) {
 
 func TestContinuousRunsToTheEndOfTheSource(t *testing.T) {
 	const frames = 20
-	var asked, outstanding, most atomic.Int64
+	var asked, outstanding, most, budget atomic.Int64
 	r := start(t, config.ModeContinuous, fakeworker.Script{
 		Inspect: func(p *fakeworker.Peer, m *wire.Inspect) {
+			budget.Store(m.GetBudgetNs())
 			most.Store(max(most.Load(), outstanding.Add(1)))
 			n := asked.Add(1)
 			time.AfterFunc(time.Millisecond, func() {
@@ -376,6 +377,7 @@ func TestContinuousRunsToTheEndOfTheSource(t *testing.T) {
 	require.Len(t, r.await(frames), frames)
 	require.EqualValues(t, 1, r.station.Counters().Get(station.CountUnknown))
 	require.EqualValues(t, 2, most.Load())
+	require.EqualValues(t, 10*time.Second, budget.Load(), "the worker knows when a part is due")
 	require.Zero(t, r.line.State().HeldResults, "continuous results need no acknowledgement")
 }
 

@@ -64,7 +64,11 @@ func (c *Crew) Close() {
 	c.mu.Lock()
 	c.closed = true
 	c.mu.Unlock()
-	for _, w := range c.workers() {
+	workers := c.workers()
+	for _, w := range workers { // all at once: each may take its time
+		w.cancel()
+	}
+	for _, w := range workers {
 		w.Close()
 	}
 }
@@ -133,7 +137,8 @@ func (c *Crew) deliver(station int, from *seat, m any) {
 	}
 	c.opts.Deliver(station, m)
 	state, ok := m.(*wire.StationState)
-	if ok && state.GetPhase() == wire.Phase_PHASE_EXHAUSTED && !from.own { // its own worker dies of it
+	// A worker of one station dies of it, and is replaced.
+	if ok && state.GetPhase() == wire.Phase_PHASE_EXHAUSTED && !from.own && len(c.seats) > 1 {
 		c.part(station)
 	}
 }

@@ -42,8 +42,8 @@ type Process interface {
 type Died struct{ Err error }
 
 // Options says what to run. Deliver is called for each station with *wire.StationState, *wire.Exposed,
-// *wire.Progress, *wire.Inspected, *wire.Evidence or Died, in the worker's order, by one goroutine at a time.
-// The receiver owns the message; while Deliver blocks the worker waits.
+// *wire.Progress, *wire.Inspected, *wire.Evidence or Died, in the worker's order, by one goroutine at a time,
+// of a Crew for each station. The receiver owns the message; while Deliver blocks the worker waits.
 type Options struct {
 	Launch    func(context.Context) (Process, error) // Executable, or a fake
 	Configure *wire.Configure

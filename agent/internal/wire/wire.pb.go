@@ -483,6 +483,7 @@ type Inspect struct {
 	Job           uint64                 `protobuf:"varint,2,opt,name=job,proto3" json:"job,omitempty"`
 	DeadlineNs    int64                  `protobuf:"varint,3,opt,name=deadline_ns,json=deadlineNs,proto3" json:"deadline_ns,omitempty"` // 0: none; later than this nobody waits for the answer
 	TriggerNs     int64                  `protobuf:"varint,4,opt,name=trigger_ns,json=triggerNs,proto3" json:"trigger_ns,omitempty"`    // an exposure before this belongs to an earlier part; 0: any
+	BudgetNs      int64                  `protobuf:"varint,5,opt,name=budget_ns,json=budgetNs,proto3" json:"budget_ns,omitempty"`       // without a deadline: from the exposure to it; 0: none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -541,6 +542,13 @@ func (x *Inspect) GetDeadlineNs() int64 {
 func (x *Inspect) GetTriggerNs() int64 {
 	if x != nil {
 		return x.TriggerNs
+	}
+	return 0
+}
+
+func (x *Inspect) GetBudgetNs() int64 {
+	if x != nil {
+		return x.BudgetNs
 	}
 	return 0
 }
@@ -1602,14 +1610,15 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\"B\n" +
 	"\aCompare\x12\x1c\n" +
 	"\ttolerance\x18\x01 \x01(\x05R\ttolerance\x12\x19\n" +
-	"\bmin_area\x18\x02 \x01(\x05R\aminArea\"u\n" +
+	"\bmin_area\x18\x02 \x01(\x05R\aminArea\"\x92\x01\n" +
 	"\aInspect\x12\x18\n" +
 	"\astation\x18\x01 \x01(\rR\astation\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\x04R\x03job\x12\x1f\n" +
 	"\vdeadline_ns\x18\x03 \x01(\x03R\n" +
 	"deadlineNs\x12\x1d\n" +
 	"\n" +
-	"trigger_ns\x18\x04 \x01(\x03R\ttriggerNs\"\xa2\x01\n" +
+	"trigger_ns\x18\x04 \x01(\x03R\ttriggerNs\x12\x1b\n" +
+	"\tbudget_ns\x18\x05 \x01(\x03R\bbudgetNs\"\xa2\x01\n" +
 	"\x06Settle\x12\x18\n" +
 	"\astation\x18\x01 \x01(\rR\astation\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\x04R\x03job\x12\x1a\n" +

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"sync/atomic"
 
@@ -183,28 +184,30 @@ func (t *track) tiled(job *slot) (inspection, error) {
 	return job.sheet.inspect(job, &tiledJob{track: t, job: job}, t.recruit)
 }
 
-// inspect runs the engine once on all frames that were taken.
+// inspect runs the engine once on all frames that were taken and that somebody still waits for.
 func (t *track) inspect() {
 	t.canvases = t.canvases[:0]
+	now, due := monotime.Now(), int64(0)
 	for _, job := range t.jobs {
-		t.canvases = append(t.canvases, job.canvas)
-	}
-	for i, r := range t.run(t.canvases, latest(t.jobs)) {
-		t.jobs[i].fill(inspection{Result: r}, r.Err)
-	}
-}
-
-// latest is the deadline of the part that is due last, 0 when one of them has none: a run is not broken off
-// while somebody waits for it. Those who no longer do get a late answer.
-func latest(jobs []*slot) int64 {
-	due := int64(0)
-	for _, job := range jobs {
-		if job.deadlineNs == 0 {
-			return 0
+		if job.due() > now {
+			t.canvases, due = append(t.canvases, job.canvas), max(due, job.due())
 		}
-		due = max(due, job.deadlineNs)
 	}
-	return due
+	if due == math.MaxInt64 { // a run is not broken off while somebody waits for it
+		due = 0
+	}
+	var results []infer.Result
+	if len(t.canvases) > 0 {
+		results = t.run(t.canvases, due)
+	}
+	for _, job := range t.jobs {
+		if job.due() <= now {
+			job.fill(inspection{}, infer.ErrCancelled)
+			continue
+		}
+		job.fill(inspection{Result: results[0]}, results[0].Err)
+		results = results[1:]
+	}
 }
 
 // run is one run of the engine, under the eyes of the watchdog.

@@ -3,12 +3,14 @@ package worker
 import (
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/sightline-edge/sightline/agent/internal/alloctest"
+	"github.com/sightline-edge/sightline/agent/internal/monotime"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
 	"github.com/sightline-edge/sightline/models/onnxfile/onnxtest"
@@ -111,11 +113,6 @@ func TestAQueueAllocatesNothing(t *testing.T) {
 	}))
 }
 
-func TestARunEndsWithThePartThatIsDueLast(t *testing.T) {
-	require.EqualValues(t, 9, latest([]*slot{waits(1, 9), waits(2, 4)}))
-	require.Zero(t, latest([]*slot{waits(1, 9), waits(2, 0), waits(3, 4)}))
-}
-
 // ask asks a station for one part.
 func (s *supervisor) ask(station uint32, job uint64, deadlineNs int64) {
 	s.Helper()
@@ -124,59 +121,98 @@ func (s *supervisor) ask(station uint32, job uint64, deadlineNs int64) {
 	}))
 }
 
-// While a run is under way, frames of other stations gather; the next run takes them all. What one of them
-// makes of the model harms no other.
-func TestFramesOfSeveralStationsShareARun(t *testing.T) {
-	const stations, most = 3, 4
-	dir := onnxtest.Batched(t, most)
-	started, release := make(chan int, 16), make(chan struct{})
-	var gated sync.Mutex
-	waiting := false
-	r := scripted(func(spec infer.Spec, _ <-chan struct{}) error {
-		gated.Lock()
-		gate := waiting
-		gated.Unlock()
-		if !gate {
-			<-time.After(time.Millisecond) // whatever it holds, so that a batch is taken
-			clear(spec.Outputs[0].Values)
-			return nil
-		}
-		started <- spec.Images
-		<-release
-		clear(spec.Outputs[0].Values)
-		if spec.Images > 1 { // the first image's output cannot be believed
-			spec.Outputs[0].Values[0] = zero() / zero()
-		}
+// gated is a runtime whose runs, once the gate is closed, say how many images they have and wait.
+type gated struct {
+	closed  atomic.Bool
+	started chan int
+	release chan struct{}
+	spoil   bool // the first image of a run of several cannot be believed
+}
+
+func newGated() *gated { return &gated{started: make(chan int, 16), release: make(chan struct{})} }
+
+func (g *gated) run(spec infer.Spec, _ <-chan struct{}) error {
+	clear(spec.Outputs[0].Values)
+	if !g.closed.Load() {
+		<-time.After(time.Millisecond) // whatever it holds, so that a batch is taken
 		return nil
-	})
+	}
+	g.started <- spec.Images
+	<-g.release
+	if g.spoil && spec.Images > 1 {
+		spec.Outputs[0].Values[0] = zero() / zero()
+	}
+	return nil
+}
+
+// several starts stations that share a model which takes four images a run, and closes the gate.
+func (g *gated) several(t *testing.T, stations int) *supervisor {
+	t.Helper()
+	dir := onnxtest.Batched(t, 4)
 	var configs []*wire.StationConfig
 	for range stations {
 		c := simStation(t)
 		c.BundleDir = dir
 		configs = append(configs, c)
 	}
-	s := start(t, r, configs...)
+	s := start(t, scripted(g.run), configs...)
 	for range stations {
 		s.ready()
 	}
-	gated.Lock()
-	waiting = true
-	gated.Unlock()
+	g.closed.Store(true)
+	return s
+}
+
+// While a run is under way, frames of other stations gather; the next run takes them all. What one of them
+// makes of the model harms no other.
+func TestFramesOfSeveralStationsShareARun(t *testing.T) {
+	g := newGated()
+	g.spoil = true
+	s := g.several(t, 3)
 	s.ask(0, 1, 0)
-	require.Equal(t, 1, <-started)
+	require.Equal(t, 1, <-g.started)
 	s.exposed()
 	s.ask(1, 2, 0)
 	s.exposed()
 	s.ask(2, 3, 0)
 	s.exposed()
-	release <- struct{}{}
+	g.release <- struct{}{}
 	require.EqualValues(t, 1, s.answered().GetJob())
-	require.Equal(t, 2, <-started, "both in one run")
-	release <- struct{}{}
+	require.Equal(t, 2, <-g.started, "both in one run")
+	g.release <- struct{}{}
 	first, second := s.answered(), s.answered()
 	require.Equal(t, wire.Fault_FAULT_BAD_OUTPUT, first.GetFault())
 	require.Equal(t, wire.Fault_FAULT_NONE, second.GetFault(), second.GetFaultText())
 	require.NotEqual(t, first.GetStation(), second.GetStation())
+}
+
+// A part that is past its deadline takes no place in a run, and a part of mode continuous, which has its
+// deadline from its exposure on, comes before one that is due later.
+func TestARunTakesNoPartThatIsLate(t *testing.T) {
+	g := newGated()
+	s := g.several(t, 4)
+	s.ask(0, 1, 0)
+	require.Equal(t, 1, <-g.started)
+	s.exposed()
+	s.ask(1, 2, monotime.Now()+int64(time.Hour))
+	s.exposed()
+	budget := int64(50 * time.Millisecond)
+	require.NoError(t, s.conn.Send(wire.KindInspect, &wire.Inspect{Station: 2, Job: 3, BudgetNs: budget}))
+	late := s.exposed().GetExposedNs() + budget
+	budget = int64(time.Minute)
+	require.NoError(t, s.conn.Send(wire.KindInspect, &wire.Inspect{Station: 3, Job: 4, BudgetNs: budget}))
+	s.exposed()
+	require.Eventually(t, func() bool { return monotime.Now() > late }, patience, time.Millisecond)
+	g.release <- struct{}{}
+	require.EqualValues(t, 1, s.answered().GetJob())
+	require.Equal(t, 2, <-g.started, "those for which somebody waits")
+	g.release <- struct{}{}
+	answers := []*wire.Inspected{s.answered(), s.answered(), s.answered()}
+	require.EqualValues(t, 3, answers[0].GetJob())
+	require.Equal(t, wire.Fault_FAULT_CANCELLED, answers[0].GetFault())
+	require.EqualValues(t, 4, answers[1].GetJob(), "it is due in a minute")
+	require.Equal(t, wire.Fault_FAULT_NONE, answers[1].GetFault(), answers[1].GetFaultText())
+	require.EqualValues(t, 2, answers[2].GetJob(), "and this in an hour")
 }
 
 func zero() float32 { return 0 }

@@ -48,7 +48,7 @@ func (w *worker) inspect(m *wire.Inspect, payload []byte) error {
 	if err != nil {
 		return err
 	}
-	return s.order(order{m.GetJob(), m.GetDeadlineNs(), m.GetTriggerNs()})
+	return s.order(order{m.GetJob(), m.GetDeadlineNs(), m.GetTriggerNs(), m.GetBudgetNs()})
 }
 
 // settle decodes the whole message only when evidence is asked for: the other case is each good part.

@@ -21,6 +21,7 @@ const maxOrders = 64 // Inspects that wait for their frame: what the supervisor'
 type order struct {
 	job                   uint64
 	deadlineNs, triggerNs int64
+	budgetNs              int64 // without a deadline: from the exposure to it
 }
 
 // slot carries one frame from the camera to the lane and comes back. It has a canvas with the frame, or, if
@@ -196,6 +197,9 @@ func (s *station) expose(ctx context.Context, o order, exposed *wire.Exposed) er
 
 // prepare scales the frame into the slot and hands it to the lane, which gives the slot back.
 func (s *station) prepare(slot *slot, o order, f *frame.Frame, readNs int64) error {
+	if o.deadlineNs == 0 && o.budgetNs > 0 {
+		o.deadlineNs = f.ExposedNs + o.budgetNs
+	}
 	slot.order, slot.frame = o, f
 	err := s.golden.brought(f) // no line brings a template with each part: it is not part of the inspection
 	start := monotime.Now()
