@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/sightline-edge/sightline/models/bundle"
 	"github.com/sightline-edge/sightline/models/onnxfile"
@@ -64,6 +66,9 @@ func New(file string, m *onnxfile.Model) (*Draft, error) {
 	d := &Draft{
 		Model: filepath.Base(file), Producer: m.Producer, Opset: m.Opset, Precision: precision(m),
 		Inputs: ports(m.Inputs), Outputs: ports(m.Outputs), Nodes: m.Operators,
+	}
+	if !utf8.ValidString(d.Model) || strings.ContainsFunc(d.Model, unicode.IsControl) {
+		return nil, fmt.Errorf("%w: no bundle holds a file named %q: rename it", ErrDraft, d.Model)
 	}
 	in, err := imageOf(m.Inputs)
 	if err != nil {
@@ -132,8 +137,8 @@ func (d *Draft) ask(key, why, format string, values ...any) {
 func (d *Draft) fill(key, why string) { d.Fill = append(d.Fill, key+": "+why) }
 
 func (d *Draft) write(in image, m *onnxfile.Model) {
-	d.line("# Drafted from %s: what stands behind CHECK cannot be read from a model.", d.Model)
-	d.line("name: %s", name(d.Model))
+	d.line("# Drafted from %q: what stands behind CHECK cannot be read from a model.", d.Model)
+	d.line("name: %q", name(d.Model))
 	d.line("version: 1.0.0")
 	d.line("serial: 1")
 	g := Guess{Family: bundle.FamilyYOLOv8, Outputs: map[string]string{}}
@@ -141,7 +146,7 @@ func (d *Draft) write(in image, m *onnxfile.Model) {
 		g = d.Guesses[0]
 	}
 	d.line("task: %s", bundle.Task(g.Family))
-	d.line("model: %s", d.Model)
+	d.line("model: %q", d.Model)
 	d.input(in, m.Inputs)
 	d.preprocess(in, g, m)
 	d.decoder(g)
@@ -193,11 +198,12 @@ func (d *Draft) constants(in image, all []onnxfile.Port) string {
 func values(dims []int64) int {
 	count := int64(1)
 	for _, d := range dims {
-		if count *= max(d, 1); count > maxConstant {
-			break
+		if d = max(d, 1); d > maxConstant/count { // before the product, which may overflow
+			return maxConstant + 1
 		}
+		count *= d
 	}
-	return int(min(count, maxConstant+1))
+	return int(count)
 }
 
 // preprocess is that of the family's usual training.

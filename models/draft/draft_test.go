@@ -1,6 +1,7 @@
 package draft_test
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,8 @@ import (
 	"github.com/sightline-edge/sightline/models/bundle"
 	"github.com/sightline-edge/sightline/models/draft"
 	"github.com/sightline-edge/sightline/models/onnxfile"
+	"github.com/sightline-edge/sightline/models/onnxfile/onnxtest"
+	"github.com/sightline-edge/sightline/models/strictyaml"
 )
 
 const elem = onnxfile.Float32
@@ -54,6 +57,26 @@ func TestADraftIsABundleThatLoads(t *testing.T) {
 	require.Equal(t, "yolov8", d.Guesses[0].Family)
 	for _, f := range d.Fill {
 		require.NotContains(t, f, "names of")
+	}
+}
+
+func TestAModelOfAnyFileNameIsNamedInItsBundle(t *testing.T) {
+	m := model(onnxfile.Port{Name: "output0", Elem: elem, Dims: []int64{1, 6, 6300}})
+	for _, file := range []string{
+		"best #2.onnx", "v1: a.onnx", "null.onnx", `it's "best".onnx`, "{a.onnx", "*a.onnx",
+		"grün.onnx", "1e3.onnx",
+	} {
+		t.Run(file, func(t *testing.T) {
+			d, err := draft.New(file, m)
+			require.NoError(t, err)
+			b := load(t, d).Manifest
+			require.Equal(t, file, b.Model)
+		})
+	}
+	for _, file := range []string{"best\xff.onnx", "a\nserial: 7.onnx", "a\x7f.onnx"} {
+		_, err := draft.New(file, m)
+		require.ErrorIs(t, err, draft.ErrDraft)
+		require.ErrorContains(t, err, "no bundle holds a file named")
 	}
 }
 
@@ -154,6 +177,16 @@ func TestASecondInputGetsTheImagesSize(t *testing.T) {
 	require.Contains(t, d.Fill[0], `input.constants: "orig_target_sizes" takes 2 numbers`)
 }
 
+func TestAnInputOfDimsThatOverflowIsNotAConstant(t *testing.T) {
+	for _, dims := range [][]int64{{3, 1 << 62}, {64, 1 << 58}, {math.MaxInt64, math.MaxInt64}} {
+		m := model(onnxfile.Port{Name: "output0", Elem: elem, Dims: []int64{1, 6, 6300}})
+		m.Inputs = append(m.Inputs, onnxfile.Port{Name: "state", Elem: elem, Dims: dims})
+		d, err := draft.New("best.onnx", m)
+		require.NoError(t, err)
+		require.Empty(t, load(t, d).Manifest.Input.Constants)
+	}
+}
+
 func TestWhatTheScoresOfBoxesAreIsAsked(t *testing.T) {
 	m := model(
 		onnxfile.Port{Name: "boxes", Elem: elem, Dims: []int64{1, 8732, 4}},
@@ -178,6 +211,18 @@ func TestGoodClassesAndThresholdsOfAnomaliesAreAsked(t *testing.T) {
 			[]string{
 				"decoder: activation: softmax or sigmoid, or none", "classes: good: true at those of good",
 			},
+		},
+		"a mask": {
+			[]onnxfile.Port{{Name: "mask", Elem: elem, Dims: []int64{1, 4, 480, 640}}},
+			`decoder: {family: semantic, outputs: {mask: "mask"}}`,
+			[]string{"decoder: activation: softmax or sigmoid, or none", "background: the number of the class"},
+		},
+		"queries": {
+			[]onnxfile.Port{
+				{Name: "logits", Elem: elem, Dims: []int64{1, 100, 3}},
+				{Name: "boxes", Elem: elem, Dims: []int64{1, 100, 4}},
+			},
+			`decoder: {family: detr, `, []string{"decoder: activation: sigmoid or softmax, where the last"},
 		},
 		"a map": {
 			[]onnxfile.Port{{Name: "output", Elem: elem, Dims: []int64{1, 1, 480, 640}}},
@@ -237,10 +282,50 @@ func TestAModelOfEachFamilyIsRecognised(t *testing.T) {
 				require.ErrorContains(t, err, "classes: none of them is good")
 			case bundle.FamilyAnomaly + "pred_score":
 				require.ErrorContains(t, err, "decoder.anomaly: missing")
+			case bundle.FamilySemantic + "mask":
+				require.ErrorContains(t, err, "decoder.background: missing")
 			default:
 				require.NoError(t, err, d.Manifest)
 			}
 		})
 	}
 	require.Len(t, seen, len(bundle.Families()), "each family has a model")
+}
+
+// Whatever a file says, its draft is YAML.
+func FuzzNew(f *testing.F) {
+	raw, err := os.ReadFile(filepath.Join("..", "pcb-defects", "model.onnx"))
+	require.NoError(f, err)
+	reference, err := onnxfile.Parse(raw)
+	require.NoError(f, err)
+	f.Add("model.onnx", onnxtest.Model(onnxtest.Ports(encoded(reference.Inputs), encoded(reference.Outputs))))
+	images := onnxtest.Port{Name: "images", Elem: 1, Dims: []int64{0, 3, 480, 640}}
+	for _, dims := range [][]int64{{1, 2}, {3, 1 << 62}, {64, 1 << 58}} {
+		f.Add("v1: #2.onnx", onnxtest.Model(onnxtest.Graph(
+			[]onnxtest.Port{images, {Name: "state", Elem: 7, Dims: dims}},
+			[]onnxtest.Port{{Name: "output0", Elem: 1, Dims: []int64{1, 6, 6300}}})))
+	}
+	f.Fuzz(func(t *testing.T, file string, raw []byte) {
+		m, err := onnxfile.Parse(raw)
+		if err != nil {
+			return
+		}
+		d, err := draft.New(file, m)
+		if err != nil {
+			require.ErrorIs(t, err, draft.ErrDraft)
+			return
+		}
+		var manifest bundle.Manifest
+		require.True(t, strictyaml.Parse([]byte(d.Manifest), &manifest).Readable(), d.Manifest)
+		require.Equal(t, d.Model, manifest.Model)
+	})
+}
+
+// encoded are ports as a test writes them: the reference model without its weights.
+func encoded(list []onnxfile.Port) []onnxtest.Port {
+	all := make([]onnxtest.Port, 0, len(list))
+	for _, p := range list {
+		all = append(all, onnxtest.Port{Name: p.Name, Elem: uint64(p.Elem), Dims: p.Dims})
+	}
+	return all
 }
