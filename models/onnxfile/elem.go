@@ -18,6 +18,17 @@ const (
 	BFloat16 Elem = 16
 )
 
+// maxElem is beyond the types that ONNX has, and those that it may soon have.
+const maxElem Elem = 63
+
+// known is the type, or 0, ONNX's own for none, for all numbers that no type has.
+func known(e Elem) Elem {
+	if e > maxElem {
+		return 0
+	}
+	return e
+}
+
 func (e Elem) String() string {
 	switch e {
 	case Float32:

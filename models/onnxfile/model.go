@@ -25,6 +25,13 @@ const (
 	maxText     = 1 << 20 // bytes of one that are read
 	// maxOperators is how many different ones are counted: ONNX has two hundred.
 	maxOperators = 1024
+	maxOperator  = 256  // bytes of its name that are read
+	maxPorts     = 1024 // that a run is given, or gives: real models have some hundred at most
+	maxDims      = 16   // of a port: providers run eight
+	// maxWeights is how many tensors may have names, and how many of them an old model may list as inputs:
+	// the largest models have some ten thousand. With maxNames, all of them take some 32 MiB.
+	maxWeights = 1 << 16
+	maxNames   = 8 << 20 // bytes of the names of ports and weights together
 )
 
 // compiled is the operator whose node holds, or names a file with, an engine that some other machine built:
@@ -64,6 +71,7 @@ type Model struct {
 	Inputs, Outputs []Port
 
 	initializers map[string]bool
+	named        int // bytes of names that are kept
 }
 
 // Port is an input or output of the graph. Dims has Dynamic where no size is fixed.
@@ -105,8 +113,25 @@ func Parse(raw []byte) (*Model, error) {
 	if graphs != 1 {
 		return nil, fmt.Errorf("%w: %d graphs in the file: it is no ONNX model", ErrModel, graphs)
 	}
-	m.Inputs = slices.DeleteFunc(m.Inputs, func(p Port) bool { return m.initializers[p.Name] })
+	given := func(p Port) bool { return m.initializers[p.Name] }
+	m.Inputs = slices.Clone(slices.DeleteFunc(m.Inputs, given)) // a copy: the weights' share is given back
+	m.initializers = nil
+	if len(m.Inputs) > maxPorts {
+		return nil, tooMany(maxPorts, "inputs beside its weights")
+	}
 	return m, nil
+}
+
+func tooMany(limit int, what string) error {
+	return fmt.Errorf("%w: it has over %d %s, as no real model has: export it anew", ErrModel, limit, what)
+}
+
+// keep counts a name that is kept.
+func (m *Model) keep(name string) error {
+	if m.named += len(name); m.named > maxNames {
+		return tooMany(maxNames, "bytes of names")
+	}
+	return nil
 }
 
 // origin reads who wrote the model, and what it says there.
@@ -178,19 +203,30 @@ func (m *Model) graph(raw []byte, depth int) error {
 			return m.node(value, depth)
 		case graphInitializer:
 			name, err := m.weights(value)
-			if depth == 0 {
-				m.initializers[name] = true
+			if err != nil || depth > 0 {
+				return err
 			}
-			return err
+			return m.initializer(name)
 		case graphSparse:
 			return m.sparse(value)
 		case graphInput:
-			return m.add(&m.Inputs, value, depth)
+			return m.add(&m.Inputs, value, depth, maxWeights+maxPorts)
 		case graphOutput:
-			return m.add(&m.Outputs, value, depth)
+			return m.add(&m.Outputs, value, depth, maxPorts)
 		}
 		return nil
 	})
+}
+
+func (m *Model) initializer(name string) error {
+	if m.initializers[name] {
+		return nil
+	}
+	if len(m.initializers) == maxWeights {
+		return tooMany(maxWeights, "tensors of weights")
+	}
+	m.initializers[name] = true
+	return m.keep(name)
 }
 
 func (m *Model) function(raw []byte) error {
@@ -210,7 +246,7 @@ func (m *Model) node(raw []byte, depth int) error {
 		switch int32(number) {
 		case nodeOperator:
 			if len(m.Operators) < maxOperators {
-				m.Operators[text(value)]++
+				m.Operators[text(value[:min(len(value), maxOperator)])]++
 			}
 			if string(value) == compiled {
 				return fmt.Errorf("%w: it has a node %s, an engine compiled elsewhere, which is a program; "+
@@ -252,7 +288,7 @@ func (m *Model) weights(raw []byte) (name string, err error) {
 	err = fields(raw, func(number protowire.Number, value []byte, varint uint64) error {
 		switch {
 		case number == tensorType:
-			m.Weights[Elem(varint)]++
+			m.Weights[known(Elem(varint))]++
 		case number == tensorName:
 			name = text(value)
 		case number == tensorExternal || number == tensorLocation && varint != 0:
@@ -264,9 +300,12 @@ func (m *Model) weights(raw []byte) (name string, err error) {
 	return name, err
 }
 
-func (m *Model) add(ports *[]Port, raw []byte, depth int) error {
+func (m *Model) add(ports *[]Port, raw []byte, depth, limit int) error {
 	if depth > 0 {
 		return nil
+	}
+	if len(*ports) == limit {
+		return tooMany(limit, "inputs or outputs")
 	}
 	var p Port
 	err := fields(raw, func(number protowire.Number, value []byte, _ uint64) error {
@@ -278,8 +317,11 @@ func (m *Model) add(ports *[]Port, raw []byte, depth int) error {
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
 	*ports = append(*ports, p)
-	return err
+	return m.keep(p.Name)
 }
 
 func (p *Port) describe(raw []byte) error {
@@ -295,6 +337,9 @@ func (p *Port) describe(raw []byte) error {
 }
 
 func (p *Port) dim(raw []byte) error {
+	if len(p.Dims) == maxDims {
+		return tooMany(maxDims, "dimensions of an input or output")
+	}
 	size := int64(Dynamic)
 	err := fields(raw, func(number protowire.Number, _ []byte, varint uint64) error {
 		if number == dimValue && int64(varint) > 0 {

@@ -1,7 +1,10 @@
 package onnxfile_test
 
 import (
+	"bytes"
+	"fmt"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -88,6 +91,68 @@ func TestHostileModelsAreRefused(t *testing.T) {
 			require.ErrorIs(t, err, onnxfile.ErrModel)
 		})
 	}
+}
+
+// A file of some megabytes made memory of gigabytes of them.
+func TestMorePortsAndNamesThanAnyModelHasAreRefused(t *testing.T) {
+	b := onnxtest.Bytes
+	weight := func(i int) []byte { return b(nil, 5, b(nil, 8, fmt.Appendf(nil, "w%d", i))) }
+	var weights []byte
+	for i := range 1<<16 + 1 {
+		weights = append(weights, weight(i)...)
+	}
+	long := bytes.Repeat([]byte("x"), 1<<20-8)
+	shape := func(dims int) []byte {
+		port := onnxtest.Port{Name: "a", Elem: 1, Dims: make([]int64, dims)}
+		return onnxtest.Ports([]onnxtest.Port{port}, nil)
+	}
+	for name, c := range map[string]struct {
+		graph []byte
+		says  string
+	}{
+		"inputs":         {bytes.Repeat(b(nil, 11, nil), 1025), "1024 inputs beside its weights"},
+		"listed inputs":  {bytes.Repeat(b(nil, 11, nil), 1<<20), "inputs or outputs"},
+		"outputs":        {bytes.Repeat(b(nil, 12, nil), 1025), "1024 inputs or outputs"},
+		"dimensions":     {shape(17), "16 dimensions"},
+		"weights":        {weights, "65536 tensors of weights"},
+		"names of ports": {bytes.Repeat(b(nil, 12, b(nil, 1, long)), 9), "bytes of names"},
+		"names of weights": {
+			append(bytes.Repeat(b(nil, 12, b(nil, 1, long)), 8), weights...), "bytes of names",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := onnxfile.Parse(onnxtest.Model(c.graph))
+			require.ErrorIs(t, err, onnxfile.ErrModel)
+			require.ErrorContains(t, err, c.says)
+		})
+	}
+	m, err := onnxfile.Parse(onnxtest.Model(slices.Concat(bytes.Repeat(b(nil, 12, nil), 1024), shape(16))))
+	require.NoError(t, err)
+	require.Len(t, m.Outputs, 1024)
+	require.Len(t, m.Inputs[0].Dims, 16)
+}
+
+func TestAnOldModelsWeightsAreNoInputsOfARun(t *testing.T) {
+	b := onnxtest.Bytes
+	graph := onnxtest.Ports([]onnxtest.Port{{Name: "images", Elem: 1, Dims: []int64{1, 3}}}, nil)
+	for i := range 1 << 16 {
+		name := fmt.Appendf(nil, "layer.%d.weight", i)
+		graph = b(b(graph, 5, b(nil, 8, name)), 11, b(nil, 1, name))
+	}
+	m, err := onnxfile.Parse(onnxtest.Model(graph))
+	require.NoError(t, err)
+	require.Len(t, m.Inputs, 1)
+	require.Equal(t, "images", m.Inputs[0].Name)
+}
+
+func TestTypesThatONNXDoesNotHaveAreCountedAsOne(t *testing.T) {
+	var graph []byte
+	for i := range uint64(1000) {
+		graph = onnxtest.Bytes(graph, 5, onnxtest.Varint(nil, 2, 1000+i))
+	}
+	m, err := onnxfile.Parse(onnxtest.Model(onnxtest.Bytes(graph, 5, onnxtest.Varint(nil, 2, 1))))
+	require.NoError(t, err)
+	require.Equal(t, map[onnxfile.Elem]int{0: 1000, onnxfile.Float32: 1}, m.Weights)
 }
 
 func TestTheReferenceModelIsRead(t *testing.T) {
