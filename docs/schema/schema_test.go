@@ -189,7 +189,7 @@ func TestManifestsAreValidExactlyWhenTheyLoad(t *testing.T) {
 	gray := strings.Replace(least, "height: 64", "height: 64, channels: 1", 1)
 	pixels := strings.Replace(least, "height: 64", "height: 64, type: uint8", 1)
 	semantic := strings.Replace(least, "{family: yolov8}",
-		"{family: semantic, activation: softmax, min_area: 20}", 1)
+		"{family: semantic, activation: softmax, background: 0, min_area: 20}", 1)
 	semantic = strings.Replace(semantic, "[{", "[{name: good, threshold: 1}, {", 1)
 	for _, c := range []struct {
 		name, manifest string
@@ -266,12 +266,15 @@ func TestManifestsAreValidExactlyWhenTheyLoad(t *testing.T) {
 		{"a semantic mask", semantic, true},
 		{
 			"a mask without a background",
-			strings.Replace(semantic, "{family", "{background: -1, family", 1), true,
+			strings.Replace(semantic, "background: 0", "background: -1", 1), true,
 		},
 		{
 			"a background that is no class",
-			strings.Replace(semantic, "{family", "{background: -2, family", 1), false,
+			strings.Replace(semantic, "background: 0", "background: -2", 1), false,
 		},
+		{"a mask that says no background", strings.Replace(semantic, "background: 0, ", "", 1), false},
+		{"a mask that says no activation", strings.Replace(semantic, "activation: softmax, ", "", 1), false},
+		{"a mask of one class", strings.Replace(least, "yolov8", "semantic", 1), true},
 		{"no such activation", strings.Replace(semantic, "softmax", "tanh", 1), false},
 		{"an activation of boxes", strings.Replace(least, "{family", "{activation: none, family", 1), false},
 		{"the task of another family", semantic + "task: oriented\n", false},

@@ -63,9 +63,9 @@ type Decoder struct {
 	NMSIoU        float64           `yaml:"nms_iou"`        // default 0.6
 	ClassAgnostic bool              `yaml:"class_agnostic"` // suppress across classes; default class by class
 	MaxDetections int               `yaml:"max_detections"` // default 100
-	// Of families semantic and classifier: softmax, sigmoid or none. Default, but of a classifier: softmax,
-	// for one class sigmoid. Of detr: sigmoid (default) or softmax, where the last number is that of no
-	// object. Of ssd: none (default), softmax or sigmoid.
+	// Of families semantic and classifier: softmax, sigmoid or none, needed but for a semantic mask of one
+	// class: sigmoid. Of detr: sigmoid (default) or softmax, where the last number is that of no object. Of
+	// ssd: none (default), softmax or sigmoid.
 	Activation string `yaml:"activation"`
 	// Of family ssd: where the corners of a box are, and in which order.
 	Coordinates string `yaml:"coordinates"` // pixels (default) or unit, of the input
@@ -73,7 +73,7 @@ type Decoder struct {
 	// NoObject is which of the numbers of a box stands for no object, of family ssd and of the labels of
 	// labelled: none (default), first or, of ssd, last.
 	NoObject string `yaml:"no_object"`
-	// Of family semantic. Background is the class that is no finding, default 0, of one class -1: none.
+	// Of family semantic. Background is the class that is no finding, -1: none; needed but for one class: -1.
 	Background *int    `yaml:"background"`
 	MinArea    float64 `yaml:"min_area"` // pixels of the frame that a finding has at least, default 1
 	Anomaly    Anomaly `yaml:"anomaly"`  // of family anomaly

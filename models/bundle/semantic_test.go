@@ -26,12 +26,13 @@ func TestASemanticMaskIsCompleted(t *testing.T) {
 		background int
 		least      float64
 	}{
-		"several classes": {semantic("", "good", "scratch"), bundle.ActivationSoftmax, 0, 1},
-		"one class":       {semantic("", "scratch"), bundle.ActivationSigmoid, -1, 1},
+		"one class": {semantic("", "scratch"), bundle.ActivationSigmoid, -1, 1},
 		"all given": {
 			semantic(", activation: none, background: 1, min_area: 9", "a", "b"), bundle.ActivationNone, 1, 9,
 		},
-		"no background": {semantic(", background: -1", "a", "b"), bundle.ActivationSoftmax, -1, 1},
+		"no background": {
+			semantic(", activation: sigmoid, background: -1", "a", "b"), bundle.ActivationSigmoid, -1, 1,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, err := bundle.Load(write(t, t.TempDir(), map[string]string{
@@ -49,6 +50,8 @@ func TestASemanticMaskIsCompleted(t *testing.T) {
 func TestASemanticMaskThatWouldFindNothingIsRefused(t *testing.T) {
 	for says, manifest := range map[string]string{
 		"softmax of one class is 1 everywhere":            semantic(", activation: softmax", "a"),
+		"decoder.activation: missing":                     semantic(", background: 0", "a", "b"),
+		"decoder.background: missing":                     semantic(", activation: none", "a", "b"),
 		"it is the only class: nothing would ever be":     semantic(", background: 0", "a"),
 		"decoder.background: 2 is out of range (-1 to 1)": semantic(", background: 2", "a", "b"),
 		"decoder.min_area: -1 is out of range":            semantic(", min_area: -1", "a", "b"),
