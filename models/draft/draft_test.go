@@ -222,7 +222,8 @@ func TestGoodClassesAndThresholdsOfAnomaliesAreAsked(t *testing.T) {
 				{Name: "logits", Elem: elem, Dims: []int64{1, 100, 3}},
 				{Name: "boxes", Elem: elem, Dims: []int64{1, 100, 4}},
 			},
-			`decoder: {family: detr, `, []string{"decoder: activation: sigmoid or softmax, where the last"},
+			`decoder: {family: detr, `,
+			[]string{"decoder: activation: sigmoid or softmax, where the last"},
 		},
 		"a map": {
 			[]onnxfile.Port{{Name: "output", Elem: elem, Dims: []int64{1, 1, 480, 640}}},
