@@ -160,6 +160,7 @@ func (s *segments) mix(c *candidate, outputs [][]float32, g tensor.Geometry) (pi
 	m.y1, m.y2 = middles(max(float64(c.box[1]), float64(g.Top)),
 		min(float64(c.box[3]), float64(g.Top+g.Height)), s.scaleY, s.high)
 	s.largest = part{}
+	s.parts.reset() // a mask that was refused ended in the middle
 	if m.x1 >= m.x2 {
 		return 0, nil
 	}

@@ -181,6 +181,22 @@ func TestMasksThatNoModelGives(t *testing.T) {
 	require.ErrorIs(t, err, decode.ErrOutput)
 }
 
+// A mask that is refused in its middle leaves nothing behind for the next frame.
+func TestAMaskAfterOneThatIsRefusedIsTheSame(t *testing.T) {
+	whole := maskedOutput(masked{320, 320, 640, 640, 0.9, 0, 1, 0})
+	spoiled := drawn("######## ######## ######## ######## ######## ######## ######## ########")
+	spoiled[5*8+3] = float32(math.NaN())
+	good := drawn(".##..... .##..... ........ ........ ........ ........ ........ ........")
+	want, err := seg(t, 1, 8).Decode([][]float32{whole, good}, same())
+	require.NoError(t, err)
+	d := seg(t, 1, 8)
+	_, err = d.Decode([][]float32{whole, spoiled}, same())
+	require.ErrorIs(t, err, decode.ErrOutput)
+	got, err := d.Decode([][]float32{whole, good}, same())
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+}
+
 func TestPortsThatMasksDoNotComeFrom(t *testing.T) {
 	m := manifest()
 	m.Decoder.Family = bundle.FamilyYOLOv8Seg
