@@ -97,7 +97,9 @@ func (a *anomaly) decode(d *Decoder, outputs [][]float32, g tensor.Geometry) err
 	if err := a.read(outputs); err != nil {
 		return err
 	}
-	a.cover(g)
+	if err := a.cover(g); err != nil {
+		return err
+	}
 	score := a.score(outputs)
 	if score < a.floor {
 		return nil
@@ -148,9 +150,6 @@ func (a *anomaly) read(outputs [][]float32) error {
 func (a *anomaly) score(outputs [][]float32) float32 {
 	if len(outputs) > 1 {
 		return a.image.score(outputs[1][0])
-	}
-	if a.x1 >= a.x2 || a.y1 >= a.y2 {
-		return 0
 	}
 	highest := a.values[a.y1*a.wide+a.x1]
 	for y := a.y1; y < a.y2; y++ {

@@ -1,6 +1,8 @@
 package decode
 
 import (
+	"fmt"
+
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
@@ -29,12 +31,18 @@ func newRaster(m *bundle.Manifest, wide, high int) raster {
 	}
 }
 
-// cover begins with a frame.
-func (r *raster) cover(g tensor.Geometry) {
+// cover begins with a frame, and refuses one that is too narrow for the mask: nothing could be found in it.
+func (r *raster) cover(g tensor.Geometry) error {
 	r.x1, r.x2 = middles(float64(g.Left), float64(g.Left+g.Width), r.scaleX, r.wide)
 	r.y1, r.y2 = middles(float64(g.Top), float64(g.Top+g.Height), r.scaleY, r.high)
 	r.pixel = r.scaleX * r.scaleY * magnified(g)
 	r.outlines.reset()
+	if r.x1 >= r.x2 || r.y1 >= r.y2 {
+		return fmt.Errorf("%w: a frame of %d×%d is %d×%d of the input and covers no pixel of its mask of %d×%d: "+
+			"take a model whose input is nearer to the frame's shape, or was trained with resize: stretch",
+			ErrOutput, g.FrameWidth, g.FrameHeight, g.Width, g.Height, r.wide, r.high)
+	}
+	return nil
 }
 
 func (r *raster) covers(x, y int) bool { return x >= r.x1 && x < r.x2 && y >= r.y1 && y < r.y2 }

@@ -75,7 +75,9 @@ func (s *semantic) decode(d *Decoder, outputs [][]float32, g tensor.Geometry) er
 	if err := s.read(outputs[0]); err != nil {
 		return err
 	}
-	s.cover(g)
+	if err := s.cover(g); err != nil {
+		return err
+	}
 	s.found, s.decoder = s.found[:0], d
 	for layer := range s.count {
 		s.connect(layer)

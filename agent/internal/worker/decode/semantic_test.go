@@ -207,6 +207,18 @@ func TestActivationsOfAMask(t *testing.T) {
 	}
 }
 
+// A letterbox may leave so little of a long frame that it lies between two pixels of the mask.
+func TestAFrameThatCoversNoPixelOfAMaskIsRefused(t *testing.T) {
+	g := tensor.Geometry{FrameWidth: 8192, FrameHeight: 32, Top: 319, Width: 640, Height: 2}
+	m := semanticManifest(3, bundle.ActivationNone, 0)
+	d := semantic(t, m, 1, 8, 8)
+	_, err := d.Decode(one(labelled(strings.Repeat("11111111 ", 8))), g)
+	require.ErrorIs(t, err, decode.ErrOutput)
+	require.ErrorContains(t, err, "a frame of 8192×32 is 640×2 of the input and covers no pixel of its mask of 8×8")
+	_, err = anomalyDecoder(t, anomalyManifest(), false).Decode([][]float32{heat(spot{0, 0, 64, 64, 9})}, g)
+	require.ErrorIs(t, err, decode.ErrOutput)
+}
+
 func TestSmallAndUncertainPartsArePassedOver(t *testing.T) {
 	m := semanticManifest(2, bundle.ActivationNone, 0)
 	m.Decoder.MinArea, m.Decoder.ScoreFloor = 2*640*160, 0.6
