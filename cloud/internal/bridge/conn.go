@@ -150,16 +150,15 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err //nolint:wrapcheck // net.Conn
 }
 
-// next stands between two packets or within a message. It delivers one, or sets head and body for what
+// next stands between two packets, within a message or behind what was kept of one. It delivers one, or sets head and body for what
 // follows.
 func (c *conn) next() error {
 	if c.packet != nil {
 		return c.message()
 	}
-	if _, err := c.in.Discard(c.skip); err != nil {
-		return err //nolint:wrapcheck // net.Conn
+	if c.skip > 0 {
+		return c.discard()
 	}
-	c.skip = 0
 	first, err := c.in.Peek(1)
 	if err != nil {
 		return err //nolint:wrapcheck // net.Conn
@@ -191,6 +190,23 @@ func (c *conn) next() error {
 		c.head, c.body = header, length
 	}
 	return nil
+}
+
+// discard throws away a piece of what stands behind a message that was cut, or answers a ping that waits: up
+// to 260 MB may stand there, which take minutes on a slow line.
+func (c *conn) discard() error {
+	select {
+	case <-c.pinged:
+		c.answerPing()
+		return nil
+	default:
+	}
+	if _, err := c.in.Peek(1); err != nil {
+		return err //nolint:wrapcheck // net.Conn
+	}
+	n, err := c.in.Discard(min(c.skip, c.in.Buffered())) // only what is there: the rest is not waited for
+	c.skip -= n
+	return err //nolint:wrapcheck // net.Conn
 }
 
 // message reads on in the message that has begun, and delivers it when it is whole. Its bytes are as good a

@@ -169,6 +169,52 @@ func TestAPieceOfAMessageIsASignOfLife(t *testing.T) {
 	require.False(t, more, "the broker's own answer is swallowed")
 }
 
+// Over a slow line, what is cut off a message takes longer than the client waits for its answer.
+func TestAPieceOfWhatIsCutOffIsASignOfLife(t *testing.T) {
+	broker, client := net.Pipe()
+	got := make(chan int, 2)
+	c := newConn(client, newGate(1, 1), 100, func(m inbound) { got <- len(m.payload) }, func(error) {})
+	defer func() { require.NoError(t, c.Close()) }()
+	seen := make(chan packets.ControlPacket, 1)
+	go func() {
+		defer close(seen)
+		for {
+			p, err := packets.ReadPacket(c)
+			if err != nil {
+				return
+			}
+			seen <- p
+		}
+	}()
+	send := func(b []byte) {
+		_, err := broker.Write(b)
+		require.NoError(t, err)
+	}
+	large := message(t, make([]byte, 1<<20))
+	send(large[:200])
+	require.Equal(t, 93, <-got, "cut: what follows is thrown away")
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		_, _ = c.Write(pingReq)
+	}()
+	_, err := io.ReadFull(broker, make([]byte, len(pingReq)))
+	require.NoError(t, err)
+	<-asked
+	send(large[200:201])
+	select {
+	case p := <-seen:
+		require.IsType(t, &packets.PingrespPacket{}, p)
+	case <-time.After(5 * time.Second):
+		require.Fail(t, "no answer before the whole message is thrown away")
+	}
+	send(slices.Concat(large[201:], message(t, []byte("next")), pingResp))
+	require.Equal(t, len("next"), <-got)
+	require.NoError(t, broker.Close())
+	_, more := <-seen
+	require.False(t, more, "the broker's own answer is swallowed")
+}
+
 func TestCloseEndsAReadAtTheGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(1, 1<<20)
