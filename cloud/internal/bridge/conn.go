@@ -150,8 +150,8 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err //nolint:wrapcheck // net.Conn
 }
 
-// next stands between two packets, within a message or behind what was kept of one. It delivers one, or sets head and body for what
-// follows.
+// next stands between two packets, within a message or behind what was kept of one. It delivers one, or sets
+// head and body for what follows.
 func (c *conn) next() error {
 	if c.packet != nil {
 		return c.message()
