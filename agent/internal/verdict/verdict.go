@@ -172,16 +172,19 @@ func finite(values ...float32) bool {
 }
 
 // at finds the rule for a detection: that of the first zone which holds the centre of its box, else the plain
-// one. An anomaly without an outline is the whole image's, and in no zone.
+// one. A zone that ignores it must hold its whole outline, if it has one: the centre of a ring or of a large
+// part says nothing of the rest. An anomaly without an outline is the whole image's, and in no zone.
 func (r *Rules) at(d *wire.Detection) (rule, string) {
 	if r.task == bundle.TaskAnomaly && len(d.GetOutline()) == 0 {
 		return r.plain[d.Class], ""
 	}
 	x, y := (float64(d.X1)+float64(d.X2))/2, (float64(d.Y1)+float64(d.Y2))/2
 	for i := range r.zones {
-		if z := &r.zones[i]; inside(z.polygon, x, y) {
-			return z.rules[d.Class], z.name
+		z := &r.zones[i]
+		if !inside(z.polygon, x, y) || z.rules[d.Class].verdict == "" && !z.holds(d.GetOutline()) {
+			continue
 		}
+		return z.rules[d.Class], z.name
 	}
 	return r.plain[d.Class], ""
 }
@@ -195,6 +198,31 @@ func graver(a, b event.Verdict) event.Verdict {
 		return a
 	}
 	return b
+}
+
+// holds says whether all corners x, y of an outline lie in the zone or on its border.
+func (z *zone) holds(outline []float32) bool {
+	for i := 0; i+1 < len(outline); i += 2 {
+		x, y := float64(outline[i]), float64(outline[i+1])
+		if !inside(z.polygon, x, y) && !onBorder(z.polygon, x, y) {
+			return false
+		}
+	}
+	return true
+}
+
+// onBorder says whether a point lies on a side: outlines are clipped to the frame, as zones may be.
+func onBorder(polygon [][2]float64, x, y float64) bool {
+	q := polygon[len(polygon)-1]
+	for _, p := range polygon {
+		turn := (q[0]-p[0])*(y-p[1]) - (q[1]-p[1])*(x-p[0])
+		if turn == 0 && x >= min(p[0], q[0]) && x <= max(p[0], q[0]) && y >= min(p[1], q[1]) &&
+			y <= max(p[1], q[1]) {
+			return true
+		}
+		q = p
+	}
+	return false
 }
 
 // inside is the even-odd rule: a ray to the right crosses the outline an odd number of times.

@@ -282,3 +282,32 @@ func FuzzJudge(f *testing.F) {
 		}
 	})
 }
+
+// The centre of a ring's box is in its hole: what is ignored there may not hide the ring.
+func TestAnIgnoredZoneHidesAnOutlineOnlyWhenItHoldsAllOfIt(t *testing.T) {
+	square := [][2]float64{{0, 0}, {100, 0}, {100, 100}, {0, 100}}
+	around := func(x1, y1, x2, y2 float32) *wire.Detection {
+		return &wire.Detection{
+			Score: 0.9, X1: x1, Y1: y1, X2: x2, Y2: y2, Area: 9,
+			Outline: []float32{x1, y1, x2, y1, x2, y2, x1, y2},
+		}
+	}
+	ignored := map[string]config.ClassRule{"open": {Verdict: "ignore"}}
+	for name, z := range map[string]config.Zone{
+		"zone": {Name: "hole", Polygon: square, Ignore: true}, "class": {Name: "hole", Polygon: square, Classes: ignored},
+	} {
+		r := compile(t, config.Verdict{Zones: []config.Zone{z}})
+		for want, found := range map[event.Verdict][]*wire.Detection{
+			event.Pass: {around(20, 20, 60, 60), around(0, 0, 100, 100)},
+			event.Fail: {around(-50, -50, 150, 150), around(20, 20, 101, 60)},
+		} {
+			for _, d := range found {
+				out := r.Judge(answer(d))
+				require.Equal(t, want, out.Verdict, "%s %v", name, d)
+				for _, defect := range out.Defects {
+					require.Empty(t, defect.Zone)
+				}
+			}
+		}
+	}
+}
