@@ -250,10 +250,11 @@ func (d *Draft) decoder(g Guess) {
 		d.fill("decoder", "activation: softmax or sigmoid, or none where the model ends in one of these")
 		d.fill("classes", "good: true at those of good parts: a part passes by them only")
 	case bundle.FamilySemantic:
-		d.fill("decoder", "activation: softmax or sigmoid, or none where the model ends in one of these or in "+
-			"labels; background: the number of the class that is no finding, or -1 where all are findings")
+		d.fill("decoder", "activation: softmax or sigmoid, or none where the model ends in one of these or "+
+			"in labels; background: the number of the class that is no finding, or -1 where all are findings")
 	case bundle.FamilyDETR:
-		d.fill("decoder", "activation: sigmoid or softmax, where the last of its numbers is that of no object")
+		d.fill("decoder", "activation: sigmoid or softmax, where the last of its numbers is that of "+
+			"no object")
 	case bundle.FamilyAnomaly:
 		more = d.anomaly()
 	}

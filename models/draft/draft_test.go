@@ -215,7 +215,9 @@ func TestGoodClassesAndThresholdsOfAnomaliesAreAsked(t *testing.T) {
 		"a mask": {
 			[]onnxfile.Port{{Name: "mask", Elem: elem, Dims: []int64{1, 4, 480, 640}}},
 			`decoder: {family: semantic, outputs: {mask: "mask"}}`,
-			[]string{"decoder: activation: softmax or sigmoid, or none", "background: the number of the class"},
+			[]string{
+				"decoder: activation: softmax or sigmoid, or none", "background: the number of the class",
+			},
 		},
 		"queries": {
 			[]onnxfile.Port{
