@@ -164,7 +164,7 @@ func (m *Manifest) checkDecoder(doc *strictyaml.Document) {
 	m.checkFamily(doc)
 	m.checkSemantic(doc)
 	m.checkDetector(doc)
-	doc.Within("decoder.score_floor", m.Decoder.ScoreFloor, 0.0001, 1)
+	doc.Within("decoder.score_floor", m.Decoder.ScoreFloor, 0.0001, 0.99) // at 1 its logit is endless
 	doc.Within("decoder.nms_iou", m.Decoder.NMSIoU, 0.01, 1)
 	doc.Within("decoder.max_detections", float64(m.Decoder.MaxDetections), 1, 1000)
 }
@@ -177,6 +177,7 @@ func (m *Manifest) checkClasses(doc *strictyaml.Document) {
 			"name each output of the model, in its order",
 		)
 	}
+	m.checkGood(doc)
 	seen := make(map[string]bool, len(m.Classes))
 	for i, c := range m.Classes {
 		at := fmt.Sprintf("classes[%d]", i)
@@ -189,6 +190,30 @@ func (m *Manifest) checkClasses(doc *strictyaml.Document) {
 		}
 		seen[c.Name] = true
 		doc.Within(at+".threshold", c.Threshold, m.Decoder.ScoreFloor, 1)
+	}
+}
+
+// checkGood reports good classes by which every part would pass.
+func (m *Manifest) checkGood(doc *strictyaml.Document) {
+	if m.Task == TaskClassification || m.Task == TaskAnomaly { // these have their own
+		return
+	}
+	good, defects := 0, 0
+	for i, c := range m.Classes {
+		switch background := m.Decoder.Background; {
+		case c.Good:
+			good++
+		case background == nil || *background != i:
+			defects++
+		}
+	}
+	if good > 0 && defects == 0 {
+		doc.Add("classes", "all of them are good: each part would pass",
+			"leave good out at those that are defects")
+	}
+	if good > 0 && m.Decoder.ClassAgnostic {
+		doc.Add("decoder.class_agnostic", "a box of a good class would suppress a defect below it",
+			"leave it out, or good out of the classes")
 	}
 }
 

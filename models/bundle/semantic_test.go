@@ -1,6 +1,7 @@
 package bundle_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -64,6 +65,29 @@ func TestASemanticMaskThatWouldFindNothingIsRefused(t *testing.T) {
 		_, err := bundle.Load(write(t, t.TempDir(), map[string]string{
 			bundle.ManifestFile: manifest, bundle.ModelFile: "onnx",
 		}))
+		require.ErrorContains(t, err, says)
+	}
+}
+
+func TestGoodClassesThatHideDefectsAreRefused(t *testing.T) {
+	const boxes = "name: a\nversion: 1.0.0\ninput: {width: 64, height: 64}\ndecoder: {family: yolov8%s}\n" +
+		"classes: [{name: a, threshold: 1, good: true}%s]\n"
+	good := func(s string) string { return strings.Replace(s, "{name: b,", "{name: b, good: true,", 1) }
+	for says, manifest := range map[string]string{
+		"classes: all of them are good": fmt.Sprintf(boxes, "", ""),
+		"all of them are good: each":    good(semantic(", activation: none, background: 0", "a", "b")),
+		"a box of a good class would suppress": fmt.Sprintf(boxes, ", class_agnostic: true",
+			", {name: b, threshold: 1}"),
+		"decoder.score_floor: 1 is out of range": fmt.Sprintf(boxes, ", score_floor: 1", ""),
+		"":                                       fmt.Sprintf(boxes, ", score_floor: 0.99", ", {name: b, threshold: 1}"),
+	} {
+		_, err := bundle.Load(write(t, t.TempDir(), map[string]string{
+			bundle.ManifestFile: manifest, bundle.ModelFile: "onnx",
+		}))
+		if says == "" {
+			require.NoError(t, err)
+			continue
+		}
 		require.ErrorContains(t, err, says)
 	}
 }
