@@ -33,7 +33,8 @@ func (m *Manifest) checkSemantic(doc *strictyaml.Document) {
 	// Nothing in a model tells these, and a wrong guess lets defects pass: softmax of what are probabilities
 	// already is low everywhere, and a background that is none hides its class.
 	if d.Activation == "" {
-		doc.Add("decoder.activation", "missing: the model's numbers may be probabilities, or what comes before",
+		doc.Add("decoder.activation",
+			"missing: the model's numbers may be probabilities, or what comes before",
 			"softmax or sigmoid, or none where the graph ends in one of these or in labels")
 	} else {
 		doc.OneOf("decoder.activation", d.Activation, ActivationSoftmax, ActivationSigmoid, ActivationNone)

@@ -79,7 +79,8 @@ func TestGoodClassesThatHideDefectsAreRefused(t *testing.T) {
 		"a box of a good class would suppress": fmt.Sprintf(boxes, ", class_agnostic: true",
 			", {name: b, threshold: 1}"),
 		"decoder.score_floor: 1 is out of range": fmt.Sprintf(boxes, ", score_floor: 1", ""),
-		"":                                       fmt.Sprintf(boxes, ", score_floor: 0.99", ", {name: b, threshold: 1}"),
+		"": fmt.Sprintf(boxes, ", score_floor: 0.99",
+			", {name: b, threshold: 1}"),
 	} {
 		_, err := bundle.Load(write(t, t.TempDir(), map[string]string{
 			bundle.ManifestFile: manifest, bundle.ModelFile: "onnx",

@@ -294,7 +294,8 @@ func TestAnIgnoredZoneHidesAnOutlineOnlyWhenItHoldsAllOfIt(t *testing.T) {
 	}
 	ignored := map[string]config.ClassRule{"open": {Verdict: "ignore"}}
 	for name, z := range map[string]config.Zone{
-		"zone": {Name: "hole", Polygon: square, Ignore: true}, "class": {Name: "hole", Polygon: square, Classes: ignored},
+		"zone":  {Name: "hole", Polygon: square, Ignore: true},
+		"class": {Name: "hole", Polygon: square, Classes: ignored},
 	} {
 		r := compile(t, config.Verdict{Zones: []config.Zone{z}})
 		for want, found := range map[event.Verdict][]*wire.Detection{

@@ -214,7 +214,8 @@ func TestAFrameThatCoversNoPixelOfAMaskIsRefused(t *testing.T) {
 	d := semantic(t, m, 1, 8, 8)
 	_, err := d.Decode(one(labelled(strings.Repeat("11111111 ", 8))), g)
 	require.ErrorIs(t, err, decode.ErrOutput)
-	require.ErrorContains(t, err, "a frame of 8192×32 is 640×2 of the input and covers no pixel of its mask of 8×8")
+	require.ErrorContains(t, err,
+		"a frame of 8192×32 is 640×2 of the input and covers no pixel of its mask of 8×8")
 	_, err = anomalyDecoder(t, anomalyManifest(), false).Decode([][]float32{heat(spot{0, 0, 64, 64, 9})}, g)
 	require.ErrorIs(t, err, decode.ErrOutput)
 }
