@@ -39,7 +39,8 @@ func (r *raster) cover(g tensor.Geometry) error {
 	r.outlines.reset()
 	if r.x1 >= r.x2 || r.y1 >= r.y2 {
 		return fmt.Errorf("%w: a frame of %d×%d is %d×%d of the input and covers no pixel of its "+
-			"mask of %d×%d: take a model whose input is nearer to the frame's shape, or was trained with resize: stretch",
+			"mask of %d×%d: take a model whose input is nearer to the frame's shape, or was "+
+			"trained with resize: stretch",
 			ErrOutput, g.FrameWidth, g.FrameHeight, g.Width, g.Height, r.wide, r.high)
 	}
 	return nil
