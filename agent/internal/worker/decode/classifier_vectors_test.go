@@ -1,12 +1,7 @@
 package decode_test
 
 import (
-	"compress/gzip"
-	"encoding/base64"
-	"encoding/binary"
-	"encoding/json"
 	"math"
-	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -29,36 +24,6 @@ type classifierVector struct {
 		Score float64
 		Box   [4]float32
 	}
-}
-
-// packed are float32 as models/vectors/pack.py writes them.
-type packed []float32
-
-func (p *packed) UnmarshalJSON(raw []byte) error {
-	var text string
-	if err := json.Unmarshal(raw, &text); err != nil {
-		return err
-	}
-	bytes, err := base64.StdEncoding.DecodeString(text)
-	if err != nil {
-		return err
-	}
-	*p = make([]float32, len(bytes)/4)
-	for i := range *p {
-		(*p)[i] = math.Float32frombits(binary.LittleEndian.Uint32(bytes[4*i:]))
-	}
-	return nil
-}
-
-// unpack reads golden vectors.
-func unpack(tb testing.TB, name string, into any) {
-	tb.Helper()
-	f, err := os.Open("testdata/" + name)
-	require.NoError(tb, err)
-	defer func() { require.NoError(tb, f.Close()) }()
-	z, err := gzip.NewReader(f)
-	require.NoError(tb, err)
-	require.NoError(tb, json.NewDecoder(z).Decode(into))
 }
 
 func TestClassifierEqualsItsReference(t *testing.T) {

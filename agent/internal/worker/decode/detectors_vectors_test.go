@@ -1,26 +1,19 @@
 package decode_test
 
 import (
-	"compress/gzip"
-	"encoding/base64"
-	"encoding/binary"
-	"encoding/json"
 	"math"
-	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/sightline-edge/sightline/agent/internal/worker/decode"
-	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
 )
 
 // boxCase is one of models/vectors/detectors.py.
 type boxCase struct {
-	Input, Frame             [2]int
-	Left, Top, Width, Height int
-	Settings                 struct {
+	placed
+
+	Settings struct {
 		Classes       int
 		ScoreFloor    float64 `json:"score_floor"`
 		NMSIoU        float64 `json:"nms_iou"`
@@ -30,11 +23,6 @@ type boxCase struct {
 		Coordinates   string
 		Corners       string
 		NoObject      string `json:"no_object"`
-	}
-	Outputs []struct {
-		Name   string
-		Dims   []int64
-		Values string
 	}
 	Found []struct {
 		Class int
@@ -55,33 +43,6 @@ func (c *boxCase) manifest(family string) *bundle.Manifest {
 	}
 }
 
-func (c *boxCase) outputs(t *testing.T) (ports []decode.Port, outputs [][]float32) {
-	t.Helper()
-	for _, o := range c.Outputs {
-		raw, err := base64.StdEncoding.DecodeString(o.Values)
-		require.NoError(t, err)
-		values := make([]float32, len(raw)/4)
-		for i := range values {
-			values[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
-		}
-		ports, outputs = append(ports, decode.Port{Name: o.Name, Dims: o.Dims}), append(outputs, values)
-	}
-	return ports, outputs
-}
-
-func boxCases(t *testing.T, family string) []boxCase {
-	t.Helper()
-	f, err := os.Open("testdata/" + family + ".json.gz")
-	require.NoError(t, err)
-	defer func() { require.NoError(t, f.Close()) }()
-	unpacked, err := gzip.NewReader(f)
-	require.NoError(t, err)
-	var all struct{ Cases []boxCase }
-	require.NoError(t, json.NewDecoder(unpacked).Decode(&all))
-	require.NotEmpty(t, all.Cases)
-	return all.Cases
-}
-
 // Frames have up to 301 pixels a side: float32 holds their coordinates to 0.00002.
 func TestBoxesAreThoseOfAnIndependentReference(t *testing.T) {
 	for _, family := range []string{
@@ -90,15 +51,8 @@ func TestBoxesAreThoseOfAnIndependentReference(t *testing.T) {
 	} {
 		t.Run(family, func(t *testing.T) {
 			compared, box, score := 0, 0.0, 0.0
-			for i, c := range boxCases(t, family) {
-				ports, outputs := c.outputs(t)
-				d, err := decode.New(c.manifest(family), ports)
-				require.NoError(t, err)
-				found, err := d.Decode(outputs, tensor.Geometry{
-					FrameWidth: c.Frame[0], FrameHeight: c.Frame[1],
-					Left: c.Left, Top: c.Top, Width: c.Width, Height: c.Height,
-				})
-				require.NoError(t, err)
+			for i, c := range casesOf[boxCase](t, family) {
+				found := c.decode(t, c.manifest(family))
 				require.Len(t, found, len(c.Found), "case %d", i)
 				for k, want := range c.Found {
 					require.Equal(t, want.Class, found[k].Class, "case %d, finding %d", i, k)

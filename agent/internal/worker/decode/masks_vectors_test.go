@@ -1,28 +1,21 @@
 package decode_test
 
 import (
-	"compress/gzip"
-	"encoding/base64"
-	"encoding/binary"
-	"encoding/json"
 	"math"
-	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/sightline-edge/sightline/agent/internal/wire"
-	"github.com/sightline-edge/sightline/agent/internal/worker/decode"
 	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
-	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
 )
 
 // maskCase is one of models/vectors/masks.py.
 type maskCase struct {
-	Input, Frame             [2]int
-	Left, Top, Width, Height int
-	Settings                 struct {
+	placed
+
+	Settings struct {
 		Classes       int
 		ScoreFloor    float64 `json:"score_floor"`
 		NMSIoU        float64 `json:"nms_iou"`
@@ -31,11 +24,6 @@ type maskCase struct {
 		Activation    string
 		Background    int
 		MinArea       float64 `json:"min_area"`
-	}
-	Outputs []struct {
-		Name   string
-		Dims   []int64
-		Values string
 	}
 	Found []struct {
 		Class  int
@@ -56,46 +44,6 @@ func (c *maskCase) manifest(family string) *bundle.Manifest {
 			MinArea: s.MinArea,
 		},
 	}
-}
-
-func (c *maskCase) geometry() tensor.Geometry {
-	return tensor.Geometry{
-		FrameWidth: c.Frame[0], FrameHeight: c.Frame[1],
-		Left: c.Left, Top: c.Top, Width: c.Width, Height: c.Height,
-	}
-}
-
-func (c *maskCase) decode(t *testing.T, family string) []detect.Detection {
-	t.Helper()
-	var ports []decode.Port
-	var outputs [][]float32
-	for _, o := range c.Outputs {
-		raw, err := base64.StdEncoding.DecodeString(o.Values)
-		require.NoError(t, err)
-		values := make([]float32, len(raw)/4)
-		for i := range values {
-			values[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
-		}
-		ports, outputs = append(ports, decode.Port{Name: o.Name, Dims: o.Dims}), append(outputs, values)
-	}
-	d, err := decode.New(c.manifest(family), ports)
-	require.NoError(t, err)
-	found, err := d.Decode(outputs, c.geometry())
-	require.NoError(t, err)
-	return found
-}
-
-func maskCases(t *testing.T, family string) []maskCase {
-	t.Helper()
-	f, err := os.Open("testdata/" + family + ".json.gz")
-	require.NoError(t, err)
-	defer func() { require.NoError(t, f.Close()) }()
-	unpacked, err := gzip.NewReader(f)
-	require.NoError(t, err)
-	var all struct{ Cases []maskCase }
-	require.NoError(t, json.NewDecoder(unpacked).Decode(&all))
-	require.NotEmpty(t, all.Cases)
-	return all.Cases
 }
 
 // worst is how far decoders are from an independent reference.
@@ -120,8 +68,8 @@ func TestTurnedBoxesAndMasksAreThoseOfAnIndependentReference(t *testing.T) {
 		t.Run(family, func(t *testing.T) {
 			var most worst
 			compared := 0
-			for i, c := range maskCases(t, family) {
-				found := c.decode(t, family)
+			for i, c := range casesOf[maskCase](t, family) {
+				found := c.decode(t, c.manifest(family))
 				require.Len(t, found, len(c.Found), "case %d", i)
 				for k := range found {
 					c.compare(t, family, &most, k, &found[k])
