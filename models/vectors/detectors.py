@@ -10,7 +10,6 @@ al., Deformable DETR, 2021; labelled: the documented outputs of RT-DETR's deploy
 """
 
 import argparse
-import base64
 import gzip
 import json
 from dataclasses import asdict, dataclass
@@ -20,28 +19,10 @@ import numpy as np
 import torch
 import torchvision
 
+from geometry import Geometry
+from pack import pack
+
 CLEAR = 1e-6  # no score is nearer to the floor or to another, no overlap nearer to its limit
-
-
-@dataclass
-class Geometry:
-    """Where a frame lies on the input, in pixels; YOLO's letterbox, or filled."""
-
-    frame: tuple[int, int]  # width, height
-    input: tuple[int, int]
-    stretch: bool = False
-
-    def __post_init__(self):
-        (fw, fh), (w, h) = self.frame, self.input
-        gain = min(w / fw, h / fh)
-        self.width, self.height = (w, h) if self.stretch else (round(fw * gain), round(fh * gain))
-        self.left = max(round((w - self.width) / 2 - 0.1), 0)
-        self.top = max(round((h - self.height) / 2 - 0.1), 0)
-
-    def to_frame(self, boxes):
-        """Maps boxes [N, 4], x1 y1 x2 y2, to the frame, clipped to it."""
-        scale = np.array([self.frame[0] / self.width, self.frame[1] / self.height] * 2)
-        return np.clip((boxes - [self.left, self.top] * 2) * scale, 0, self.frame * 2)
 
 
 @dataclass
@@ -168,7 +149,7 @@ def found(decoder, outputs, s: Settings, g: Geometry):
         raise SystemExit("two scores are too near to each other: take another seed")
     if decoder in SUPPRESSED and len(order):
         order = suppressed(boxes, scores, classes, s)
-    boxes = g.to_frame(boxes)
+    boxes = g.clip(g.to_frame(boxes.reshape(-1, 2, 2))).reshape(-1, 4)
     return [
         {"class": int(classes[i]), "score": scores[i], "box": boxes[i].tolist()}
         for i in order
@@ -335,10 +316,7 @@ def case(rng, write, decoder, g, s):
         "width": g.width,
         "height": g.height,
         "settings": asdict(s),
-        "outputs": [
-            {"name": name, "dims": v.shape, "values": base64.b64encode(v.astype("<f4").tobytes()).decode()}
-            for name, v in outputs
-        ],
+        "outputs": [{"name": name, "dims": v.shape, "values": pack(v)} for name, v in outputs],
         "found": found(decoder, [v for _, v in outputs], s, g),
     }
 

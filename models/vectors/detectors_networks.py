@@ -22,7 +22,8 @@ import torch.nn.functional as F
 from torch import nn
 
 import detectors
-from detectors import Geometry, Settings
+from detectors import Settings
+from geometry import Geometry
 from masks_networks import block, letterboxed
 
 SIDE, STRIDES, CLASSES = 128, (8, 16, 32), ("bar", "disc")

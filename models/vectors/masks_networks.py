@@ -18,7 +18,8 @@ import torch.nn.functional as F
 from torch import nn
 from torchvision.models.segmentation.lraspp import LRASPP
 
-from masks import Geometry, Settings, oriented, rows_with_objectness, segments, semantic
+from geometry import Geometry
+from masks import Settings, oriented, rows_with_objectness, segments, semantic
 
 SIDE, STRIDE, CLASSES = 128, 8, ("bar", "disc")
 GRID = SIDE // STRIDE
