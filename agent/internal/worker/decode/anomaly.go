@@ -8,6 +8,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
+	"github.com/sightline-edge/sightline/models/onnxfile"
 )
 
 // half is the score of an anomaly's threshold.
@@ -75,10 +76,11 @@ func heatShape(out *Port) (wide, high int, err error) {
 	}
 	h, w := out.Dims[dims-2], out.Dims[dims-1]
 	if out.Dims[1] != 1 && dims == 4 { //nolint:mnd // dimensions
-		return 0, 0, fmt.Errorf("output %q is %s, %s", out.Name, Shape(out.Dims), wanted)
+		return 0, 0, fmt.Errorf("output %q is %s, %s", out.Name, onnxfile.Shape(out.Dims), wanted)
 	}
 	if h < 1 || w < 1 || h > maxPixels || w > maxPixels || h*w > maxPixels {
-		return 0, 0, fmt.Errorf("output %q is %s, over %d pixels", out.Name, Shape(out.Dims), maxPixels)
+		return 0, 0, fmt.Errorf("output %q is %s, over %d pixels", out.Name, onnxfile.Shape(out.Dims),
+			maxPixels)
 	}
 	return int(w), int(h), nil
 }
@@ -88,7 +90,7 @@ func (p *Port) single() error {
 	one := func(d int64) bool { return d == 1 }
 	if n := len(p.Dims); n < 1 || n > 2 || !one(p.Dims[0]) || !one(p.Dims[n-1]) {
 		return fmt.Errorf("output %q is %s, the decoder anomaly reads a score [1] or [1 1]", p.Name,
-			Shape(p.Dims))
+			onnxfile.Shape(p.Dims))
 	}
 	return nil
 }
@@ -176,32 +178,21 @@ func (a *anomaly) connect() {
 		a.parts.row(y, a.classes, a.numbers)
 	}
 	a.parts.end()
-	slices.SortFunc(a.found, func(p, q part) int { return stronger(&p, &q) })
+	slices.SortFunc(a.found, stronger)
 }
 
 // offer keeps the strongest, and counts the others.
 func (a *anomaly) offer(p *part) {
-	weaker := func(p, q *part) bool { return stronger(p, q) > 0 }
-	if len(a.found) < cap(a.found) {
-		a.found = append(a.found, *p)
-		if len(a.found) == cap(a.found) {
-			for i := len(a.found)/2 - 1; i >= 0; i-- {
-				sink(a.found, i, weaker)
-			}
-		}
-		return
+	var left part
+	var full bool
+	weaker := func(p, q part) bool { return stronger(p, q) > 0 }
+	if a.found, left, full = keepBest(a.found, *p, weaker); full {
+		a.left.Add(detect.Cut{Count: 1, Score: a.pixel.score(left.best)})
 	}
-	left := p.best
-	if weaker(&a.found[0], p) {
-		left = a.found[0].best
-		a.found[0] = *p
-		sink(a.found, 0, weaker)
-	}
-	a.left.Add(detect.Cut{Count: 1, Score: a.pixel.score(left)})
 }
 
 // stronger orders by the highest place, then by size and by where a part begins.
-func stronger(p, q *part) int {
+func stronger(p, q part) int {
 	return cmp.Or(cmp.Compare(q.best, p.best), cmp.Compare(q.pixels, p.pixels), cmp.Compare(p.y, q.y),
 		cmp.Compare(p.x, q.x))
 }
@@ -219,7 +210,7 @@ func Assume(m *bundle.Manifest, role string, dims []int64) []int64 {
 	assumed := slices.Clone(dims)
 	for i := 1; i < len(assumed); i++ {
 		switch {
-		case assumed[i] != Dynamic:
+		case assumed[i] != onnxfile.Dynamic:
 		case role == "map" && i == len(dims)-1:
 			assumed[i] = int64(m.Input.Width)
 		case role == "map" && i == len(dims)-2:

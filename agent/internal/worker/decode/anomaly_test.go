@@ -13,6 +13,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
+	"github.com/sightline-edge/sightline/models/onnxfile"
 )
 
 // Numbers of 2 are at the image's threshold, of 3 at the pixels', and each 10 more are a score of 1 more.
@@ -202,7 +203,7 @@ func TestOutputsThatAreNoMapAreExplained(t *testing.T) {
 	}{
 		"masks":      {[]int64{1, 3, 8, 8}, []int64{1}, "is [1 3 8 8], the decoder anomaly reads a map"},
 		"a vector":   {[]int64{1, 8}, []int64{1}, "is [1 8], the decoder anomaly reads a map"},
-		"open sizes": {[]int64{1, 1, decode.Dynamic, 8}, []int64{1}, "export the model with fixed sizes"},
+		"open sizes": {[]int64{1, 1, onnxfile.Dynamic, 8}, []int64{1}, "export the model with fixed sizes"},
 		"huge":       {[]int64{1, 1, 1 << 40, 1 << 40}, []int64{1}, "pixels"},
 		"two scores": {[]int64{1, 1, 8, 8}, []int64{1, 2}, "is [1 2], the decoder anomaly reads a score [1]"},
 		"no scores":  {[]int64{1, 1, 8, 8}, nil, "is [], the decoder anomaly reads a score"},
@@ -215,7 +216,7 @@ func TestOutputsThatAreNoMapAreExplained(t *testing.T) {
 }
 
 func TestSizesThatAnExporterLeavesOpenAreTheInputs(t *testing.T) {
-	const open = decode.Dynamic
+	const open = onnxfile.Dynamic
 	m := anomalyManifest()
 	m.Input.Width, m.Input.Height = 96, 64
 	for _, c := range []struct {

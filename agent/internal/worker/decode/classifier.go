@@ -7,6 +7,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
+	"github.com/sightline-edge/sightline/models/onnxfile"
 )
 
 // classifier is one score for each class, [1, classes] or [1, classes, 1, 1]. Each class that scores is a
@@ -28,7 +29,7 @@ func newClassifier(m *bundle.Manifest, ports []Port) (family, error) {
 		return nil, err
 	}
 	if dims == 4 && (out.Dims[2] != 1 || out.Dims[3] != 1) {
-		return nil, fmt.Errorf("output %q is %s, %s", out.Name, Shape(out.Dims), wanted)
+		return nil, fmt.Errorf("output %q is %s, %s", out.Name, onnxfile.Shape(out.Dims), wanted)
 	}
 	if err := out.classes(out.Dims[1], m); err != nil {
 		return nil, err

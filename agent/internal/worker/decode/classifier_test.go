@@ -12,6 +12,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
+	"github.com/sightline-edge/sightline/models/onnxfile"
 )
 
 func classifierManifest(activation string, classes int) *bundle.Manifest {
@@ -125,7 +126,7 @@ func TestAnOutputThatIsNoListOfClassesIsExplained(t *testing.T) {
 		"a map":         {[]int64{1, 3, 8, 8}, `is [1 3 8 8], the decoder classifier reads [1 3] or`},
 		"a line":        {[]int64{3}, `output "logits" is [3], the decoder classifier reads [1 3]`},
 		"four classes":  {[]int64{1, 4}, `is [1 4], which means 4 classes; bundle.yaml names 3`},
-		"no fixed size": {[]int64{1, decode.Dynamic}, "export the model with fixed sizes"},
+		"no fixed size": {[]int64{1, onnxfile.Dynamic}, "export the model with fixed sizes"},
 		"two images":    {[]int64{2, 3}, `output "logits" is [2 3], the decoder`},
 	} {
 		t.Run(name, func(t *testing.T) {

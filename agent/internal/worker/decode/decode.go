@@ -10,10 +10,8 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
+	"github.com/sightline-edge/sightline/models/onnxfile"
 )
-
-// Dynamic is a dimension without a fixed size.
-const Dynamic = -1
 
 // maxCells bounds the places of an output that may hold something: 4096×4096 at stride 4.
 const maxCells = 1 << 20
@@ -108,9 +106,10 @@ func (d *Decoder) keep(found detect.Detection) {
 func (p *Port) shaped(dims int, wanted string) error {
 	switch {
 	case len(p.Dims) != dims || p.Dims[0] != 1:
-		return fmt.Errorf("output %q is %s, %s", p.Name, Shape(p.Dims), wanted)
-	case slices.Contains(p.Dims, Dynamic):
-		return fmt.Errorf("output %q is %s: export the model with fixed sizes", p.Name, Shape(p.Dims))
+		return fmt.Errorf("output %q is %s, %s", p.Name, onnxfile.Shape(p.Dims), wanted)
+	case slices.Contains(p.Dims, onnxfile.Dynamic):
+		return fmt.Errorf("output %q is %s: export the model with fixed sizes", p.Name,
+			onnxfile.Shape(p.Dims))
 	}
 	return nil
 }
@@ -120,6 +119,6 @@ func (p *Port) classes(found int64, m *bundle.Manifest) error {
 	if found == int64(len(m.Classes)) {
 		return nil
 	}
-	return fmt.Errorf("output %q is %s, which means %d classes; bundle.yaml names %d", p.Name, Shape(p.Dims),
-		found, len(m.Classes))
+	return fmt.Errorf("output %q is %s, which means %d classes; bundle.yaml names %d", p.Name,
+		onnxfile.Shape(p.Dims), found, len(m.Classes))
 }

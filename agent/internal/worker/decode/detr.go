@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/sightline-edge/sightline/models/bundle"
+	"github.com/sightline-edge/sightline/models/onnxfile"
 )
 
 // detr are logits [1, Q, classes] and boxes [1, Q, 4], centre and size as parts of the input. Each query is
@@ -33,7 +34,8 @@ func newDETR(m *bundle.Manifest, ports []Port) (family, error) {
 	}
 	if boxes.Dims[1] != q || boxes.Dims[2] != boxRows || q > maxCells {
 		return nil, fmt.Errorf("outputs %q %s and %q %s must be [1 Q classes] and [1 Q 4], with at most %d "+
-			"queries", logits.Name, Shape(logits.Dims), boxes.Name, Shape(boxes.Dims), maxCells)
+			"queries", logits.Name, onnxfile.Shape(logits.Dims), boxes.Name,
+			onnxfile.Shape(boxes.Dims), maxCells)
 	}
 	f := detr{
 		floor: logit(m.Decoder.ScoreFloor), queries: int(q), classes: len(m.Classes), wide: int(wide),

@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/sightline-edge/sightline/models/bundle"
+	"github.com/sightline-edge/sightline/models/onnxfile"
 )
 
 const (
@@ -37,10 +38,11 @@ func newDFL(m *bundle.Manifest, ports []Port) (family, error) {
 	switch {
 	case distances.Dims[1]%sides != 0 || bins < 2 || bins > maxBins:
 		return nil, fmt.Errorf("output %q is %s: its second size must be four times 2 to %d bins",
-			distances.Name, Shape(distances.Dims), maxBins)
+			distances.Name, onnxfile.Shape(distances.Dims), maxBins)
 	case distances.Dims[2] != h || distances.Dims[3] != w || h > maxCells || w > maxCells || h*w > maxCells:
 		return nil, fmt.Errorf("outputs %q %s and %q %s must have one grid of at most %d cells",
-			scores.Name, Shape(scores.Dims), distances.Name, Shape(distances.Dims), maxCells)
+			scores.Name, onnxfile.Shape(scores.Dims), distances.Name, onnxfile.Shape(distances.Dims),
+			maxCells)
 	case int64(m.Input.Width)%w != 0 || int64(m.Input.Height)%h != 0 ||
 		int64(m.Input.Width)/w != int64(m.Input.Height)/h:
 		return nil, fmt.Errorf("a grid of %d×%d cells does not divide an input of %d×%d into squares", w, h,

@@ -5,6 +5,7 @@ import (
 
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
+	"github.com/sightline-edge/sightline/models/onnxfile"
 )
 
 // final is a family of cells of which no two show the same thing: nothing is suppressed.
@@ -32,7 +33,7 @@ func newEnd2End(m *bundle.Manifest, ports []Port) (family, error) {
 	}
 	if out.Dims[2] != finalRow || out.Dims[1] > maxCells {
 		return nil, fmt.Errorf("output %q is %s: the decoder end2end reads [1 N 6], at most %d rows of "+
-			"x1 y1 x2 y2 score class", out.Name, Shape(out.Dims), maxCells)
+			"x1 y1 x2 y2 score class", out.Name, onnxfile.Shape(out.Dims), maxCells)
 	}
 	e := end2end{len(m.Classes), int(out.Dims[1])}
 	return final{newSelection(m, e, 2*e.cells)}, nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/sightline-edge/sightline/models/bundle"
+	"github.com/sightline-edge/sightline/models/onnxfile"
 )
 
 // labelled are labels [1, Q], boxes [1, Q, 4], x1, y1, x2, y2 in input pixels, and scores [1, Q]: what
@@ -24,8 +25,9 @@ func newLabelled(m *bundle.Manifest, ports []Port) (family, error) {
 	if q := labels.Dims[1]; boxes.Dims[1] != q || boxes.Dims[2] != boxRows || scores.Dims[1] != q ||
 		q > maxCells {
 		return nil, fmt.Errorf("outputs %q %s, %q %s and %q %s must be [1 Q], [1 Q 4] and [1 Q], with at "+
-			"most %d detections", labels.Name, Shape(labels.Dims), boxes.Name, Shape(boxes.Dims), scores.Name,
-			Shape(scores.Dims), maxCells)
+			"most %d detections", labels.Name, onnxfile.Shape(labels.Dims), boxes.Name,
+			onnxfile.Shape(boxes.Dims), scores.Name,
+			onnxfile.Shape(scores.Dims), maxCells)
 	}
 	l := labelled{classes: len(m.Classes), cells: int(labels.Dims[1])}
 	if m.Decoder.NoObject == bundle.NoObjectFirst {

@@ -12,6 +12,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
+	"github.com/sightline-edge/sightline/models/onnxfile"
 )
 
 // turned is one column of an output: centre, size, a score for each class, the angle.
@@ -160,7 +161,7 @@ func TestPortsThatTurnedBoxesDoNotComeFrom(t *testing.T) {
 	for says, dims := range map[string][]int64{
 		"reads [1 7 N]":        {1, 7},
 		"which means 1 class":  {1, 6, 100},
-		"fixed sizes":          {1, 7, decode.Dynamic},
+		"fixed sizes":          {1, 7, onnxfile.Dynamic},
 		"cells, over":          {1, 7, 1 << 21},
 		"yolov8-obb reads [1 ": {2, 7, 100},
 	} {

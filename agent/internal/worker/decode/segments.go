@@ -9,6 +9,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
+	"github.com/sightline-edge/sightline/models/onnxfile"
 )
 
 const (
@@ -97,7 +98,7 @@ func newSegments(m *bundle.Manifest, out *Port) (*segments, error) {
 	if least, most := min(count, high, wide), max(count, high, wide); least < 1 || most > maxPixels ||
 		high*wide > maxPixels || count*high*wide > maxProducts {
 		return nil, fmt.Errorf("output %q is %s: prototypes are masks of at most %d pixels together",
-			out.Name, Shape(out.Dims), maxProducts)
+			out.Name, onnxfile.Shape(out.Dims), maxProducts)
 	}
 	s := &segments{
 		prototypes: int(count), wide: int(wide), high: int(high),

@@ -12,6 +12,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
+	"github.com/sightline-edge/sightline/models/onnxfile"
 )
 
 const prototypes = 2
@@ -209,7 +210,7 @@ func TestPortsThatMasksDoNotComeFrom(t *testing.T) {
 		"pixels together":     func(p []decode.Port) { p[1].Dims = []int64{1, 33, 512, 512} },
 		"is [1 0 8 8]":        func(p []decode.Port) { p[1].Dims[1] = 0 },
 		"cells, over":         func(p []decode.Port) { p[0].Dims[2] = 1 << 21 },
-		"fixed sizes":         func(p []decode.Port) { p[1].Dims[3] = decode.Dynamic },
+		"fixed sizes":         func(p []decode.Port) { p[1].Dims[3] = onnxfile.Dynamic },
 	} {
 		ports := segPorts(10, prototypes, 8)
 		change(ports)

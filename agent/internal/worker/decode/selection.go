@@ -162,24 +162,12 @@ func (s *selection) offer(c candidate) error {
 	if s.found > s.crowd {
 		return fmt.Errorf("%w: over %d candidates", ErrOutput, s.crowd)
 	}
-	if len(s.candidates) < maxCandidates {
-		s.candidates = append(s.candidates, c)
-		if len(s.candidates) == maxCandidates {
-			for i := maxCandidates/2 - 1; i >= 0; i-- {
-				sink(s.candidates, i, worse)
-			}
-		}
-		return nil
-	}
-	if worse(&s.candidates[0], &c) {
-		s.candidates[0] = c
-		sink(s.candidates, 0, worse)
-	}
+	s.candidates, _, _ = keepBest(s.candidates, c, worse)
 	return nil
 }
 
 // worse orders by score, then by place, so that the result does not depend on the order of arrival.
-func worse(a, b *candidate) bool {
+func worse(a, b candidate) bool {
 	if a.score != b.score {
 		return a.score < b.score
 	}
@@ -187,24 +175,6 @@ func worse(a, b *candidate) bool {
 		return a.class > b.class
 	}
 	return a.cell > b.cell
-}
-
-// sink moves what stands at i down to its place in a heap that has its least on top.
-func sink[T any](heap []T, i int, less func(a, b *T) bool) {
-	for {
-		child := 2*i + 1
-		if child >= len(heap) {
-			return
-		}
-		if child+1 < len(heap) && less(&heap[child+1], &heap[child]) {
-			child++
-		}
-		if !less(&heap[child], &heap[i]) {
-			return
-		}
-		heap[i], heap[child] = heap[child], heap[i]
-		i = child
-	}
 }
 
 // order puts the best first.

@@ -8,6 +8,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
+	"github.com/sightline-edge/sightline/models/onnxfile"
 )
 
 // semantic is a mask over the input: [1, classes, h, w] numbers of each class, or the classes' own numbers
@@ -61,9 +62,10 @@ func maskShape(m *bundle.Manifest, out *Port) (channels, wide, high int, err err
 	switch {
 	case labelled && len(m.Classes) == 1:
 		return 0, 0, 0, fmt.Errorf("output %q is %s, labels of several classes: name the background as a "+
-			"class, too", out.Name, Shape(out.Dims))
+			"class, too", out.Name, onnxfile.Shape(out.Dims))
 	case h < 1 || w < 1 || h > maxPixels || w > maxPixels || h*w > maxPixels:
-		return 0, 0, 0, fmt.Errorf("output %q is %s, over %d pixels", out.Name, Shape(out.Dims), maxPixels)
+		return 0, 0, 0, fmt.Errorf("output %q is %s, over %d pixels", out.Name,
+			onnxfile.Shape(out.Dims), maxPixels)
 	}
 	return int(c), int(w), int(h), nil
 }
@@ -122,26 +124,15 @@ func (s *semantic) offer(p *part) {
 	if float64(p.pixels)*s.pixel < s.least || p.mean() < s.floor {
 		return
 	}
-	if len(s.found) < cap(s.found) {
-		s.found = append(s.found, *p)
-		if len(s.found) == cap(s.found) {
-			for i := len(s.found)/2 - 1; i >= 0; i-- {
-				sink(s.found, i, smaller)
-			}
-		}
-		return
+	var left part
+	var full bool
+	if s.found, left, full = keepBest(s.found, *p, smaller); full {
+		s.decoder.cut.Add(detect.Cut{Count: 1, Score: left.mean()})
 	}
-	left := p
-	if smaller(&s.found[0], p) {
-		was := s.found[0]
-		s.found[0], left = *p, &was
-		sink(s.found, 0, smaller)
-	}
-	s.decoder.cut.Add(detect.Cut{Count: 1, Score: left.mean()})
 }
 
 // smaller orders by pixels, then by place, so that what is kept does not depend on the order of arrival.
-func smaller(a, b *part) bool {
+func smaller(a, b part) bool {
 	return cmp.Or(cmp.Compare(a.pixels, b.pixels), cmp.Compare(b.y, a.y), cmp.Compare(b.x, a.x),
 		cmp.Compare(b.class, a.class)) < 0
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
+	"github.com/sightline-edge/sightline/models/onnxfile"
 )
 
 func semanticManifest(count int, activation string, background int) *bundle.Manifest {
@@ -276,7 +277,7 @@ func TestPortsThatSemanticMasksDoNotComeFrom(t *testing.T) {
 		"reads [1 classes h w], or labels [": {2, []int64{1, 2, 3, 4, 5}},
 		"which means 3 classes":              {2, []int64{1, 3, 8, 8}},
 		"name the background as a class":     {1, []int64{1, 8, 8}},
-		"fixed sizes":                        {2, []int64{1, 2, decode.Dynamic, 8}},
+		"fixed sizes":                        {2, []int64{1, 2, onnxfile.Dynamic, 8}},
 		"over 16777216 pixels":               {2, []int64{1, 2, 1 << 33, 1 << 33}},
 		"is [1 2 0 8], over":                 {2, []int64{1, 2, 0, 8}},
 	} {

@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/sightline-edge/sightline/models/bundle"
+	"github.com/sightline-edge/sightline/models/onnxfile"
 )
 
 // logSlack is more than rounding may do to the logarithm of a score.
@@ -49,7 +50,8 @@ func newSSD(m *bundle.Manifest, ports []Port) (family, error) {
 	}
 	if boxes.Dims[2] != boxRows || scores.Dims[1] != n || n > maxCells {
 		return nil, fmt.Errorf("outputs %q %s and %q %s must be [1 N 4] and [1 N %d], with N up to %d",
-			boxes.Name, Shape(boxes.Dims), scores.Name, Shape(scores.Dims), f.wide, maxCells)
+			boxes.Name, onnxfile.Shape(boxes.Dims), scores.Name, onnxfile.Shape(scores.Dims), f.wide,
+			maxCells)
 	}
 	return newSelection(m, f, f.cells), nil
 }
