@@ -1,19 +1,21 @@
 package worker
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/sightline-edge/sightline/agent/internal/alloctest"
+	"github.com/sightline-edge/sightline/agent/internal/frame"
 	"github.com/sightline-edge/sightline/agent/internal/monotime"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
+	"github.com/sightline-edge/sightline/agent/internal/worker/decode"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
-	"github.com/sightline-edge/sightline/models/onnxfile/onnxtest"
+	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 )
 
 // waits makes a frame that waits, of a part that is due at a time.
@@ -113,106 +115,74 @@ func TestAQueueAllocatesNothing(t *testing.T) {
 	}))
 }
 
-// ask asks a station for one part.
-func (s *supervisor) ask(station uint32, job uint64, deadlineNs int64) {
-	s.Helper()
-	require.NoError(s, s.conn.Send(wire.KindInspect, &wire.Inspect{
-		Station: station, Job: job, DeadlineNs: deadlineNs,
-	}))
+// counting is an engine of four images a run, which cannot believe its output of the first.
+type counting struct {
+	runs []int
+	due  int64
 }
 
-// gated is a runtime whose runs, once the gate is closed, say how many images they have and wait.
-type gated struct {
-	closed  atomic.Bool
-	started chan int
-	release chan struct{}
-	spoil   bool // the first image of a run of several cannot be believed
+var errUnbelievable = fmt.Errorf("%w: NaN", decode.ErrOutput)
+
+func (*counting) Images() int { return 4 }
+
+func (e *counting) Infer(canvases []*tensor.Canvas, deadlineNs int64) []infer.Result {
+	e.runs, e.due = append(e.runs, len(canvases)), deadlineNs
+	results := make([]infer.Result, len(canvases))
+	results[0].Err = errUnbelievable
+	return results
 }
 
-func newGated() *gated { return &gated{started: make(chan int, 16), release: make(chan struct{})} }
+func (*counting) Close() error { return nil }
 
-func (g *gated) run(spec infer.Spec, _ <-chan struct{}) error {
-	clear(spec.Outputs[0].Values)
-	if !g.closed.Load() {
-		<-time.After(time.Millisecond) // whatever it holds, so that a batch is taken
-		return nil
+// inspected takes the frames of parts that wait, of as many stations, in one go, and tells their answers.
+func inspected(e *counting, dueNs ...int64) (faults []wire.Fault) {
+	q, tr := newQueue(len(dueNs)), &track{engine: e}
+	for i, due := range dueNs {
+		job := waits(uint64(i), due)
+		job.station, job.frame, job.answer = &station{index: uint32(i)}, &frame.Frame{}, &wire.Inspected{}
+		q.add(job)
 	}
-	g.started <- spec.Images
-	<-g.release
-	if g.spoil && spec.Images > 1 {
-		spec.Outputs[0].Values[0] = zero() / zero()
+	<-q.ready
+	tr.jobs = q.fill([]*slot{q.take()}, e.Images())
+	tr.inspect()
+	for _, job := range tr.jobs {
+		faults = append(faults, job.answer.GetFault())
 	}
-	return nil
+	return faults
 }
 
-// several starts stations that share a model which takes four images a run, and closes the gate.
-func (g *gated) several(t *testing.T, stations int) *supervisor {
-	t.Helper()
-	dir := onnxtest.Batched(t, 4)
-	var configs []*wire.StationConfig
-	for range stations {
-		c := simStation(t)
-		c.BundleDir = dir
-		configs = append(configs, c)
-	}
-	s := start(t, scripted(g.run), configs...)
-	for range stations {
-		s.ready()
-	}
-	g.closed.Store(true)
-	return s
-}
-
-// While a run is under way, frames of other stations gather; the next run takes them all. What one of them
-// makes of the model harms no other.
+// What one station's frame makes of the model harms no other's.
 func TestFramesOfSeveralStationsShareARun(t *testing.T) {
-	g := newGated()
-	g.spoil = true
-	s := g.several(t, 3)
-	s.ask(0, 1, 0)
-	require.Equal(t, 1, <-g.started)
-	s.exposed()
-	s.ask(1, 2, 0)
-	s.exposed()
-	s.ask(2, 3, 0)
-	s.exposed()
-	g.release <- struct{}{}
-	require.EqualValues(t, 1, s.answered().GetJob())
-	require.Equal(t, 2, <-g.started, "both in one run")
-	g.release <- struct{}{}
-	first, second := s.answered(), s.answered()
-	require.Equal(t, wire.Fault_FAULT_BAD_OUTPUT, first.GetFault())
-	require.Equal(t, wire.Fault_FAULT_NONE, second.GetFault(), second.GetFaultText())
-	require.NotEqual(t, first.GetStation(), second.GetStation())
+	e := &counting{}
+	hour := monotime.Now() + int64(time.Hour)
+	require.Equal(t, []wire.Fault{wire.Fault_FAULT_BAD_OUTPUT, wire.Fault_FAULT_NONE, wire.Fault_FAULT_NONE},
+		inspected(e, hour, hour+2, hour+1))
+	require.Equal(t, []int{3}, e.runs, "all in one run")
+	require.Equal(t, hour+2, e.due, "which ends with the part that is due last")
+	inspected(e, hour, 0)
+	require.Zero(t, e.due, "and never while one has no deadline")
 }
 
-// A part that is past its deadline takes no place in a run, and a part of mode continuous, which has its
-// deadline from its exposure on, comes before one that is due later.
 func TestARunTakesNoPartThatIsLate(t *testing.T) {
-	g := newGated()
-	s := g.several(t, 4)
-	s.ask(0, 1, 0)
-	require.Equal(t, 1, <-g.started)
-	s.exposed()
-	s.ask(1, 2, monotime.Now()+int64(time.Hour))
-	s.exposed()
-	budget := int64(50 * time.Millisecond)
-	require.NoError(t, s.conn.Send(wire.KindInspect, &wire.Inspect{Station: 2, Job: 3, BudgetNs: budget}))
-	late := s.exposed().GetExposedNs() + budget
-	budget = int64(time.Minute)
-	require.NoError(t, s.conn.Send(wire.KindInspect, &wire.Inspect{Station: 3, Job: 4, BudgetNs: budget}))
-	s.exposed()
-	require.Eventually(t, func() bool { return monotime.Now() > late }, patience, time.Millisecond)
-	g.release <- struct{}{}
-	require.EqualValues(t, 1, s.answered().GetJob())
-	require.Equal(t, 2, <-g.started, "those for which somebody waits")
-	g.release <- struct{}{}
-	answers := []*wire.Inspected{s.answered(), s.answered(), s.answered()}
-	require.EqualValues(t, 3, answers[0].GetJob())
-	require.Equal(t, wire.Fault_FAULT_CANCELLED, answers[0].GetFault())
-	require.EqualValues(t, 4, answers[1].GetJob(), "it is due in a minute")
-	require.Equal(t, wire.Fault_FAULT_NONE, answers[1].GetFault(), answers[1].GetFaultText())
-	require.EqualValues(t, 2, answers[2].GetJob(), "and this in an hour")
+	e := &counting{}
+	now := monotime.Now()
+	hour := now + int64(time.Hour)
+	require.Equal(t, []wire.Fault{
+		wire.Fault_FAULT_CANCELLED, wire.Fault_FAULT_BAD_OUTPUT, wire.Fault_FAULT_NONE,
+	}, inspected(e, hour, now-1, hour+1))
+	require.Equal(t, []int{2}, e.runs)
+	require.Equal(t, []wire.Fault{wire.Fault_FAULT_CANCELLED}, inspected(e, now-1))
+	require.Equal(t, []int{2}, e.runs, "nobody waits: there is no run")
 }
 
-func zero() float32 { return 0 }
+// A part of mode continuous has its deadline from its exposure on.
+func TestABudgetBeginsWithTheExposure(t *testing.T) {
+	s := start(t, scripted(twoDetections), simStation(t))
+	s.ready()
+	require.NoError(t, s.conn.Send(wire.KindInspect, &wire.Inspect{Job: 1, BudgetNs: 1}))
+	s.exposed()
+	require.Equal(t, wire.Fault_FAULT_CANCELLED, s.answered().GetFault())
+	require.NoError(t, s.conn.Send(wire.KindInspect, &wire.Inspect{Job: 2, BudgetNs: int64(time.Minute)}))
+	s.exposed()
+	require.Equal(t, wire.Fault_FAULT_NONE, s.answered().GetFault())
+}
