@@ -25,6 +25,7 @@ const (
 	KindInspect      Kind = 2
 	KindSettle       Kind = 3
 	KindShutdown     Kind = 4
+	KindChange       Kind = 5
 	KindHello        Kind = 16
 	KindStationState Kind = 17
 	KindExposed      Kind = 18
@@ -32,6 +33,7 @@ const (
 	KindEvidence     Kind = 20
 	KindHeartbeat    Kind = 21
 	KindProgress     Kind = 22
+	KindChanged      Kind = 23
 )
 
 // MaxFrame bounds one message, evidence pictures included.

@@ -245,6 +245,7 @@ type StationConfig struct {
 	Binarize        string                 `protobuf:"bytes,12,opt,name=binarize,proto3" json:"binarize,omitempty"`                                      // as in a bundle: otsu or a threshold; empty: the bundle's
 	Compare         *Compare               `protobuf:"bytes,13,opt,name=compare,proto3" json:"compare,omitempty"`
 	TileOverlap     int32                  `protobuf:"varint,14,opt,name=tile_overlap,json=tileOverlap,proto3" json:"tile_overlap,omitempty"` // > 0: frames are not scaled, but seen in tiles that overlap so many pixels
+	Generation      uint64                 `protobuf:"varint,15,opt,name=generation,proto3" json:"generation,omitempty"`                      // of what the station inspects with: bundle, method, template
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -370,6 +371,129 @@ func (x *StationConfig) GetTileOverlap() int32 {
 	return 0
 }
 
+func (x *StationConfig) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+// Supervisor → worker: inspect with something else, from one part to the next: all of the station's
+// configuration but its name, its camera and the camera's timeouts. It is loaded beside what runs.
+type Change struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Station       uint32                 `protobuf:"varint,1,opt,name=station,proto3" json:"station,omitempty"`
+	Config        *StationConfig         `protobuf:"bytes,2,opt,name=config,proto3" json:"config,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Change) Reset() {
+	*x = Change{}
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Change) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Change) ProtoMessage() {}
+
+func (x *Change) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Change.ProtoReflect.Descriptor instead.
+func (*Change) Descriptor() ([]byte, []int) {
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Change) GetStation() uint32 {
+	if x != nil {
+		return x.Station
+	}
+	return 0
+}
+
+func (x *Change) GetConfig() *StationConfig {
+	if x != nil {
+		return x.Config
+	}
+	return nil
+}
+
+// Worker → supervisor, once for each Change: the station inspects with it and nothing is left of what was
+// before, or it was refused and that goes on.
+type Changed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Station       uint32                 `protobuf:"varint,1,opt,name=station,proto3" json:"station,omitempty"`
+	Generation    uint64                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
+	Refused       string                 `protobuf:"bytes,3,opt,name=refused,proto3" json:"refused,omitempty"` // one sentence why; empty: it was not
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Changed) Reset() {
+	*x = Changed{}
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Changed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Changed) ProtoMessage() {}
+
+func (x *Changed) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Changed.ProtoReflect.Descriptor instead.
+func (*Changed) Descriptor() ([]byte, []int) {
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Changed) GetStation() uint32 {
+	if x != nil {
+		return x.Station
+	}
+	return 0
+}
+
+func (x *Changed) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *Changed) GetRefused() string {
+	if x != nil {
+		return x.Refused
+	}
+	return ""
+}
+
 // The golden template of a recipe.
 type Template struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -381,7 +505,7 @@ type Template struct {
 
 func (x *Template) Reset() {
 	*x = Template{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[2]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -393,7 +517,7 @@ func (x *Template) String() string {
 func (*Template) ProtoMessage() {}
 
 func (x *Template) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[2]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -406,7 +530,7 @@ func (x *Template) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Template.ProtoReflect.Descriptor instead.
 func (*Template) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{2}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Template) GetPath() string {
@@ -434,7 +558,7 @@ type Compare struct {
 
 func (x *Compare) Reset() {
 	*x = Compare{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[3]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -446,7 +570,7 @@ func (x *Compare) String() string {
 func (*Compare) ProtoMessage() {}
 
 func (x *Compare) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[3]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -459,7 +583,7 @@ func (x *Compare) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Compare.ProtoReflect.Descriptor instead.
 func (*Compare) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{3}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Compare) GetTolerance() int32 {
@@ -490,7 +614,7 @@ type Inspect struct {
 
 func (x *Inspect) Reset() {
 	*x = Inspect{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[4]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -502,7 +626,7 @@ func (x *Inspect) String() string {
 func (*Inspect) ProtoMessage() {}
 
 func (x *Inspect) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[4]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -515,7 +639,7 @@ func (x *Inspect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Inspect.ProtoReflect.Descriptor instead.
 func (*Inspect) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{4}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Inspect) GetStation() uint32 {
@@ -567,7 +691,7 @@ type Settle struct {
 
 func (x *Settle) Reset() {
 	*x = Settle{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[5]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -579,7 +703,7 @@ func (x *Settle) String() string {
 func (*Settle) ProtoMessage() {}
 
 func (x *Settle) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[5]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -592,7 +716,7 @@ func (x *Settle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settle.ProtoReflect.Descriptor instead.
 func (*Settle) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{5}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Settle) GetStation() uint32 {
@@ -638,7 +762,7 @@ type Shutdown struct {
 
 func (x *Shutdown) Reset() {
 	*x = Shutdown{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[6]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -650,7 +774,7 @@ func (x *Shutdown) String() string {
 func (*Shutdown) ProtoMessage() {}
 
 func (x *Shutdown) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[6]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -663,7 +787,7 @@ func (x *Shutdown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shutdown.ProtoReflect.Descriptor instead.
 func (*Shutdown) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{6}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{8}
 }
 
 // Worker → supervisor, once, first.
@@ -679,7 +803,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[7]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -691,7 +815,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[7]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -704,7 +828,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{7}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Hello) GetPid() int32 {
@@ -747,15 +871,16 @@ type StationState struct {
 	Model          *Model                 `protobuf:"bytes,7,opt,name=model,proto3" json:"model,omitempty"`
 	Simulated      bool                   `protobuf:"varint,8,opt,name=simulated,proto3" json:"simulated,omitempty"`
 	Reconnects     int64                  `protobuf:"varint,9,opt,name=reconnects,proto3" json:"reconnects,omitempty"`
-	Stale          bool                   `protobuf:"varint,10,opt,name=stale,proto3" json:"stale,omitempty"` // the camera repeats the same frame
-	Paced          bool                   `protobuf:"varint,11,opt,name=paced,proto3" json:"paced,omitempty"` // the camera runs by its own clock; else each Inspect takes its next frame
+	Stale          bool                   `protobuf:"varint,10,opt,name=stale,proto3" json:"stale,omitempty"`           // the camera repeats the same frame
+	Paced          bool                   `protobuf:"varint,11,opt,name=paced,proto3" json:"paced,omitempty"`           // the camera runs by its own clock; else each Inspect takes its next frame
+	Generation     uint64                 `protobuf:"varint,13,opt,name=generation,proto3" json:"generation,omitempty"` // that the station's next part is inspected with
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
 
 func (x *StationState) Reset() {
 	*x = StationState{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[8]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -767,7 +892,7 @@ func (x *StationState) String() string {
 func (*StationState) ProtoMessage() {}
 
 func (x *StationState) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[8]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -780,7 +905,7 @@ func (x *StationState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StationState.ProtoReflect.Descriptor instead.
 func (*StationState) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{8}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *StationState) GetStation() uint32 {
@@ -860,6 +985,13 @@ func (x *StationState) GetPaced() bool {
 	return false
 }
 
+func (x *StationState) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
 type Model struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -873,7 +1005,7 @@ type Model struct {
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[9]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -885,7 +1017,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[9]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -898,7 +1030,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{9}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Model) GetName() string {
@@ -949,7 +1081,7 @@ type Exposed struct {
 
 func (x *Exposed) Reset() {
 	*x = Exposed{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[10]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -961,7 +1093,7 @@ func (x *Exposed) String() string {
 func (*Exposed) ProtoMessage() {}
 
 func (x *Exposed) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[10]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -974,7 +1106,7 @@ func (x *Exposed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exposed.ProtoReflect.Descriptor instead.
 func (*Exposed) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{10}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Exposed) GetStation() uint32 {
@@ -1018,7 +1150,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[11]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1030,7 +1162,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[11]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1043,7 +1175,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{11}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Progress) GetStation() uint32 {
@@ -1095,13 +1227,14 @@ type Inspected struct {
 	Tiles         uint32                 `protobuf:"varint,17,opt,name=tiles,proto3" json:"tiles,omitempty"`                                    // in which the frame was seen; 0: it was not tiled
 	Dropped       uint32                 `protobuf:"varint,18,opt,name=dropped,proto3" json:"dropped,omitempty"`                                // findings beyond the most that are kept
 	DroppedScore  float32                `protobuf:"fixed32,19,opt,name=dropped_score,json=droppedScore,proto3" json:"dropped_score,omitempty"` // the most that one of these can score
+	Generation    uint64                 `protobuf:"varint,20,opt,name=generation,proto3" json:"generation,omitempty"`                          // that it was inspected with; 0: it did not come so far
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Inspected) Reset() {
 	*x = Inspected{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[12]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1113,7 +1246,7 @@ func (x *Inspected) String() string {
 func (*Inspected) ProtoMessage() {}
 
 func (x *Inspected) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[12]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1126,7 +1259,7 @@ func (x *Inspected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Inspected.ProtoReflect.Descriptor instead.
 func (*Inspected) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{12}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Inspected) GetStation() uint32 {
@@ -1255,6 +1388,13 @@ func (x *Inspected) GetDroppedScore() float32 {
 	return 0
 }
 
+func (x *Inspected) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
 type Detection struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Class         int32                  `protobuf:"varint,1,opt,name=class,proto3" json:"class,omitempty"` // index into the bundle's classes
@@ -1271,7 +1411,7 @@ type Detection struct {
 
 func (x *Detection) Reset() {
 	*x = Detection{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[13]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1283,7 +1423,7 @@ func (x *Detection) String() string {
 func (*Detection) ProtoMessage() {}
 
 func (x *Detection) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[13]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1296,7 +1436,7 @@ func (x *Detection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Detection.ProtoReflect.Descriptor instead.
 func (*Detection) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{13}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Detection) GetClass() int32 {
@@ -1368,7 +1508,7 @@ type Evidence struct {
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[14]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1380,7 +1520,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[14]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1393,7 +1533,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{14}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Evidence) GetStation() uint32 {
@@ -1434,7 +1574,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[15]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1446,7 +1586,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[15]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1459,7 +1599,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{15}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Heartbeat) GetStations() []*StationCount {
@@ -1486,7 +1626,7 @@ type StationCount struct {
 
 func (x *StationCount) Reset() {
 	*x = StationCount{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[16]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1498,7 +1638,7 @@ func (x *StationCount) String() string {
 func (*StationCount) ProtoMessage() {}
 
 func (x *StationCount) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[16]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1511,7 +1651,7 @@ func (x *StationCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StationCount.ProtoReflect.Descriptor instead.
 func (*StationCount) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{16}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *StationCount) GetStation() uint32 {
@@ -1587,7 +1727,7 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\x11inference_threads\x18\x02 \x01(\rR\x10inferenceThreads\x12/\n" +
 	"\x13onnxruntime_library\x18\x03 \x01(\tR\x12onnxruntimeLibrary\x12\x1a\n" +
 	"\bspinning\x18\x04 \x01(\tR\bspinning\x12#\n" +
-	"\rparallel_runs\x18\x05 \x01(\rR\fparallelRuns\"\xe7\x03\n" +
+	"\rparallel_runs\x18\x05 \x01(\rR\fparallelRuns\"\x87\x04\n" +
 	"\rStationConfig\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06camera\x18\x02 \x01(\tR\x06camera\x12\x1d\n" +
@@ -1603,8 +1743,20 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\btemplate\x18\v \x01(\v2\x1b.sightline.wire.v1.TemplateR\btemplate\x12\x1a\n" +
 	"\bbinarize\x18\f \x01(\tR\bbinarize\x124\n" +
 	"\acompare\x18\r \x01(\v2\x1a.sightline.wire.v1.CompareR\acompare\x12!\n" +
-	"\ftile_overlap\x18\x0e \x01(\x05R\vtileOverlapJ\x04\b\t\x10\n" +
-	"\"6\n" +
+	"\ftile_overlap\x18\x0e \x01(\x05R\vtileOverlap\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x0f \x01(\x04R\n" +
+	"generationJ\x04\b\t\x10\n" +
+	"\"\\\n" +
+	"\x06Change\x12\x18\n" +
+	"\astation\x18\x01 \x01(\rR\astation\x128\n" +
+	"\x06config\x18\x02 \x01(\v2 .sightline.wire.v1.StationConfigR\x06config\"]\n" +
+	"\aChanged\x12\x18\n" +
+	"\astation\x18\x01 \x01(\rR\astation\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x02 \x01(\x04R\n" +
+	"generation\x12\x18\n" +
+	"\arefused\x18\x03 \x01(\tR\arefused\"6\n" +
 	"\bTemplate\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\"B\n" +
@@ -1631,7 +1783,7 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\x03pid\x18\x01 \x01(\x05R\x03pid\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12/\n" +
 	"\x13onnxruntime_version\x18\x03 \x01(\tR\x12onnxruntimeVersion\x12%\n" +
-	"\x0eopencv_version\x18\x04 \x01(\tR\ropencvVersion\"\xf2\x02\n" +
+	"\x0eopencv_version\x18\x04 \x01(\tR\ropencvVersion\"\x92\x03\n" +
 	"\fStationState\x12\x18\n" +
 	"\astation\x18\x01 \x01(\rR\astation\x12.\n" +
 	"\x05phase\x18\x02 \x01(\x0e2\x18.sightline.wire.v1.PhaseR\x05phase\x12\x16\n" +
@@ -1646,7 +1798,10 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"reconnects\x12\x14\n" +
 	"\x05stale\x18\n" +
 	" \x01(\bR\x05stale\x12\x14\n" +
-	"\x05paced\x18\v \x01(\bR\x05pacedJ\x04\b\f\x10\r\"\x83\x01\n" +
+	"\x05paced\x18\v \x01(\bR\x05paced\x12\x1e\n" +
+	"\n" +
+	"generation\x18\r \x01(\x04R\n" +
+	"generationJ\x04\b\f\x10\r\"\x83\x01\n" +
 	"\x05Model\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x16\n" +
@@ -1663,7 +1818,7 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\astation\x18\x01 \x01(\rR\astation\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\x04R\x03job\x12\x12\n" +
 	"\x04done\x18\x03 \x01(\rR\x04done\x12\x14\n" +
-	"\x05total\x18\x04 \x01(\rR\x05total\"\xd1\x04\n" +
+	"\x05total\x18\x04 \x01(\rR\x05total\"\xf1\x04\n" +
 	"\tInspected\x12\x18\n" +
 	"\astation\x18\x01 \x01(\rR\astation\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\x04R\x03job\x12\x14\n" +
@@ -1687,7 +1842,10 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\tsimulated\x18\x10 \x01(\bR\tsimulated\x12\x14\n" +
 	"\x05tiles\x18\x11 \x01(\rR\x05tiles\x12\x18\n" +
 	"\adropped\x18\x12 \x01(\rR\adropped\x12#\n" +
-	"\rdropped_score\x18\x13 \x01(\x02R\fdroppedScoreJ\x04\b\b\x10\t\"\xa5\x01\n" +
+	"\rdropped_score\x18\x13 \x01(\x02R\fdroppedScore\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x14 \x01(\x04R\n" +
+	"generationJ\x04\b\b\x10\t\"\xa5\x01\n" +
 	"\tDetection\x12\x14\n" +
 	"\x05class\x18\x01 \x01(\x05R\x05class\x12\x14\n" +
 	"\x05score\x18\x02 \x01(\x02R\x05score\x12\x0e\n" +
@@ -1750,44 +1908,47 @@ func file_agent_internal_wire_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_agent_internal_wire_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_agent_internal_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_agent_internal_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_agent_internal_wire_wire_proto_goTypes = []any{
 	(Phase)(0),            // 0: sightline.wire.v1.Phase
 	(Fault)(0),            // 1: sightline.wire.v1.Fault
 	(*Configure)(nil),     // 2: sightline.wire.v1.Configure
 	(*StationConfig)(nil), // 3: sightline.wire.v1.StationConfig
-	(*Template)(nil),      // 4: sightline.wire.v1.Template
-	(*Compare)(nil),       // 5: sightline.wire.v1.Compare
-	(*Inspect)(nil),       // 6: sightline.wire.v1.Inspect
-	(*Settle)(nil),        // 7: sightline.wire.v1.Settle
-	(*Shutdown)(nil),      // 8: sightline.wire.v1.Shutdown
-	(*Hello)(nil),         // 9: sightline.wire.v1.Hello
-	(*StationState)(nil),  // 10: sightline.wire.v1.StationState
-	(*Model)(nil),         // 11: sightline.wire.v1.Model
-	(*Exposed)(nil),       // 12: sightline.wire.v1.Exposed
-	(*Progress)(nil),      // 13: sightline.wire.v1.Progress
-	(*Inspected)(nil),     // 14: sightline.wire.v1.Inspected
-	(*Detection)(nil),     // 15: sightline.wire.v1.Detection
-	(*Evidence)(nil),      // 16: sightline.wire.v1.Evidence
-	(*Heartbeat)(nil),     // 17: sightline.wire.v1.Heartbeat
-	(*StationCount)(nil),  // 18: sightline.wire.v1.StationCount
+	(*Change)(nil),        // 4: sightline.wire.v1.Change
+	(*Changed)(nil),       // 5: sightline.wire.v1.Changed
+	(*Template)(nil),      // 6: sightline.wire.v1.Template
+	(*Compare)(nil),       // 7: sightline.wire.v1.Compare
+	(*Inspect)(nil),       // 8: sightline.wire.v1.Inspect
+	(*Settle)(nil),        // 9: sightline.wire.v1.Settle
+	(*Shutdown)(nil),      // 10: sightline.wire.v1.Shutdown
+	(*Hello)(nil),         // 11: sightline.wire.v1.Hello
+	(*StationState)(nil),  // 12: sightline.wire.v1.StationState
+	(*Model)(nil),         // 13: sightline.wire.v1.Model
+	(*Exposed)(nil),       // 14: sightline.wire.v1.Exposed
+	(*Progress)(nil),      // 15: sightline.wire.v1.Progress
+	(*Inspected)(nil),     // 16: sightline.wire.v1.Inspected
+	(*Detection)(nil),     // 17: sightline.wire.v1.Detection
+	(*Evidence)(nil),      // 18: sightline.wire.v1.Evidence
+	(*Heartbeat)(nil),     // 19: sightline.wire.v1.Heartbeat
+	(*StationCount)(nil),  // 20: sightline.wire.v1.StationCount
 }
 var file_agent_internal_wire_wire_proto_depIdxs = []int32{
 	3,  // 0: sightline.wire.v1.Configure.stations:type_name -> sightline.wire.v1.StationConfig
-	4,  // 1: sightline.wire.v1.StationConfig.template:type_name -> sightline.wire.v1.Template
-	5,  // 2: sightline.wire.v1.StationConfig.compare:type_name -> sightline.wire.v1.Compare
-	15, // 3: sightline.wire.v1.Settle.defects:type_name -> sightline.wire.v1.Detection
-	0,  // 4: sightline.wire.v1.StationState.phase:type_name -> sightline.wire.v1.Phase
-	11, // 5: sightline.wire.v1.StationState.model:type_name -> sightline.wire.v1.Model
-	15, // 6: sightline.wire.v1.Inspected.detections:type_name -> sightline.wire.v1.Detection
-	1,  // 7: sightline.wire.v1.Inspected.fault:type_name -> sightline.wire.v1.Fault
-	15, // 8: sightline.wire.v1.Inspected.truth:type_name -> sightline.wire.v1.Detection
-	18, // 9: sightline.wire.v1.Heartbeat.stations:type_name -> sightline.wire.v1.StationCount
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	6,  // 1: sightline.wire.v1.StationConfig.template:type_name -> sightline.wire.v1.Template
+	7,  // 2: sightline.wire.v1.StationConfig.compare:type_name -> sightline.wire.v1.Compare
+	3,  // 3: sightline.wire.v1.Change.config:type_name -> sightline.wire.v1.StationConfig
+	17, // 4: sightline.wire.v1.Settle.defects:type_name -> sightline.wire.v1.Detection
+	0,  // 5: sightline.wire.v1.StationState.phase:type_name -> sightline.wire.v1.Phase
+	13, // 6: sightline.wire.v1.StationState.model:type_name -> sightline.wire.v1.Model
+	17, // 7: sightline.wire.v1.Inspected.detections:type_name -> sightline.wire.v1.Detection
+	1,  // 8: sightline.wire.v1.Inspected.fault:type_name -> sightline.wire.v1.Fault
+	17, // 9: sightline.wire.v1.Inspected.truth:type_name -> sightline.wire.v1.Detection
+	20, // 10: sightline.wire.v1.Heartbeat.stations:type_name -> sightline.wire.v1.StationCount
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_agent_internal_wire_wire_proto_init() }
@@ -1801,7 +1962,7 @@ func file_agent_internal_wire_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_internal_wire_wire_proto_rawDesc), len(file_agent_internal_wire_wire_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   17,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
