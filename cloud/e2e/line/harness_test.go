@@ -89,9 +89,10 @@ health: {listen: "off"}
 stations:
   - name: line3/aoi-1
     camera: %q
+    read_timeout: %s
     bundle: %q
     trigger: {mode: mqtt, deadline: %s}
-`, c.local, c.uplink, filepath.Join(dir, "state"), c.camera, bundle, c.deadline), 0o600))
+`, c.local, c.uplink, filepath.Join(dir, "state"), c.camera, c.deadline, bundle, c.deadline), 0o600))
 	return startProgram(t, "sightline-agent", "run", path)
 }
 
