@@ -18,29 +18,29 @@ type view struct {
 }
 
 // beside aligns the template of a part once more, to draw where they differ: what aligned it for the
-// inspection is at the next part. It keeps the memory of one station. One goroutine at a time.
+// inspection is at the next part. It keeps the memory of one rig. One goroutine at a time.
 type beside struct {
-	station *station
+	rig     *rig
 	canvas  *tensor.Canvas
-	matcher *pairing.Matcher // of the station's template
+	matcher *pairing.Matcher // of the rig's template
 	golden  evidence.Golden
 	sheet   besideSheet // instead, where frames are seen in tiles
 }
 
 // look returns the template beside the picture's frame. There may be none, and none that can be drawn.
 func (b *beside) look(pic *picture, pen *evidence.Pen) (view, error) {
-	s := pic.station
+	r := pic.rig
 	switch {
-	case s.golden == nil || s.config.GetTemplate().GetPath() == "" && pic.frame.Template == nil:
+	case r.golden == nil || r.config.GetTemplate().GetPath() == "" && pic.frame.Template == nil:
 		return view{}, nil
-	case s.golden.tiled:
-		b.turn(s)
+	case r.golden.tiled:
+		b.turn(r)
 		return b.sheet.look(pic, pen)
 	}
-	b.turn(s)
+	b.turn(r)
 	matcher := b.matcher
 	if template := pic.frame.Template; template != nil {
-		prepared, err := pairing.New(s.golden.plan, template)
+		prepared, err := pairing.New(r.golden.plan, template)
 		if err != nil {
 			return view{}, err
 		}
@@ -66,20 +66,20 @@ func taken(g *evidence.Golden, c *tensor.Canvas) error {
 	return g.Take(c.Plane(), c.Template(), size.Width, size.Height)
 }
 
-// turn makes a canvas and a matcher for another station.
-func (b *beside) turn(s *station) {
-	if b.station == s {
+// turn makes a canvas and a matcher for another rig.
+func (b *beside) turn(r *rig) {
+	if b.rig == r {
 		return
 	}
 	b.close()
-	b.station = s
-	if s.golden.tiled {
-		b.sheet.open(s.golden.plan)
+	b.rig = r
+	if r.golden.tiled {
+		b.sheet.open(r.golden.plan)
 		return
 	}
-	b.canvas, b.matcher = tensor.NewCanvas(s.golden.plan), nil
-	if s.golden.prepared != nil {
-		b.matcher = s.golden.prepared.Matcher()
+	b.canvas, b.matcher = tensor.NewCanvas(r.golden.plan), nil
+	if r.golden.prepared != nil {
+		b.matcher = r.golden.prepared.Matcher()
 	}
 }
 
@@ -88,5 +88,5 @@ func (b *beside) close() {
 		b.canvas.Close()
 	}
 	b.sheet.close()
-	b.station, b.canvas = nil, nil
+	b.rig, b.canvas = nil, nil
 }

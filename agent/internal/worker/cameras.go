@@ -28,8 +28,8 @@ func startCamera(ctx context.Context, s *station) (camera, error) {
 	c, err := cameras.Start(ctx, s.config.GetCamera(), cameras.Options{
 		OpenTimeout: time.Duration(s.config.GetOpenTimeoutNs()),
 		ReadTimeout: time.Duration(s.config.GetReadTimeoutNs()),
-		Frames:      cap(s.free) + besideSlots(s),
-		Gray:        s.config.GetTileOverlap() > 0 && s.lane.plan.Monochrome(),
+		Frames:      2*cap(s.rig.free) + besideSlots(s), // while one rig is drained another is filled
+		Gray:        s.rig.gray(),
 		Log:         s.log,
 		OnState:     s.cameraState,
 	})

@@ -22,12 +22,12 @@ type comparison struct {
 }
 
 // comparison makes the lane of one station that compares.
-func (o *opener) comparison(s *station) *lane {
-	way := s.config.GetBinarize()
+func (o *opener) comparison(c *wire.StationConfig) *lane {
+	way := c.GetBinarize()
 	if way == "" {
 		way = bundle.Otsu
 	}
-	settings := s.config.GetCompare()
+	settings := c.GetCompare()
 	options := compare.Options{Tolerance: int(settings.GetTolerance()), MinArea: int(settings.GetMinArea())}
 	manifest := bundle.Comparison()
 	engines := make([]engine, 0, o.parallel)

@@ -40,10 +40,10 @@ type golden struct {
 	sheet *pairing.Sheet // then there is this instead of matcher and prepared
 }
 
-// plan is the station's preprocessing: the lane's, perhaps with another way to make black and white.
-func (s *station) plan(l *lane) (*tensor.Plan, error) {
+// planned is a station's preprocessing: the lane's, perhaps with another way to make black and white.
+func planned(c *wire.StationConfig, l *lane) (*tensor.Plan, error) {
 	p := l.plan
-	switch method := s.config.GetMethod(); {
+	switch method := c.GetMethod(); {
 	case method == methodDetect && p.Template():
 		return nil, fmt.Errorf("%w: the bundle's model compares frames with a golden template: "+
 			"use method: pair", errMethod)
@@ -51,8 +51,8 @@ func (s *station) plan(l *lane) (*tensor.Plan, error) {
 		return nil, fmt.Errorf("%w: the bundle's model takes no golden template: use method: detect",
 			errMethod)
 	}
-	if overlap := int(s.config.GetTileOverlap()); overlap > 0 {
-		if s.config.GetMethod() == methodCompare {
+	if overlap := int(c.GetTileOverlap()); overlap > 0 {
+		if c.GetMethod() == methodCompare {
 			return nil, fmt.Errorf("%w: compare sees frames of any size as a whole: leave tiles out",
 				errMethod)
 		}
@@ -61,7 +61,7 @@ func (s *station) plan(l *lane) (*tensor.Plan, error) {
 		}
 		p = p.Unscaled()
 	}
-	if way := s.config.GetBinarize(); way != "" {
+	if way := c.GetBinarize(); way != "" {
 		if !p.Monochrome() {
 			return nil, fmt.Errorf("%w: the bundle's model takes colours, which are not made black and "+
 				"white: leave binarize out", errMethod)
@@ -88,7 +88,7 @@ func loadGolden(c *wire.StationConfig, plan *tensor.Plan) (*golden, error) {
 	}
 	if got := "sha256:" + hex.EncodeToString(sum[:]); t.GetDigest() != "" && got != t.GetDigest() {
 		return nil, fmt.Errorf("golden template %s: it is %s, not %s: it changed since the agent read it; "+
-			"restart the agent", t.GetPath(), got, t.GetDigest())
+			"have the agent read its configuration again", t.GetPath(), got, t.GetDigest())
 	}
 	if g.prepared, err = g.take(f); err == nil && g.blank() {
 		err = fmt.Errorf("golden template %s: in black and white it is all of one shade: "+

@@ -64,14 +64,9 @@ func (w *worker) stuck() error {
 		return fmt.Errorf("%w: the bundle of station %s has been loading for over %s: check disk and "+
 			"driver of its execution provider", ErrHung, l.station, longestLoad)
 	}
-	for _, s := range w.stations {
-		if !s.ready.Load() {
-			continue
-		}
-		if s.lane.hangs(monotime.Now()) {
-			return fmt.Errorf("%w: the model of station %s has run for over %s", ErrHung, s.config.GetName(),
-				longestRun)
-		}
+	if l := w.lanes.hangs(monotime.Now()); l != nil {
+		return fmt.Errorf("%w: the model of bundle %s has run for over %s", ErrHung, l.manifest.Name,
+			longestRun)
 	}
 	return nil
 }

@@ -11,9 +11,11 @@ import (
 // maxKept parts may be answered and not settled, besides one on each track.
 const maxKept = 8
 
-// shot is a frame, and where its tiles were found in its golden template: nil where there is nothing to say.
+// shot is a frame, what it was inspected with, and where its tiles were found in its golden template: nil
+// where there is nothing to say.
 type shot struct {
 	frame *frame.Frame
+	rig   *rig
 	trail *trail
 }
 

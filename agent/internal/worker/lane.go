@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/sightline-edge/sightline/agent/internal/monotime"
@@ -26,6 +27,10 @@ type engine interface {
 
 // lane runs one bundle for all stations that have it, on one track or on several side by side.
 type lane struct {
+	key     laneKey
+	over    chan struct{} // closed when nobody has it any more
+	running sync.WaitGroup
+
 	manifest *bundle.Manifest
 	plan     *tensor.Plan
 	state    wire.StationState // what it says of itself: provider and model
@@ -48,8 +53,8 @@ type track struct {
 
 func newLane(m *bundle.Manifest, plan *tensor.Plan, engines []engine, stations int) *lane {
 	l := &lane{
-		manifest: m, plan: plan, jobs: newQueue(slots(len(engines)) * stations),
-		help: make(chan *sheetRun),
+		manifest: m, plan: plan, over: make(chan struct{}), help: make(chan *sheetRun),
+		jobs: newQueue(2 * slots(len(engines)) * stations), // of a station's last rig, and of its next
 	}
 	for _, e := range engines {
 		l.tracks = append(l.tracks, &track{
@@ -121,10 +126,11 @@ func (l *lane) freeAt(nowNs int64) (freeNs, usualNs int64) {
 	return slices.Min(ends), usualNs
 }
 
-// serve infers what waits until ctx ends, then frees the model: in one run as much as the engine takes at
-// once. A job once taken is always answered: the next one's answer waits for it.
-func (t *track) serve(ctx context.Context, waiting *queue) error {
+// serve infers what waits until ctx or the lane ends, then frees the model: in one run as much as the engine
+// takes at once. A job once taken is always answered: the next one's answer waits for it.
+func (t *track) serve(ctx context.Context, l *lane) error {
 	defer func() { _ = t.engine.Close() }()
+	waiting := l.jobs
 	for {
 		select {
 		case <-waiting.ready:
@@ -140,6 +146,8 @@ func (t *track) serve(ctx context.Context, waiting *queue) error {
 			r.work(&tiledJob{track: t, job: r.job}, nil)
 			t.jobNs.Store(0)
 			r.helpers.Done()
+		case <-l.over:
+			return nil
 		case <-ctx.Done():
 			return nil
 		}
@@ -170,7 +178,8 @@ func (t *track) infer() error {
 	for _, job := range t.jobs {
 		s := job.station
 		s.inspected.Add(1)
-		s.keep(job.job, shot{job.frame, job.trail()}) // before the answer: its settlement may follow at once
+		// Before the answer: its settlement may follow at once.
+		s.keep(job.job, shot{job.frame, job.rig, job.trail()})
 		job.frame = nil
 		if err := s.turns.done(job); err != nil {
 			return err

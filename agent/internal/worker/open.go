@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"runtime"
-	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -14,11 +13,11 @@ import (
 	"github.com/sightline-edge/sightline/models/bundle"
 )
 
-// opener loads bundles, each once, and then opens cameras.
+// opener loads bundles, each once, opens cameras, and then changes what stations inspect with. One goroutine.
 type opener struct {
 	worker   *worker
 	loader   infer.Loader
-	lanes    map[laneKey]*lane
+	rigs     []*rig // of the stations; nil: none yet
 	group    *errgroup.Group
 	parallel int // runs of one bundle
 
@@ -32,10 +31,9 @@ func newOpener(w *worker, group *errgroup.Group, rt Runtime) *opener {
 	}
 	runs := parallel(w.config)
 	return &opener{
-		worker: w, group: group, lanes: map[laneKey]*lane{}, parallel: runs,
+		worker: w, group: group, parallel: runs, rigs: make([]*rig, len(w.stations)),
 		loader: infer.Loader{
 			Runtime: rt, Log: w.log, Threads: max(threads/runs, 1), Spinning: w.config.GetSpinning(),
-			Batches: len(w.stations) > 1 || slices.ContainsFunc(w.stations, (*station).tiled),
 		},
 	}
 }
@@ -43,10 +41,8 @@ func newOpener(w *worker, group *errgroup.Group, rt Runtime) *opener {
 // parallel is how many runs of one bundle go side by side.
 func parallel(c *wire.Configure) int { return max(int(c.GetParallelRuns()), 1) }
 
-type laneKey struct{ digest, policy string }
-
-// open makes all stations ready or refused. A worker that was given no camera only checks its bundles, and
-// is done.
+// open makes all stations ready or refused, and then changes what they inspect with until ctx ends. A worker
+// that was given no camera only checks its bundles, and is done.
 func (w *worker) open(ctx context.Context, group *errgroup.Group, rt Runtime, noRuntime string) error {
 	o := newOpener(w, group, rt)
 	o.noRuntime = noRuntime
@@ -55,7 +51,7 @@ func (w *worker) open(ctx context.Context, group *errgroup.Group, rt Runtime, no
 		if s.config.GetCamera() != "" {
 			cameras++
 		}
-		err := o.station(ctx, s)
+		err := o.station(ctx, s, s.config)
 		if errors.Is(err, errDone) || ctx.Err() != nil {
 			return err
 		}
@@ -68,36 +64,31 @@ func (w *worker) open(ctx context.Context, group *errgroup.Group, rt Runtime, no
 	if cameras == 0 && len(w.stations) > 0 {
 		return errDone
 	}
-	return nil
+	return o.changes(ctx)
 }
 
-func (o *opener) station(ctx context.Context, s *station) error {
-	if err := s.change(func(*wire.StationState) {}); err != nil {
-		return err
-	}
-	l, err := o.lane(ctx, s)
+// station makes a station ready that is not.
+func (o *opener) station(ctx context.Context, s *station, c *wire.StationConfig) error {
+	err := s.change(func(m *wire.StationState) {
+		m.Phase, m.Reason = wire.Phase_PHASE_OPENING, wire.ReasonLoading
+	})
 	if err != nil {
 		return err
 	}
-	plan, err := s.plan(l)
+	r, err := o.rig(ctx, s, c)
 	if err != nil {
 		return err
 	}
-	if s.golden, err = loadGolden(s.config, plan); err != nil {
+	if err = s.loaded(r); err != nil || s.config.GetCamera() == "" {
 		return err
 	}
-	if err = s.loaded(l); err != nil || s.config.GetCamera() == "" {
+	s.rig = r
+	if s.camera, err = startCamera(ctx, s); err != nil {
+		r.close()
+		o.release(r.lane)
 		return err
 	}
-	count := slots(len(l.tracks))
-	s.lane, s.free = l, make(chan *slot, count)
-	for range count {
-		s.free <- newSlot(s, plan)
-	}
-	s.camera, err = startCamera(ctx, s)
-	if err != nil {
-		return err
-	}
+	o.rigs[s.index] = r
 	s.ready.Store(true)
 	close(s.opened)
 	o.group.Go(func() error {
@@ -107,10 +98,23 @@ func (o *opener) station(ctx context.Context, s *station) error {
 	return nil
 }
 
-// lane finds or makes the lane of the station's bundle, or makes one that compares.
-func (o *opener) lane(ctx context.Context, s *station) (*lane, error) {
-	if s.config.GetMethod() == methodCompare {
-		l := o.comparison(s)
+// rig loads what a station is to inspect with.
+func (o *opener) rig(ctx context.Context, s *station, c *wire.StationConfig) (*rig, error) {
+	l, err := o.lane(ctx, s, c)
+	if err != nil {
+		return nil, err
+	}
+	r, err := newRig(s, c, l)
+	if err != nil {
+		o.release(l)
+	}
+	return r, err
+}
+
+// lane finds or makes the lane of a bundle, or makes one that compares. It is released once for each time.
+func (o *opener) lane(ctx context.Context, s *station, c *wire.StationConfig) (*lane, error) {
+	if c.GetMethod() == methodCompare {
+		l := o.comparison(c)
 		o.start(ctx, l)
 		return l, nil
 	}
@@ -119,27 +123,40 @@ func (o *opener) lane(ctx context.Context, s *station) (*lane, error) {
 	}
 	defer o.worker.loading.Store(nil)
 	o.begin(s)
-	b, err := bundle.Load(s.config.GetBundleDir())
+	b, err := bundle.Load(c.GetBundleDir())
 	if err != nil {
 		return nil, err
 	}
-	key := laneKey{b.Digest, s.config.GetProviderPolicy()}
-	if l, ok := o.lanes[key]; ok {
+	key := laneKey{b.Digest, c.GetProviderPolicy()}
+	if l := o.worker.lanes.find(key); l != nil {
 		return l, nil
 	}
-	sessions, err := o.sessions(s, b, key.policy)
+	sessions, err := o.sessions(s, c, b)
 	if err != nil {
 		return nil, err
 	}
 	l := sessionLane(sessions, len(o.worker.stations))
-	o.lanes[key] = l
+	l.key = key
 	o.start(ctx, l)
 	return l, nil
 }
 
 func (o *opener) start(ctx context.Context, l *lane) {
+	o.worker.lanes.add(l)
 	for _, t := range l.tracks {
-		o.group.Go(func() error { return t.serve(ctx, l.jobs) })
+		l.running.Add(1)
+		o.group.Go(func() error {
+			defer l.running.Done()
+			return t.serve(ctx, l)
+		})
+	}
+}
+
+// release frees a lane that nobody else has.
+func (o *opener) release(l *lane) {
+	if o.worker.lanes.drop(l) {
+		close(l.over)
+		l.running.Wait()
 	}
 }
 
@@ -149,10 +166,14 @@ func (o *opener) begin(s *station) {
 }
 
 // sessions loads a bundle once for each of its parallel runs.
-func (o *opener) sessions(s *station, b *bundle.Bundle, policy string) (all []*infer.Session, err error) {
+func (o *opener) sessions(s *station, c *wire.StationConfig, b *bundle.Bundle) (
+	all []*infer.Session, err error,
+) {
+	loader := o.loader
+	loader.Batches = len(o.worker.stations) > 1 || c.GetTileOverlap() > 0
 	for range o.parallel {
 		o.begin(s)
-		session, err := o.loader.Load(b, policy)
+		session, err := loader.Load(b, c.GetProviderPolicy())
 		if err != nil {
 			for _, loaded := range all {
 				err = errors.Join(err, loaded.Close())
@@ -164,19 +185,11 @@ func (o *opener) sessions(s *station, b *bundle.Bundle, policy string) (all []*i
 	return all, nil
 }
 
-// close ends the camera and gives the frames that wait for a settlement back. The canvases in the lane's
-// hands are left to the end of the process.
+// close ends the camera and gives the frames that wait for a settlement back.
 func (s *station) close() {
 	if err := s.camera.Close(); err != nil {
 		s.log.Warn("close camera", "error", err)
 	}
 	s.kept.clear()
-	for {
-		select {
-		case slot := <-s.free:
-			slot.close()
-		default:
-			return
-		}
-	}
+	s.rig.close()
 }

@@ -79,12 +79,12 @@ type drawing struct {
 // draw makes the annotated frame and then the crops. A picture that cannot be drawn is dropped and counted.
 func (p *pictures) draw(ctx context.Context, d *drawing, pic picture) {
 	s, w := pic.station, pic.wanted
-	quality := int(s.config.GetEvidenceQuality())
+	quality := int(pic.rig.config.GetEvidenceQuality())
 	if quality <= 0 || quality > 100 {
 		quality = defaultQuality
 	}
-	marks := s.marks(w.GetDefects())
-	crops := min(int(s.config.GetMaxCrops()), len(marks))
+	marks := pic.rig.marks(w.GetDefects())
+	crops := min(int(pic.rig.config.GetMaxCrops()), len(marks))
 	var err error
 	if d.view, err = d.beside.look(&pic, d.pen); err != nil {
 		p.log.WarnContext(ctx, "evidence drawn without its template", "station", s.config.GetName(),
@@ -151,8 +151,8 @@ func (p *picture) crop(d *drawing, m evidence.Mark, quality int) ([]byte, error)
 	return d.pen.Crop(part.frame, part.golden, part.mark, quality)
 }
 
-func (s *station) marks(defects []*wire.Detection) []evidence.Mark {
-	classes := s.lane.manifest.Classes
+func (r *rig) marks(defects []*wire.Detection) []evidence.Mark {
+	classes := r.lane.manifest.Classes
 	marks := make([]evidence.Mark, 0, len(defects))
 	for _, d := range defects {
 		if c := int(d.GetClass()); c >= 0 && c < len(classes) {

@@ -140,6 +140,7 @@ func inspected(e *counting, dueNs ...int64) (faults []wire.Fault) {
 	for i, due := range dueNs {
 		job := waits(uint64(i), due)
 		job.station, job.frame, job.answer = &station{index: uint32(i)}, &frame.Frame{}, &wire.Inspected{}
+		job.rig = &rig{}
 		q.add(job)
 	}
 	<-q.ready

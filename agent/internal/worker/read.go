@@ -28,6 +28,8 @@ func (w *worker) read() error {
 			err = w.inspect(inspect, payload)
 		case wire.KindSettle:
 			err = w.settle(payload)
+		case wire.KindChange:
+			err = w.change(payload)
 		case wire.KindShutdown:
 			return errDone
 		default:

@@ -415,7 +415,7 @@ func TestATrackThatIsFreeHelpsWithASheet(t *testing.T) {
 	}}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- (&track{engine: other, help: help}).serve(ctx, newQueue(1)) }()
+	go func() { ended <- (&track{engine: other, help: help}).serve(ctx, &lane{jobs: newQueue(1)}) }()
 	tr := &track{engine: lead, help: help}
 	sheets := 0
 	for came := false; !came; sheets++ {

@@ -40,18 +40,14 @@ func (s *station) reject(err error) error {
 	})
 }
 
-// loaded notes the lane. Without a camera that is all there is to wait for.
-func (s *station) loaded(l *lane) error {
+// loaded notes the rig. Without a camera that is all there is to wait for.
+func (s *station) loaded(r *rig) error {
+	l := r.lane
 	model := l.state.GetModel()
 	s.log.Info("ready to inspect", "bundle", model.GetName(), "version", model.GetVersion(),
 		"digest", model.GetDigest(), "provider", l.state.GetProvider(), "fell_back", l.state.GetFellBack())
 	return s.change(func(m *wire.StationState) {
-		m.Provider, m.FellBack = l.state.GetProvider(), l.state.GetFellBack()
-		m.FallbackReason = l.state.GetFallbackReason()
-		m.Model = &wire.Model{
-			Name: model.GetName(), Version: model.GetVersion(), Digest: model.GetDigest(),
-			Classes: model.GetClasses(), Template: s.config.GetTemplate().GetDigest(),
-		}
+		r.describe(m)
 		m.Reason = "opening the camera"
 		if s.config.GetCamera() == "" {
 			m.Phase, m.Reason = wire.Phase_PHASE_READY, ""

@@ -29,6 +29,7 @@ type order struct {
 type slot struct {
 	order
 	station      *station
+	rig          *rig
 	frame        *frame.Frame
 	canvas       *tensor.Canvas
 	sheet        *sheet
@@ -38,18 +39,6 @@ type slot struct {
 	answer       *wire.Inspected
 	found        []*wire.Detection // memory of answer's detections
 	truth        []*wire.Detection
-}
-
-func newSlot(s *station, plan *tensor.Plan) *slot {
-	job := &slot{
-		station: s, answer: &wire.Inspected{}, found: grown(nil, s.lane.manifest.Decoder.MaxDetections),
-	}
-	if s.tiled() {
-		job.sheet = newSheet(plan, s.lane, int(s.config.GetTileOverlap()))
-	} else {
-		job.canvas = tensor.NewCanvas(plan)
-	}
-	return job
 }
 
 // fill writes the answer, reusing its memory.
@@ -65,6 +54,7 @@ func (s *slot) fill(r inspection, err error) {
 		s.found[i].Outline, s.found[i].Area = wire.AppendPoints(s.found[i].Outline[:0], d.Outline), d.Area
 	}
 	a.Station, a.Job, a.Frame, a.ExposedNs = s.station.index, s.job, f.Seq, f.ExposedNs
+	a.Generation = s.rig.config.GetGeneration()
 	a.PreprocessNs, a.InferenceNs, a.DecodeNs = s.preprocessNs+r.FillNs, r.InferenceNs, r.DecodeNs
 	a.Width, a.Height, a.Source, a.Simulated = int32(f.Width), int32(f.Height), said(f.Source), f.Simulated
 	a.Tiles, a.Dropped = uint32(r.tiles), uint32(r.Cut.Count)
@@ -76,12 +66,12 @@ func (s *slot) fill(r inspection, err error) {
 // fit makes the frame ready for the lane.
 func (s *slot) fit(f *frame.Frame) error {
 	if s.sheet != nil {
-		return s.sheet.lay(f, s.station.golden)
+		return s.sheet.lay(f, s.rig.golden)
 	}
 	if err := s.canvas.Fit(f); err != nil {
 		return err
 	}
-	return s.station.golden.match(s.canvas)
+	return s.rig.golden.match(s.canvas)
 }
 
 func (s *slot) close() {
@@ -92,10 +82,10 @@ func (s *slot) close() {
 	s.canvas.Close()
 }
 
-// station is one camera and its place in a lane. Its capture loop is one goroutine.
+// station is one camera and what its frames are inspected with. Its capture loop is one goroutine.
 type station struct {
 	index    uint32
-	config   *wire.StationConfig
+	config   *wire.StationConfig // of the camera; what may change is in the rig
 	conn     *wire.Conn
 	log      *slog.Logger
 	pictures *pictures
@@ -103,13 +93,13 @@ type station struct {
 	alone    bool // no other station of the process has a camera
 
 	orders chan order
-	free   chan *slot // of the lane's slots
 	turns  turns
 	ready  atomic.Bool // model and camera are there
 	opened chan struct{}
-	camera camera // set before ready, which is set before opened closes
-	lane   *lane  // set before ready
-	golden *golden
+	camera camera    // set before ready, which is set before opened closes
+	rig    *rig      // set before ready, then the capture loop's
+	next   chan *rig // to the capture loop
+	last   chan *rig // back from it
 	kept   *kept
 	pace   pace // of the capture loop
 
@@ -121,14 +111,13 @@ type station struct {
 	}
 }
 
-// tiled says that the station sees its frames in tiles.
-func (s *station) tiled() bool { return s.config.GetTileOverlap() > 0 }
-
 func newStation(index uint32, c *wire.StationConfig, w *worker) *station {
 	s := &station{
 		index: index, config: c, conn: w.conn, log: w.log.With("station",
 			c.GetName()), pictures: w.pictures, die: w.die,
-		opened: make(chan struct{}), orders: make(chan order, maxOrders), pace: newPace(),
+		opened: make(chan struct{}), orders: make(chan order, maxOrders), next: make(chan *rig),
+		last: make(chan *rig, 1),
+		pace: newPace(),
 	}
 	s.alone = !slices.ContainsFunc(w.config.GetStations(), func(other *wire.StationConfig) bool {
 		return other != c && other.GetCamera() != ""
@@ -155,7 +144,8 @@ func (s *station) order(o order) error {
 	}
 }
 
-// capture takes a frame for each order and passes it to the lane, until ctx ends.
+// capture takes a frame for each order and passes it to the lane, until ctx ends. Between two orders it takes
+// the next rig.
 func (s *station) capture(ctx context.Context) error {
 	exposed := &wire.Exposed{Station: s.index}
 	for {
@@ -164,15 +154,28 @@ func (s *station) capture(ctx context.Context) error {
 			if err := s.expose(ctx, o, exposed); err != nil {
 				return err
 			}
+		case r := <-s.next:
+			if err := s.take(r); err != nil {
+				return err
+			}
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
+// take inspects with another rig from the next part on. Nobody hears of one of its parts before it is told.
+func (s *station) take(r *rig) error {
+	last := s.rig
+	s.rig = r
+	err := s.change(r.describe)
+	s.last <- last // never blocks: it has room for one, and one change is under way
+	return err
+}
+
 func (s *station) expose(ctx context.Context, o order, exposed *wire.Exposed) error {
 	if o.triggerNs == 0 { // no event waits to be seen: the later it is taken, the fresher is its verdict
-		s.pace.wait(ctx, s.lane)
+		s.pace.wait(ctx, s.rig.lane)
 	}
 	began := monotime.Now()
 	f, err := s.camera.Next(ctx, o.triggerNs, o.deadlineNs)
@@ -188,7 +191,7 @@ func (s *station) expose(ctx context.Context, o order, exposed *wire.Exposed) er
 	}
 	read := monotime.Now() - began
 	select {
-	case slot := <-s.free:
+	case slot := <-s.rig.free:
 		return s.prepare(slot, o, f, read)
 	case <-ctx.Done():
 		return nil
@@ -201,18 +204,18 @@ func (s *station) prepare(slot *slot, o order, f *frame.Frame, readNs int64) err
 		o.deadlineNs = f.ExposedNs + o.budgetNs
 	}
 	slot.order, slot.frame = o, f
-	err := s.golden.brought(f) // no line brings a template with each part: it is not part of the inspection
+	err := s.rig.golden.brought(f) // not part of the inspection: no line brings a template with each part
 	start := monotime.Now()
 	if err == nil {
 		err = slot.fit(f)
 	}
 	if err != nil {
-		s.free <- slot // never blocks: there are as many places as slots
+		s.rig.free <- slot // never blocks: there are as many places as slots
 		return s.unfit(o, f, err)
 	}
 	slot.preprocessNs, slot.turn = monotime.Now()-start, s.turns.next()
 	s.pace.took(readNs + slot.preprocessNs)
-	s.lane.jobs.add(slot)
+	s.rig.lane.jobs.add(slot)
 	return nil
 }
 
@@ -226,17 +229,18 @@ func (s *station) unfit(o order, f *frame.Frame, err error) error {
 	answer := &wire.Inspected{
 		Station: s.index, Job: o.job, Frame: f.Seq, ExposedNs: f.ExposedNs,
 		Width: int32(f.Width), Height: int32(f.Height), Source: said(f.Source), Simulated: f.Simulated,
-		Fault: wire.Fault_FAULT_UNALIGNED, FaultText: said(err.Error()),
+		Generation: s.rig.config.GetGeneration(),
+		Fault:      wire.Fault_FAULT_UNALIGNED, FaultText: said(err.Error()),
 	}
 	s.inspected.Add(1)
-	s.keep(o.job, shot{frame: f}) // before the answer: its settlement may follow at once
+	s.keep(o.job, shot{frame: f, rig: s.rig}) // before the answer: its settlement may follow at once
 	return closed(s.conn.Send(wire.KindInspected, answer))
 }
 
 // reply sends a slot's answer and gives the slot back.
 func (s *station) reply(job *slot) error {
 	err := s.conn.Send(wire.KindInspected, job.answer)
-	s.free <- job // never blocks: there are as many places as slots
+	job.rig.free <- job // never blocks: there are as many places as slots
 	return closed(err)
 }
 

@@ -54,16 +54,16 @@ func TestParallelRunsAreAnsweredInTheOrderOfTheirFrames(t *testing.T) {
 // A track that is done early leaves its answer and goes on with another frame.
 func TestATrackThatIsAheadDoesNotWait(t *testing.T) {
 	ours, theirs := pair(t)
-	s := &station{conn: wire.NewConn(ours), free: make(chan *slot, 3)}
+	s := &station{conn: wire.NewConn(ours), rig: &rig{free: make(chan *slot, 3)}}
 	var slots []*slot
 	for job := range uint64(3) {
 		slots = append(slots, &slot{
-			station: s, turn: s.turns.next(), answer: &wire.Inspected{Job: job},
+			station: s, rig: s.rig, turn: s.turns.next(), answer: &wire.Inspected{Job: job},
 		})
 	}
 	require.NoError(t, s.turns.done(slots[2]))
 	require.NoError(t, s.turns.done(slots[1]))
-	require.Empty(t, s.free, "nothing is answered before the first")
+	require.Empty(t, s.rig.free, "nothing is answered before the first")
 	answers := make(chan error, 1)
 	go func() { answers <- s.turns.done(slots[0]) }()
 	conn := wire.NewConn(theirs)
@@ -76,6 +76,6 @@ func TestATrackThatIsAheadDoesNotWait(t *testing.T) {
 		require.Equal(t, job, got.GetJob())
 	}
 	require.NoError(t, <-answers)
-	require.Len(t, s.free, 3, "each slot is given back")
+	require.Len(t, s.rig.free, 3, "each slot is given back")
 	require.NoError(t, errors.Join(ours.Close(), theirs.Close()))
 }

@@ -54,6 +54,8 @@ type worker struct {
 	config   *wire.Configure
 	stations []*station
 	pictures *pictures
+	lanes    lanes
+	changes  chan *wire.Change    // one for each station
 	loading  atomic.Pointer[load] // nil: none
 	fatal    chan error           // from callbacks of cameras; the first is kept
 }
@@ -103,6 +105,7 @@ func (w *worker) serve(ctx context.Context, group *errgroup.Group) error {
 	for i, c := range w.config.GetStations() {
 		w.stations = append(w.stations, newStation(uint32(i), c, w))
 	}
+	w.changes = make(chan *wire.Change, len(w.stations))
 	group.Go(func() error { return w.beat(ctx) })
 	group.Go(func() error { return w.pictures.run(ctx) })
 	group.Go(func() error { return w.pictures.send(ctx) })

@@ -23,6 +23,7 @@ import (
 	cameras "github.com/sightline-edge/sightline/agent/internal/worker/camera"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer/fake"
+	"github.com/sightline-edge/sightline/models/bundle"
 	"github.com/sightline-edge/sightline/models/onnxfile/onnxtest"
 )
 
@@ -436,13 +437,13 @@ func TestHeartbeatsCarryWhatTheCameraCounted(t *testing.T) {
 }
 
 func TestARunThatHangsInADriverEndsTheWorker(t *testing.T) {
-	s := &station{config: &wire.StationConfig{Name: "line1/aoi-1"}, lane: &lane{tracks: []*track{{}}}}
-	s.ready.Store(true)
-	w := &worker{stations: []*station{s}}
+	l := &lane{manifest: &bundle.Manifest{}, tracks: []*track{{}}}
+	w := &worker{}
+	w.lanes.add(l)
 	require.NoError(t, w.stuck())
-	s.lane.tracks[0].busyNs.Store(monotime.Now())
+	l.tracks[0].busyNs.Store(monotime.Now())
 	require.NoError(t, w.stuck())
-	s.lane.tracks[0].busyNs.Store(monotime.Now() - (longestRun + time.Second).Nanoseconds())
+	l.tracks[0].busyNs.Store(monotime.Now() - (longestRun + time.Second).Nanoseconds())
 	require.ErrorIs(t, w.stuck(), ErrHung)
 }
 
@@ -462,7 +463,7 @@ func TestALoadThatHangsEndsTheWorker(t *testing.T) {
 		require.ErrorContains(t, err, "line1/aoi-1")
 		return twoDetections(spec, stop)
 	}}}
-	_, err := newOpener(w, group, rt).lane(ctx, s)
+	_, err := newOpener(w, group, rt).lane(ctx, s, s.config)
 	require.NoError(t, err)
 	require.Equal(t, 2, loads)
 	require.NoError(t, w.stuck(), "what is loaded hangs no longer")

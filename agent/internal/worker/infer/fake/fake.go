@@ -18,6 +18,7 @@ type Runtime struct {
 	Script func(s infer.Spec, stop <-chan struct{}) error
 	Absent map[string]error
 	Opened atomic.Int64 // runners opened so far
+	Closed atomic.Int64 // of these
 }
 
 // Open makes a runner.
@@ -26,7 +27,7 @@ func (r *Runtime) Open(s infer.Spec) (infer.Runner, error) {
 		return nil, err
 	}
 	r.Opened.Add(1)
-	run := &runner{script: r.Script, spec: s}
+	run := &runner{script: r.Script, spec: s, closed: &r.Closed}
 	stop := make(chan struct{})
 	run.stop.Store(&stop)
 	return run, nil
@@ -35,6 +36,7 @@ func (r *Runtime) Open(s infer.Spec) (infer.Runner, error) {
 type runner struct {
 	script func(infer.Spec, <-chan struct{}) error
 	spec   infer.Spec
+	closed *atomic.Int64
 	stop   atomic.Pointer[chan struct{}]
 }
 
@@ -62,4 +64,7 @@ func (r *runner) Rearm() error {
 }
 
 // Close implements infer.Runner.
-func (r *runner) Close() error { return nil }
+func (r *runner) Close() error {
+	r.closed.Add(1)
+	return nil
+}

@@ -1,0 +1,99 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/sightline-edge/sightline/agent/internal/wire"
+)
+
+// errReopen says that a change needs another camera.
+var errReopen = errors.New("the camera would have to be opened anew: restart the agent")
+
+// changes gives stations what else they are to inspect with, one after the other, until ctx ends.
+func (o *opener) changes(ctx context.Context) error {
+	for {
+		select {
+		case m := <-o.worker.changes:
+			if err := o.change(ctx, m); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// change loads what a station is to inspect with beside what it does. What is refused changes nothing.
+func (o *opener) change(ctx context.Context, m *wire.Change) error {
+	s, c := o.worker.stations[m.GetStation()], m.GetConfig()
+	if !s.ready.Load() { // refused before: there is nothing beside it
+		err := o.station(ctx, s, c)
+		if err != nil && !errors.Is(err, errDone) && ctx.Err() == nil {
+			if failed := s.reject(err); failed != nil {
+				return failed
+			}
+		}
+		return s.changed(c, err)
+	}
+	next, err := o.rig(ctx, s, c)
+	if err == nil && next.gray() != o.rigs[s.index].gray() {
+		next.close()
+		o.release(next.lane)
+		err = errReopen
+	}
+	if err != nil {
+		return s.changed(c, err)
+	}
+	return o.cutOver(ctx, s, next)
+}
+
+// cutOver waits until the station is between two parts, and then for the parts that it has begun before.
+func (o *opener) cutOver(ctx context.Context, s *station, next *rig) error {
+	select {
+	case s.next <- next:
+	case <-ctx.Done():
+		return nil
+	}
+	o.rigs[s.index] = next
+	old := <-s.last // at once
+	if err := old.drain(ctx); err != nil {
+		return err
+	}
+	o.release(old.lane)
+	model := next.lane.state.GetModel()
+	s.log.InfoContext(ctx, "inspects with another bundle or recipe", "bundle", model.GetName(),
+		"version", model.GetVersion(), "digest", model.GetDigest(), "provider", next.lane.state.GetProvider())
+	return s.changed(next.config, nil)
+}
+
+// changed tells the supervisor what became of a change.
+func (s *station) changed(c *wire.StationConfig, err error) error {
+	m := &wire.Changed{Station: s.index, Generation: c.GetGeneration()}
+	switch {
+	case errors.Is(err, errDone):
+		return err
+	case err != nil:
+		s.log.Warn("a change is refused", "error", err)
+		m.Refused = said(err.Error())
+	}
+	return closed(s.conn.Send(wire.KindChanged, m))
+}
+
+// change passes a change on to the one who loads.
+func (w *worker) change(payload []byte) error {
+	m := &wire.Change{}
+	if err := w.conn.Decode(payload, m); err != nil {
+		return err
+	}
+	if _, err := w.station(m.GetStation()); err != nil {
+		return err
+	}
+	select {
+	case w.changes <- m:
+		return nil
+	default:
+		return fmt.Errorf("%w: more changes than stations", wire.ErrFrame)
+	}
+}
