@@ -244,8 +244,11 @@ type StationConfig struct {
 	Template        *Template              `protobuf:"bytes,11,opt,name=template,proto3" json:"template,omitempty"`                                      // unset: none, or the camera brings one with each frame
 	Binarize        string                 `protobuf:"bytes,12,opt,name=binarize,proto3" json:"binarize,omitempty"`                                      // as in a bundle: otsu or a threshold; empty: the bundle's
 	Compare         *Compare               `protobuf:"bytes,13,opt,name=compare,proto3" json:"compare,omitempty"`
-	TileOverlap     int32                  `protobuf:"varint,14,opt,name=tile_overlap,json=tileOverlap,proto3" json:"tile_overlap,omitempty"` // > 0: frames are not scaled, but seen in tiles that overlap so many pixels
-	Generation      uint64                 `protobuf:"varint,15,opt,name=generation,proto3" json:"generation,omitempty"`                      // of what the station inspects with: bundle, method, template
+	TileOverlap     int32                  `protobuf:"varint,14,opt,name=tile_overlap,json=tileOverlap,proto3" json:"tile_overlap,omitempty"`   // > 0: frames are not scaled, but seen in tiles that overlap so many pixels
+	Generation      uint64                 `protobuf:"varint,15,opt,name=generation,proto3" json:"generation,omitempty"`                        // of what the station inspects with: bundle, method, template
+	BundleDigest    string                 `protobuf:"bytes,16,opt,name=bundle_digest,json=bundleDigest,proto3" json:"bundle_digest,omitempty"` // sha256:<hex>; the worker takes no other bundle; empty: any
+	Heat            bool                   `protobuf:"varint,30,opt,name=heat,proto3" json:"heat,omitempty"`                                    // for evaluation: each Inspected brings the map of a model for anomalies
+	HeatFrom        float32                `protobuf:"fixed32,31,opt,name=heat_from,json=heatFrom,proto3" json:"heat_from,omitempty"`           // score from which that map is kept for a picture; 0: the bundle's threshold
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -374,6 +377,27 @@ func (x *StationConfig) GetTileOverlap() int32 {
 func (x *StationConfig) GetGeneration() uint64 {
 	if x != nil {
 		return x.Generation
+	}
+	return 0
+}
+
+func (x *StationConfig) GetBundleDigest() string {
+	if x != nil {
+		return x.BundleDigest
+	}
+	return ""
+}
+
+func (x *StationConfig) GetHeat() bool {
+	if x != nil {
+		return x.Heat
+	}
+	return false
+}
+
+func (x *StationConfig) GetHeatFrom() float32 {
+	if x != nil {
+		return x.HeatFrom
 	}
 	return 0
 }
@@ -1228,6 +1252,7 @@ type Inspected struct {
 	Dropped       uint32                 `protobuf:"varint,18,opt,name=dropped,proto3" json:"dropped,omitempty"`                                // findings beyond the most that are kept
 	DroppedScore  float32                `protobuf:"fixed32,19,opt,name=dropped_score,json=droppedScore,proto3" json:"dropped_score,omitempty"` // the most that one of these can score
 	Generation    uint64                 `protobuf:"varint,20,opt,name=generation,proto3" json:"generation,omitempty"`                          // that it was inspected with; 0: it did not come so far
+	Heat          *Heat                  `protobuf:"bytes,30,opt,name=heat,proto3" json:"heat,omitempty"`                                       // where the station's configuration asks for it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1395,6 +1420,114 @@ func (x *Inspected) GetGeneration() uint64 {
 	return 0
 }
 
+func (x *Inspected) GetHeat() *Heat {
+	if x != nil {
+		return x.Heat
+	}
+	return nil
+}
+
+// How unusual each place of a frame is: places in rows, as a model for anomalies gave them.
+type Heat struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Width         int32                  `protobuf:"varint,1,opt,name=width,proto3" json:"width,omitempty"` // places
+	Height        int32                  `protobuf:"varint,2,opt,name=height,proto3" json:"height,omitempty"`
+	X1            float32                `protobuf:"fixed32,3,opt,name=x1,proto3" json:"x1,omitempty"` // frame pixels that the map covers: more than the frame where it has a border
+	Y1            float32                `protobuf:"fixed32,4,opt,name=y1,proto3" json:"y1,omitempty"`
+	X2            float32                `protobuf:"fixed32,5,opt,name=x2,proto3" json:"x2,omitempty"`
+	Y2            float32                `protobuf:"fixed32,6,opt,name=y2,proto3" json:"y2,omitempty"`
+	Levels        []byte                 `protobuf:"bytes,7,opt,name=levels,proto3" json:"levels,omitempty"` // uint16, little endian: see HeatScore
+	Score         float32                `protobuf:"fixed32,8,opt,name=score,proto3" json:"score,omitempty"` // of the image, 0.5 at its threshold, not cut off at 0 and 1
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Heat) Reset() {
+	*x = Heat{}
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Heat) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Heat) ProtoMessage() {}
+
+func (x *Heat) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Heat.ProtoReflect.Descriptor instead.
+func (*Heat) Descriptor() ([]byte, []int) {
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Heat) GetWidth() int32 {
+	if x != nil {
+		return x.Width
+	}
+	return 0
+}
+
+func (x *Heat) GetHeight() int32 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *Heat) GetX1() float32 {
+	if x != nil {
+		return x.X1
+	}
+	return 0
+}
+
+func (x *Heat) GetY1() float32 {
+	if x != nil {
+		return x.Y1
+	}
+	return 0
+}
+
+func (x *Heat) GetX2() float32 {
+	if x != nil {
+		return x.X2
+	}
+	return 0
+}
+
+func (x *Heat) GetY2() float32 {
+	if x != nil {
+		return x.Y2
+	}
+	return 0
+}
+
+func (x *Heat) GetLevels() []byte {
+	if x != nil {
+		return x.Levels
+	}
+	return nil
+}
+
+func (x *Heat) GetScore() float32 {
+	if x != nil {
+		return x.Score
+	}
+	return 0
+}
+
 type Detection struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Class         int32                  `protobuf:"varint,1,opt,name=class,proto3" json:"class,omitempty"` // index into the bundle's classes
@@ -1411,7 +1544,7 @@ type Detection struct {
 
 func (x *Detection) Reset() {
 	*x = Detection{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[15]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1423,7 +1556,7 @@ func (x *Detection) String() string {
 func (*Detection) ProtoMessage() {}
 
 func (x *Detection) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[15]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1436,7 +1569,7 @@ func (x *Detection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Detection.ProtoReflect.Descriptor instead.
 func (*Detection) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{15}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Detection) GetClass() int32 {
@@ -1508,7 +1641,7 @@ type Evidence struct {
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[16]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1520,7 +1653,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[16]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1533,7 +1666,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{16}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Evidence) GetStation() uint32 {
@@ -1574,7 +1707,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[17]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1586,7 +1719,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[17]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1599,7 +1732,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{17}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Heartbeat) GetStations() []*StationCount {
@@ -1626,7 +1759,7 @@ type StationCount struct {
 
 func (x *StationCount) Reset() {
 	*x = StationCount{}
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[18]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1638,7 +1771,7 @@ func (x *StationCount) String() string {
 func (*StationCount) ProtoMessage() {}
 
 func (x *StationCount) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_internal_wire_wire_proto_msgTypes[18]
+	mi := &file_agent_internal_wire_wire_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1651,7 +1784,7 @@ func (x *StationCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StationCount.ProtoReflect.Descriptor instead.
 func (*StationCount) Descriptor() ([]byte, []int) {
-	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{18}
+	return file_agent_internal_wire_wire_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *StationCount) GetStation() uint32 {
@@ -1727,7 +1860,7 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\x11inference_threads\x18\x02 \x01(\rR\x10inferenceThreads\x12/\n" +
 	"\x13onnxruntime_library\x18\x03 \x01(\tR\x12onnxruntimeLibrary\x12\x1a\n" +
 	"\bspinning\x18\x04 \x01(\tR\bspinning\x12#\n" +
-	"\rparallel_runs\x18\x05 \x01(\rR\fparallelRuns\"\x87\x04\n" +
+	"\rparallel_runs\x18\x05 \x01(\rR\fparallelRuns\"\xdd\x04\n" +
 	"\rStationConfig\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06camera\x18\x02 \x01(\tR\x06camera\x12\x1d\n" +
@@ -1746,7 +1879,10 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\ftile_overlap\x18\x0e \x01(\x05R\vtileOverlap\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x0f \x01(\x04R\n" +
-	"generationJ\x04\b\t\x10\n" +
+	"generation\x12#\n" +
+	"\rbundle_digest\x18\x10 \x01(\tR\fbundleDigest\x12\x12\n" +
+	"\x04heat\x18\x1e \x01(\bR\x04heat\x12\x1b\n" +
+	"\theat_from\x18\x1f \x01(\x02R\bheatFromJ\x04\b\t\x10\n" +
 	"\"\\\n" +
 	"\x06Change\x12\x18\n" +
 	"\astation\x18\x01 \x01(\rR\astation\x128\n" +
@@ -1818,7 +1954,7 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\astation\x18\x01 \x01(\rR\astation\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\x04R\x03job\x12\x12\n" +
 	"\x04done\x18\x03 \x01(\rR\x04done\x12\x14\n" +
-	"\x05total\x18\x04 \x01(\rR\x05total\"\xf1\x04\n" +
+	"\x05total\x18\x04 \x01(\rR\x05total\"\x9e\x05\n" +
 	"\tInspected\x12\x18\n" +
 	"\astation\x18\x01 \x01(\rR\astation\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\x04R\x03job\x12\x14\n" +
@@ -1845,7 +1981,17 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\rdropped_score\x18\x13 \x01(\x02R\fdroppedScore\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x14 \x01(\x04R\n" +
-	"generationJ\x04\b\b\x10\t\"\xa5\x01\n" +
+	"generation\x12+\n" +
+	"\x04heat\x18\x1e \x01(\v2\x17.sightline.wire.v1.HeatR\x04heatJ\x04\b\b\x10\t\"\xa2\x01\n" +
+	"\x04Heat\x12\x14\n" +
+	"\x05width\x18\x01 \x01(\x05R\x05width\x12\x16\n" +
+	"\x06height\x18\x02 \x01(\x05R\x06height\x12\x0e\n" +
+	"\x02x1\x18\x03 \x01(\x02R\x02x1\x12\x0e\n" +
+	"\x02y1\x18\x04 \x01(\x02R\x02y1\x12\x0e\n" +
+	"\x02x2\x18\x05 \x01(\x02R\x02x2\x12\x0e\n" +
+	"\x02y2\x18\x06 \x01(\x02R\x02y2\x12\x16\n" +
+	"\x06levels\x18\a \x01(\fR\x06levels\x12\x14\n" +
+	"\x05score\x18\b \x01(\x02R\x05score\"\xa5\x01\n" +
 	"\tDetection\x12\x14\n" +
 	"\x05class\x18\x01 \x01(\x05R\x05class\x12\x14\n" +
 	"\x05score\x18\x02 \x01(\x02R\x05score\x12\x0e\n" +
@@ -1908,7 +2054,7 @@ func file_agent_internal_wire_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_agent_internal_wire_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_agent_internal_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_agent_internal_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_agent_internal_wire_wire_proto_goTypes = []any{
 	(Phase)(0),            // 0: sightline.wire.v1.Phase
 	(Fault)(0),            // 1: sightline.wire.v1.Fault
@@ -1927,28 +2073,30 @@ var file_agent_internal_wire_wire_proto_goTypes = []any{
 	(*Exposed)(nil),       // 14: sightline.wire.v1.Exposed
 	(*Progress)(nil),      // 15: sightline.wire.v1.Progress
 	(*Inspected)(nil),     // 16: sightline.wire.v1.Inspected
-	(*Detection)(nil),     // 17: sightline.wire.v1.Detection
-	(*Evidence)(nil),      // 18: sightline.wire.v1.Evidence
-	(*Heartbeat)(nil),     // 19: sightline.wire.v1.Heartbeat
-	(*StationCount)(nil),  // 20: sightline.wire.v1.StationCount
+	(*Heat)(nil),          // 17: sightline.wire.v1.Heat
+	(*Detection)(nil),     // 18: sightline.wire.v1.Detection
+	(*Evidence)(nil),      // 19: sightline.wire.v1.Evidence
+	(*Heartbeat)(nil),     // 20: sightline.wire.v1.Heartbeat
+	(*StationCount)(nil),  // 21: sightline.wire.v1.StationCount
 }
 var file_agent_internal_wire_wire_proto_depIdxs = []int32{
 	3,  // 0: sightline.wire.v1.Configure.stations:type_name -> sightline.wire.v1.StationConfig
 	6,  // 1: sightline.wire.v1.StationConfig.template:type_name -> sightline.wire.v1.Template
 	7,  // 2: sightline.wire.v1.StationConfig.compare:type_name -> sightline.wire.v1.Compare
 	3,  // 3: sightline.wire.v1.Change.config:type_name -> sightline.wire.v1.StationConfig
-	17, // 4: sightline.wire.v1.Settle.defects:type_name -> sightline.wire.v1.Detection
+	18, // 4: sightline.wire.v1.Settle.defects:type_name -> sightline.wire.v1.Detection
 	0,  // 5: sightline.wire.v1.StationState.phase:type_name -> sightline.wire.v1.Phase
 	13, // 6: sightline.wire.v1.StationState.model:type_name -> sightline.wire.v1.Model
-	17, // 7: sightline.wire.v1.Inspected.detections:type_name -> sightline.wire.v1.Detection
+	18, // 7: sightline.wire.v1.Inspected.detections:type_name -> sightline.wire.v1.Detection
 	1,  // 8: sightline.wire.v1.Inspected.fault:type_name -> sightline.wire.v1.Fault
-	17, // 9: sightline.wire.v1.Inspected.truth:type_name -> sightline.wire.v1.Detection
-	20, // 10: sightline.wire.v1.Heartbeat.stations:type_name -> sightline.wire.v1.StationCount
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	18, // 9: sightline.wire.v1.Inspected.truth:type_name -> sightline.wire.v1.Detection
+	17, // 10: sightline.wire.v1.Inspected.heat:type_name -> sightline.wire.v1.Heat
+	21, // 11: sightline.wire.v1.Heartbeat.stations:type_name -> sightline.wire.v1.StationCount
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_agent_internal_wire_wire_proto_init() }
@@ -1962,7 +2110,7 @@ func file_agent_internal_wire_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_internal_wire_wire_proto_rawDesc), len(file_agent_internal_wire_wire_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   19,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
