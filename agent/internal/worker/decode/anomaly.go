@@ -29,14 +29,16 @@ type anomaly struct {
 	left    detect.Cut
 	classes []int16
 	numbers []float32
+	heat    detect.Heat // of the last image
 }
 
 // normalization makes scores of numbers: 0.5 at the threshold, and a range as wide as 1.
 type normalization struct{ threshold, width float64 }
 
-func (n normalization) score(v float32) float32 {
-	return float32(min(max((float64(v)-n.threshold)/n.width+half, 0), 1))
-}
+func (n normalization) score(v float32) float32 { return float32(min(max(n.open(v), 0), 1)) }
+
+// open is a score that is not cut off at 0 and 1.
+func (n normalization) open(v float32) float64 { return (float64(v)-n.threshold)/n.width + half }
 
 // reaches says whether a number scores 0.5 or more.
 func (n normalization) reaches(v float32) bool { return float64(v) >= n.threshold }
@@ -102,7 +104,9 @@ func (a *anomaly) decode(d *Decoder, outputs [][]float32, g tensor.Geometry) err
 	if err := a.cover(g); err != nil {
 		return err
 	}
-	score := a.score(outputs)
+	number := a.number(outputs)
+	a.picture(g, number)
+	score := a.image.score(number)
 	if score < a.floor {
 		return nil
 	}
@@ -148,16 +152,27 @@ func (a *anomaly) read(outputs [][]float32) error {
 	return nil
 }
 
-// score is the image's: the model's, or else that of the highest place of the map that the frame covers.
-func (a *anomaly) score(outputs [][]float32) float32 {
+// picture describes the map for those who look at all of it.
+func (a *anomaly) picture(g tensor.Geometry, number float32) {
+	low := project(g, point{})
+	high := project(g, point{float64(a.wide) * a.scaleX, float64(a.high) * a.scaleY})
+	a.heat = detect.Heat{
+		Values: a.values, Width: a.wide, Height: a.high,
+		Box:   [4]float32{float32(low.x), float32(low.y), float32(high.x), float32(high.y)},
+		Score: float32(a.image.open(number)), Threshold: a.pixel.threshold, Range: a.pixel.width,
+	}
+}
+
+// number is the image's: the model's, or else the highest of the places of the map that the frame covers.
+func (a *anomaly) number(outputs [][]float32) float32 {
 	if len(outputs) > 1 {
-		return a.image.score(outputs[1][0])
+		return outputs[1][0]
 	}
 	highest := a.values[a.y1*a.wide+a.x1]
 	for y := a.y1; y < a.y2; y++ {
 		highest = max(highest, slices.Max(a.values[y*a.wide:][a.x1:a.x2]))
 	}
-	return a.image.score(highest)
+	return highest
 }
 
 // connect finds the parts of the map that reach the pixels' threshold, the strongest first.

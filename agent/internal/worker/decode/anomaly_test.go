@@ -321,3 +321,22 @@ func FuzzAnomaly(f *testing.F) {
 		}
 	})
 }
+
+// Whoever measures or draws the map needs all of it: what is usual, what lies beside the frame, and numbers
+// beyond 0 and 1.
+func TestTheMapIsToldAsTheModelGaveIt(t *testing.T) {
+	d := anomalyDecoder(t, anomalyManifest(), true)
+	values := heat(spot{3, 2, 4, 3, 18})
+	_, err := d.Decode([][]float32{values, {17}}, wide())
+	require.NoError(t, err)
+	got := d.Heat()
+	require.Equal(t, values, got.Values)
+	require.Equal(t, [2]int{heatSide, heatSide}, [2]int{got.Width, got.Height})
+	require.InDelta(t, 2, got.Score, 1e-6)
+	require.InDelta(t, 0.2, got.At(0), 1e-6)
+	require.InDelta(t, 2, got.At(2*heatSide+3), 1e-6)
+	require.Equal(t, [4]float32{0, -420, 1920, 1500}, got.Box, "the border of 140 is three times as high")
+	_, err = d.Decode([][]float32{values, {float32(math.NaN())}}, wide())
+	require.ErrorIs(t, err, decode.ErrOutput)
+	require.Nil(t, d.Heat())
+}

@@ -32,6 +32,7 @@ type Decoder struct {
 	kept    []detect.Detection
 	maxKept int
 	cut     detect.Cut
+	heat    *detect.Heat
 }
 
 // family reads the outputs of one kind of model.
@@ -79,12 +80,19 @@ func New(m *bundle.Manifest, ports []Port) (*Decoder, error) {
 // working model gives are an error: what is not finite, scores outside of 0 to 1, absurd boxes, and absurdly
 // many of them.
 func (d *Decoder) Decode(outputs [][]float32, g tensor.Geometry) ([]detect.Detection, error) {
-	d.kept, d.cut = d.kept[:0], detect.Cut{}
+	d.kept, d.cut, d.heat = d.kept[:0], detect.Cut{}, nil
 	if err := d.family.decode(d, outputs, g); err != nil {
 		return nil, err
 	}
+	if a, ok := d.family.(*anomaly); ok {
+		d.heat = &a.heat
+	}
 	return d.kept, nil
 }
+
+// Heat is the map of the last Decode of a model for anomalies, valid as long as its outputs: nil of other
+// models, and when the outputs were refused.
+func (d *Decoder) Heat() *detect.Heat { return d.heat }
 
 // Cut is what limits cost the last Decode: detections beyond max_detections, and candidates beyond those that
 // suppression looks at, though many of these are of the same defects.

@@ -12,6 +12,22 @@ type Detection struct {
 	Area    float32 // of the outline's inside, in pixels; 0 without one
 }
 
+// Heat is how unusual each place of a frame is, as a model for anomalies gave it. Valid until the next run.
+type Heat struct {
+	Values        []float32 // [Height*Width], the model's numbers
+	Width, Height int
+	Box           [4]float32 // that the map covers, in frame pixels: more than the frame where that has a border
+	Score         float32    // of the image, 0.5 at its threshold, not cut off at 0 and 1
+	Threshold     float64    // the number that scores 0.5
+	Range         float64    // of numbers that is as wide as 1
+}
+
+// At is the score of a place, 0.5 at the threshold, not cut off at 0 and 1.
+func (h *Heat) At(i int) float64 { return (float64(h.Values[i])-h.Threshold)/h.Range + half }
+
+// half is the score of a threshold.
+const half = 0.5
+
 // Cut is what a limit has cost: how many detections, and the most that one of them can score.
 type Cut struct {
 	Count int
