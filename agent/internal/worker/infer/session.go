@@ -39,8 +39,9 @@ type Session struct {
 // share of the run.
 type Result struct {
 	Detections                    []detect.Detection
-	Cut                           detect.Cut // what else was found
-	Err                           error      // then nothing was
+	Cut                           detect.Cut   // what else was found
+	Heat                          *detect.Heat // of a model for anomalies
+	Err                           error        // then nothing was
 	FillNs, InferenceNs, DecodeNs int64
 }
 
@@ -95,7 +96,7 @@ func (s *Session) decode(image int, g tensor.Geometry) (err error) {
 	}
 	r := &s.results[image]
 	r.Detections, err = s.decoders[image].Decode(s.reads, g)
-	r.Cut = s.decoders[image].Cut()
+	r.Cut, r.Heat = s.decoders[image].Cut(), s.decoders[image].Heat()
 	r.DecodeNs = monotime.Now() - start
 	return err
 }
