@@ -6,6 +6,7 @@ import (
 
 	"github.com/sightline-edge/sightline/agent/internal/frame"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
+	"github.com/sightline-edge/sightline/agent/internal/worker/evidence"
 )
 
 // maxKept parts may be answered and not settled, besides one on each track.
@@ -17,6 +18,7 @@ type shot struct {
 	frame *frame.Frame
 	rig   *rig
 	trail *trail
+	heat  *evidence.Heat // of an anomaly; nil where nothing is unusual
 }
 
 // kept holds the frames of parts whose verdict is not settled yet, oldest out first, and the settlements

@@ -179,7 +179,7 @@ func (t *track) infer() error {
 		s := job.station
 		s.inspected.Add(1)
 		// Before the answer: its settlement may follow at once.
-		s.keep(job.job, shot{job.frame, job.rig, job.trail()})
+		s.keep(job.job, shot{job.frame, job.rig, job.trail(), job.heat})
 		job.frame = nil
 		if err := s.turns.done(job); err != nil {
 			return err

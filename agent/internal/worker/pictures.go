@@ -136,6 +136,9 @@ func (p *picture) draw(d *drawing, marks []evidence.Mark, n, quality int) ([]byt
 			return d.pen.Misfit(v.frame, v.golden, caption, quality)
 		}
 	}
+	if d.view.golden == nil {
+		return d.pen.Heated(p.frame, p.heat, caption, marks, quality)
+	}
 	return d.pen.Annotate(p.frame, d.view.golden, caption, marks, quality)
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/frame"
 	"github.com/sightline-edge/sightline/agent/internal/monotime"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
+	"github.com/sightline-edge/sightline/agent/internal/worker/evidence"
 	"github.com/sightline-edge/sightline/agent/internal/worker/pairing"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 )
@@ -39,6 +40,7 @@ type slot struct {
 	answer       *wire.Inspected
 	found        []*wire.Detection // memory of answer's detections
 	truth        []*wire.Detection
+	heat         *evidence.Heat // of the frame, for its picture; nil where nothing is unusual
 }
 
 // fill writes the answer, reusing its memory.
@@ -61,6 +63,7 @@ func (s *slot) fill(r inspection, err error) {
 	a.DroppedScore = r.Cut.Score
 	a.Detections, a.Truth = s.found[:len(r.Detections)], s.truth[:len(f.Truth)]
 	a.Fault, a.FaultText = modelFault(err)
+	s.warm(r.Heat)
 }
 
 // fit makes the frame ready for the lane.

@@ -101,7 +101,7 @@ func tints() [3]uint32 {
 }
 
 // tint colours what differs, three parts of four, so that the picture shows through.
-func (p *Pen) tint(f *frame.Frame, g *Golden, banner int) {
+func (g *Golden) tint(p *Pen, f *frame.Frame, banner int) {
 	const quarter = 0x3f3f3f3f // of each sample
 	colours := tints()
 	for y := range f.Height {
@@ -120,8 +120,11 @@ func (p *Pen) tint(f *frame.Frame, g *Golden, banner int) {
 	}
 }
 
-// legend says what the colours mean, at the right end of the line of text from top to bottom.
-func (p *Pen) legend(right, top, bottom int, background color.RGBA) {
+// scaled is itself: its planes cover the whole frame, whatever its size.
+func (g *Golden) scaled(_, _ float32) overlay { return g }
+
+// legend names the colours.
+func (*Golden) legend(p *Pen, right, top, bottom int, background color.RGBA) {
 	gap := p.size / 2
 	middle := (top + bottom) / 2
 	for _, l := range []struct {

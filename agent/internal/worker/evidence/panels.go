@@ -61,7 +61,7 @@ func (p *Pen) beside(f *frame.Frame, g *Golden, part image.Rectangle, top int) {
 		p.scaled(image.Rectangle{Max: size}.Add(image.Pt(left, top+header)), part, v.pixel)
 	}
 	if right := p.canvas.Rect.Dx(); size.X >= 16*p.size { // else it would hide the name
-		p.legend(right, top, top+header, ink())
+		g.legend(p, right, top, top+header, ink())
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"image/color"
 	"slices"
 
 	"golang.org/x/image/font"
@@ -53,6 +54,8 @@ type Pen struct {
 	stroke   int
 	encoder  encoder
 	small    frame.Frame // a large one, reduced
+
+	across, down []weight // of the pixels of a frame over a map
 }
 
 // NewPen makes a pen, to be closed. Its font is compiled in.
@@ -64,14 +67,34 @@ func NewPen() *Pen {
 	return &Pen{typeface: typeface}
 }
 
+// overlay colours a frame that is drawn.
+type overlay interface {
+	// tint colours the frame below the banner.
+	tint(p *Pen, f *frame.Frame, banner int)
+	// legend says what the colours mean, at the right end of the line of text from top to bottom.
+	legend(p *Pen, right, top, bottom int, background color.RGBA)
+	// scaled is the overlay of the same frame in fewer pixels.
+	scaled(across, down float32) overlay
+}
+
 // Annotate returns a JPEG of the frame below its caption, the marks framed and labelled. Beside a golden
 // template, which may be nil, it is tinted where the two differ. A frame over 16 megapixels is reduced.
 func (p *Pen) Annotate(f *frame.Frame, g *Golden, caption Caption, marks []Mark, quality int) (
 	[]byte, error,
 ) {
+	if g == nil {
+		return p.annotate(f, nil, caption, marks, quality)
+	}
+	return p.annotate(f, g, caption, marks, quality)
+}
+
+func (p *Pen) annotate(f *frame.Frame, over overlay, caption Caption, marks []Mark, quality int) (
+	[]byte, error,
+) {
 	if err := check(f); err != nil {
 		return nil, err
 	}
+	whole := f
 	f, marks, err := p.reduced(f, marks)
 	if err != nil {
 		return nil, err
@@ -82,15 +105,16 @@ func (p *Pen) Annotate(f *frame.Frame, g *Golden, caption Caption, marks []Mark,
 	banner := 2 * p.size
 	p.blank(f.Width, f.Height+banner)
 	p.paste(f, image.Rect(0, 0, f.Width, f.Height), image.Pt(0, banner))
-	if g != nil {
-		p.tint(f, g, banner)
+	if over != nil {
+		over = over.scaled(ratio(f.Width, whole.Width), ratio(f.Height, whole.Height))
+		over.tint(p, f, banner)
 	}
 	for _, m := range slices.Backward(marks) { // the most certain on top
 		p.mark(m, f, banner)
 	}
 	p.caption(caption, len(marks), f.Width, banner)
-	if g != nil {
-		p.legend(f.Width, 0, banner, ink())
+	if over != nil {
+		over.legend(p, f.Width, 0, banner, ink())
 	}
 	return p.encoder.jpeg(p.canvas, quality)
 }
