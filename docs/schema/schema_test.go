@@ -65,6 +65,7 @@ func TestSchemasNameTheFieldsOfTheGoTypesAndNoOthers(t *testing.T) {
 		{bundleFile, "decoder", "yaml", bundle.Decoder{}},
 		{bundleFile, "anomaly", "yaml", bundle.Anomaly{}},
 		{bundleFile, "class", "yaml", bundle.Class{}},
+		{bundleFile, "then", "yaml", bundle.Then{}},
 		{bundleFile, "providers", "yaml", bundle.Providers{}},
 		{bundleFile, "provider", "yaml", bundle.Provider{}},
 		{bundleFile, "golden", "yaml", bundle.Golden{}},
@@ -186,6 +187,11 @@ func TestManifestsAreValidExactlyWhenTheyLoad(t *testing.T) {
 	const numbers = "{image_threshold: 2.5, pixel_threshold: 3, min: 0, max: 9}"
 	const unusual = "name: a\nversion: 1.0.0\ninput: {width: 64, height: 64}\n" +
 		"decoder: {family: anomaly, anomaly: " + numbers + "}\nclasses: [{name: dent}]\n"
+	const judge = "then: {model: small.onnx, input: {width: 64, height: 64}, " +
+		"decoder: {family: classifier, activation: softmax}, classes: " +
+		"[{name: ok, threshold: 0.5, good: true}, {name: scratch, threshold: 0.5}]}\n"
+	judged := func(from, to string) string { return least + strings.Replace(judge, from, to, 1) }
+	more := func(keys string) string { return judged("then: {", "then: {"+keys+", ") }
 	gray := strings.Replace(least, "height: 64", "height: 64, channels: 1", 1)
 	pixels := strings.Replace(least, "height: 64", "height: 64, type: uint8", 1)
 	semantic := strings.Replace(least, "{family: yolov8}",
@@ -334,6 +340,40 @@ func TestManifestsAreValidExactlyWhenTheyLoad(t *testing.T) {
 			"too many constants", strings.Replace(least, "height: 64", "height: 64, constants: {a: [0], "+
 				"b: [0], c: [0], d: [0], e: [0], f: [0], g: [0], h: [0], i: [0]}", 1), false,
 		},
+		{"two models", least + judge, true},
+		{
+			"two models and all keys",
+			more("of: [open], margin: 0.1, most: 8, batch: 4, preprocess: {pad: 0}"), true,
+		},
+		{"a second model of nothing good", judged(", good: true", ""), true},
+		{"a second model of one class", judged(", {name: scratch, threshold: 0.5}", ""), false},
+		{"a second model without threshold", judged(", threshold: 0.5}]", "}]"), false},
+		{"a second model without a name", judged("model: small.onnx, ", ""), false},
+		{"a second model that finds", judged("classifier, activation: softmax", "yolov8"), false},
+		{
+			"a second model of a template", judged("height: 64", "height: 64, channels: 2, template: true"),
+			false,
+		},
+		{
+			"a second model that normalizes",
+			judged("height: 64}", "height: 64, type: uint8}, preprocess: {scale: 1}"), false,
+		},
+		{"a second model of no class", more("of: []"), false},
+		{"a second model of a class twice", more("of: [open, open]"), false},
+		{"a margin too wide", more("margin: 2.1"), false},
+		{"no crop", more("most: -1"), false},
+		{"too many crops", more("most: 257"), false},
+		{"too many crops at once", more("batch: 65"), false},
+		{
+			"a second model of a whole frame", kinds + strings.Replace(judge, "name: ok", "name: fine", 1),
+			false,
+		},
+		{"a second model of an anomaly", unusual + judge, false},
+		{
+			"a variant of the second model",
+			least + judge + "providers: {order: [{name: cpu, then: model.onnx}]}\n", true,
+		},
+		{"a variant of none", least + "providers: {order: [{name: cpu, then: small.onnx}]}\n", false},
 		{"tolerances of zero", least + "golden: {box_tolerance: 0, score_tolerance: 0}\n", true},
 		{"a tolerance of more than any input", least + "golden: {box_tolerance: 4097}\n", false},
 		{"a tolerance of all scores and more", least + "golden: {score_tolerance: 1.5}\n", false},
@@ -417,6 +457,7 @@ func TestTheGuidesExampleOfAManifestIsValidAndFull(t *testing.T) {
 		bundle.Decoder{},
 		bundle.Anomaly{},
 		bundle.Class{},
+		bundle.Then{},
 		bundle.Providers{},
 		bundle.Provider{},
 		bundle.Golden{},
@@ -429,6 +470,7 @@ func TestTheGuidesExampleOfAManifestIsValidAndFull(t *testing.T) {
 		"scale", "mean", "std", "activation", "background", "min_area", "good",
 		"constants", "coordinates", "corners", "no_object",
 		"anomaly", "image_threshold", "pixel_threshold", "min", "max", "normalized",
+		"then", "of", "margin", "most", "then",
 	}, left)
 }
 
@@ -568,6 +610,9 @@ func names(o object) []string {
 // fields returns a struct's names by tag, and those of them that are encoded whatever their value.
 func fields(typed reflect.Type, tag string) (all, always []string) {
 	for field := range typed.Fields() {
+		if !field.IsExported() {
+			continue
+		}
 		parts := strings.Split(field.Tag.Get(tag), ",")
 		all = append(all, parts[0])
 		if !slices.Contains(parts[1:], "omitempty") {

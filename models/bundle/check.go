@@ -114,6 +114,7 @@ func (m *Manifest) complete() {
 		}
 	}
 }
+	m.completeThen()
 
 // bounded is the number of channels, before anybody checked it.
 func (m *Manifest) bounded() int { return min(max(m.Input.Channels, 0), maxChannels) }
@@ -141,6 +142,7 @@ func (m *Manifest) check(doc *strictyaml.Document) {
 	m.checkClasses(doc)
 	m.checkProviders(doc)
 	doc.Within("golden.box_tolerance", *m.Golden.BoxTolerance, 0, maxSide)
+	m.checkThen(doc)
 	doc.Within("golden.score_tolerance", *m.Golden.ScoreTolerance, 0, 1)
 	doc.Within("golden.area_tolerance", *m.Golden.AreaTolerance, 0, 1)
 }
@@ -227,10 +229,15 @@ func (m *Manifest) checkProviders(doc *strictyaml.Document) {
 		doc.OneOf(at+".name", p.Name, "tensorrt", "cuda", "cpu")
 		doc.Within(at+".batch", float64(p.Batch), 1, maxBatch)
 		p.checkOptions(doc, at)
-		if values := p.Batch * m.Input.Width * m.Input.Height * m.Input.Channels; values > maxValues {
-			doc.Add(at+".batch", fmt.Sprintf("%d images of %d×%d×%d are %d values", p.Batch, m.Input.Width,
-				m.Input.Height, m.Input.Channels, values), fmt.Sprintf("at most %d of one run", maxValues))
-		}
+		checkRun(doc, at+".batch", p.Batch, &m.Input)
+	}
+}
+
+// checkRun bounds what the images of one run take.
+func checkRun(doc *strictyaml.Document, path string, images int, in *Input) {
+	if values := images * in.Width * in.Height * in.Channels; values > maxValues {
+		doc.Add(path, fmt.Sprintf("%d images of %d×%d×%d are %d values", images, in.Width, in.Height,
+			in.Channels, values), fmt.Sprintf("at most %d of one run", maxValues))
 	}
 }
 

@@ -23,7 +23,7 @@ func (m *Manifest) checkClassifier(doc *strictyaml.Document) {
 			"name the class of good parts, too, or use sigmoid")
 	}
 	good := func(c Class) bool { return c.Good }
-	if len(m.Classes) > 0 && !slices.ContainsFunc(m.Classes, good) {
+	if len(m.Classes) > 0 && !m.ofCrops && !slices.ContainsFunc(m.Classes, good) {
 		doc.Add("classes", "none of them is good: no part would ever pass",
 			"write good: true at the classes of good parts")
 	}

@@ -84,6 +84,9 @@ func families() map[string]family {
 // Families are all of them, sorted.
 func Families() []string { return slices.Sorted(maps.Keys(families())) }
 
+// FamiliesOfCrops are those that a second model may have.
+func FamiliesOfCrops() []string { return []string{FamilyClassifier} }
+
 // Tasks are what they are for, sorted.
 func Tasks() []string {
 	known := map[string]bool{}
@@ -100,7 +103,11 @@ func Task(family string) string { return families()[family].task }
 func (d *Decoder) Roles() []Role { return families()[d.Family].roles }
 
 func (m *Manifest) checkFamily(doc *strictyaml.Document) {
-	doc.OneOf("decoder.family", m.Decoder.Family, Families()...)
+	readers := Families()
+	if m.ofCrops {
+		readers = FamiliesOfCrops()
+	}
+	doc.OneOf("decoder.family", m.Decoder.Family, readers...)
 	known, found := families()[m.Decoder.Family]
 	if !found {
 		return

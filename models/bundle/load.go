@@ -66,13 +66,14 @@ func parse(raw []byte, root *os.Root) (Manifest, error) {
 	m.complete()
 	m.check(doc)
 	checkFiles(&m, doc, root)
+	m.join()
 	return m, doc.Err()
 }
 
 // ModelPath is the file of a model that the manifest names.
 func (b *Bundle) ModelPath(model string) string { return path.Join(b.Dir, model) }
 
-// ClassNames returns the names in the order of the model's outputs.
+// ClassNames returns the names in the order of the model's outputs, then of the second model's.
 func (b *Bundle) ClassNames() []string {
 	names := make([]string, len(b.Manifest.Classes))
 	for i, c := range b.Manifest.Classes {
@@ -108,6 +109,7 @@ func checkFiles(m *Manifest, doc *strictyaml.Document, root *os.Root) {
 			doc.Add(fmt.Sprintf("providers.order[%d].model", i), problem, "name an ONNX file of the bundle")
 		}
 	}
+	checkThenFiles(m, doc, root)
 	for i, s := range m.Golden.Samples {
 		at := fmt.Sprintf("golden.samples[%d]", i)
 		if problem := missing(root, s.Image, MaxModelBytes); problem != "" {
@@ -121,6 +123,23 @@ func checkFiles(m *Manifest, doc *strictyaml.Document, root *os.Root) {
 		}
 		if problem := missing(root, s.Expect, maxExpectedBytes); problem != "" {
 			doc.Add(at+".expect", problem, "name a file of the bundle")
+		}
+	}
+}
+
+func checkThenFiles(m *Manifest, doc *strictyaml.Document, root *os.Root) {
+	if m.Then == nil {
+		return
+	}
+	if problem := missing(root, m.Then.Model, MaxModelBytes); problem != "" {
+		doc.Add("then.model", problem, "name the second model's ONNX file, beside "+ManifestFile)
+	}
+	for i, p := range m.Providers.Order {
+		if p.Then == m.Then.Model {
+			continue
+		}
+		if problem := missing(root, p.Then, MaxModelBytes); problem != "" {
+			doc.Add(fmt.Sprintf("providers.order[%d].then", i), problem, "name an ONNX file of the bundle")
 		}
 	}
 }

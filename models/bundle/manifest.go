@@ -19,9 +19,14 @@ type Manifest struct {
 	Input      Input      `yaml:"input"`
 	Preprocess Preprocess `yaml:"preprocess"`
 	Decoder    Decoder    `yaml:"decoder"`
-	Classes    []Class    `yaml:"classes"` // in the order of the model's outputs
-	Providers  Providers  `yaml:"providers"`
-	Golden     Golden     `yaml:"golden"`
+	// Classes are in the order of the model's outputs. In a bundle that was loaded, those of the second model
+	// stand behind them.
+	Classes   []Class   `yaml:"classes"`
+	Then      *Then     `yaml:"then"` // nil: one model does it all
+	Providers Providers `yaml:"providers"`
+	Golden    Golden    `yaml:"golden"`
+
+	ofCrops bool // the model sees what another one found
 }
 
 // Input is the model's image input.
@@ -110,6 +115,7 @@ type Provider struct {
 	// Batch is the most images of one run, 1 (default) to 64, as tiles of a sheet: more than one where the
 	// model's first dimension is not fixed. It is used only where it turns out to be faster.
 	Batch   int               `yaml:"batch"`
+	Then    string            `yaml:"then"`    // a variant of the second model; default then.model
 	Options map[string]string `yaml:"options"` // of ONNX Runtime, those of ProviderOptions
 }
 

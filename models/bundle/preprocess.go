@@ -24,6 +24,7 @@ func (m *Manifest) checkGiven(doc *strictyaml.Document) {
 	m.givenOfFamilies(doc)
 	if m.Input.Type != TypeUint8 {
 		return
+	m.givenOfThen(doc)
 	}
 	for _, key := range []struct {
 		path  string

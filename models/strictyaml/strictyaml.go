@@ -61,6 +61,9 @@ type Document struct {
 	faults Faults
 	doubts map[doubt]bool
 	walked map[visit]bool
+
+	whole *Document // of one made by Below, the file; nil: this is it
+	base  string    // what paths are below of
 }
 
 // doubt is what the file may have meant to say: a node that does not fit its place, or a key that is missing
@@ -100,11 +103,28 @@ func Parse(raw []byte, into any) *Document {
 // Readable says whether there are values to check: false for a file that is no YAML at all.
 func (d *Document) Readable() bool { return d.root != nil }
 
+// Below is the part of the file under a path: paths are from there on, and faults are the file's.
+func (d *Document) Below(path string) *Document {
+	part := *d
+	part.faults, part.whole, part.base = nil, d.file(), join(d.base, path)
+	return &part
+}
+
+func (d *Document) file() *Document {
+	if d.whole != nil {
+		return d.whole
+	}
+	return d
+}
+
 // Add reports a fault at a path such as "stations[0].trigger.mode"; where the path is not in the file, the
 // line is that of its nearest parent. It keeps a fault of what is in doubt to itself.
 func (d *Document) Add(path, problem, remedy string) {
 	if at := d.find(path); !at.doubtful {
-		d.faults = append(d.faults, Fault{Line: at.line, Path: path, Problem: problem, Remedy: remedy})
+		file := d.file()
+		file.faults = append(file.faults, Fault{
+			Line: at.line, Path: join(d.base, path), Problem: problem, Remedy: remedy,
+		})
 	}
 }
 
@@ -117,7 +137,9 @@ func (d *Document) Doubtful(path string) bool { return d.find(path).doubtful }
 
 // Faulty says whether the path is in doubt, or has a fault that was reported.
 func (d *Document) Faulty(path string) bool {
-	return d.Doubtful(path) || slices.ContainsFunc(d.faults, func(f Fault) bool { return f.Path == path })
+	full := join(d.base, path)
+	return d.Doubtful(path) ||
+		slices.ContainsFunc(d.file().faults, func(f Fault) bool { return f.Path == full })
 }
 
 // OneOf reports a value that is none of the known ones.
@@ -217,7 +239,7 @@ func (d *Document) find(path string) place {
 	}
 	node := d.root
 	at := place{doubtful: d.doubts[doubt{node: node}]}
-	for _, name := range step.FindAllString(path, -1) {
+	for _, name := range step.FindAllString(join(d.base, path), -1) {
 		next, line := child(node, name)
 		if next == nil {
 			at.doubtful = at.doubtful || d.doubts[doubt{node, name}]

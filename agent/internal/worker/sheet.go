@@ -78,6 +78,10 @@ func (l *lane) tiled(overlap int) error {
 		return fmt.Errorf("%w: findings of task %s in several tiles are not joined; leave tiles out",
 			errMethod, l.manifest.Task)
 	}
+	if l.manifest.Then != nil {
+		return fmt.Errorf("%w: what is found in several tiles is joined, and the bundle has a second model that "+
+			"would see the pieces; leave tiles out", errMethod)
+	}
 	if side := min(l.manifest.Input.Width, l.manifest.Input.Height); overlap > side/2 {
 		return fmt.Errorf("%w: tiles overlap by %d pixels; take at most %d, half of the model's input",
 			errMethod, overlap, side/2)

@@ -26,16 +26,9 @@ type Loader struct {
 // Load opens a bundle on the first execution provider of its order that runs it, and checks the golden
 // samples on it. Policy overrides the bundle's own unless it is empty.
 func (l *Loader) Load(b *bundle.Bundle, policy string) (*Session, error) {
-	plan := tensor.NewPlan(b.Manifest.Input, b.Manifest.Preprocess)
-	c := &candidate{Bundle: b, plan: plan, models: map[string]model{}}
-	for _, p := range b.Manifest.Providers.Order {
-		if err := c.read(p.Model); err != nil {
-			return nil, err
-		}
-		ports := c.models[p.Model].ports
-		if err := ports.takes(p.Batch); err != nil {
-			return nil, fmt.Errorf("%s on %s: %w", c.ModelPath(p.Model), p.Name, err)
-		}
+	c, err := newCandidate(b)
+	if err != nil {
+		return nil, err
 	}
 	if policy == "" {
 		policy = b.Manifest.Providers.Policy
@@ -46,8 +39,10 @@ func (l *Loader) Load(b *bundle.Bundle, policy string) (*Session, error) {
 // candidate is a bundle whose models agree with its manifest.
 type candidate struct {
 	*bundle.Bundle
+	own    *bundle.Manifest // of its first model alone
 	plan   *tensor.Plan
 	models map[string]model // by file
+	second *candidate       // nil without a second model
 }
 
 type model struct {
@@ -68,7 +63,7 @@ func (c *candidate) read(file string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.ModelPath(file), err)
 	}
-	ports, err := agree(signature, &c.Manifest, c.plan)
+	ports, err := agree(signature, c.own, c.plan)
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.ModelPath(file), err)
 	}
@@ -131,6 +126,9 @@ func (l *Loader) openFor(c *candidate, p bundle.Provider, images int) (*Session,
 		return nil, fmt.Errorf("open model: %w", err)
 	}
 	s.runner, s.fuse = runner, newFuse(runner)
+	if s.crops, err = l.openCrops(c, p); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	if err := s.prove(); err != nil {
 		return nil, errors.Join(m.ports.explain(err), s.Close())
 	}
@@ -143,7 +141,7 @@ func newSession(c *candidate, p bundle.Provider, ports contract, inputs []*tenso
 		results: make([]Result, len(inputs)), reads: make([][]float32, len(ports.outputs)),
 	}
 	for range inputs {
-		decoder, err := ports.decoder(&c.Manifest)
+		decoder, err := ports.decoder(c.own)
 		if err != nil {
 			return nil, err
 		}

@@ -33,6 +33,7 @@ type Session struct {
 	images   int
 	runner   Runner
 	fuse     *fuse
+	crops    *crops // a second model; nil without one
 }
 
 // Result is what was found in one image. Detections are valid until the next run. InferenceNs is the image's
@@ -48,10 +49,10 @@ type Result struct {
 // Images is how many images one run takes at most: as many as are fastest here.
 func (s *Session) Images() int { return s.images }
 
-// Infer runs the model on what the canvases hold, at most Images of them, and says of each what it took even
-// when it fails. With a deadline (CLOCK_MONOTONIC, 0: none) the run is broken off when it passes. A run that
-// fails fails for all of them, an output that cannot be believed for its own image. Results are valid until
-// the next run.
+// Infer runs the model, and the second one on what it finds, on what the canvases hold, at most Images of
+// them, and says of each what it took even when it fails. With a deadline (CLOCK_MONOTONIC, 0: none) the run
+// is broken off when it passes. A run that fails fails for all of them, an output that cannot be believed for
+// its own image. Results are valid until the next run.
 func (s *Session) Infer(canvases []*tensor.Canvas, deadlineNs int64) []Result {
 	results := s.results[:len(canvases)]
 	start := monotime.Now()
@@ -67,6 +68,9 @@ func (s *Session) Infer(canvases []*tensor.Canvas, deadlineNs int64) []Result {
 		if r.InferenceNs, r.Err = share, err; err == nil {
 			r.Err = s.decode(i, c.Geometry())
 		}
+	}
+	if s.crops != nil && err == nil {
+		s.crops.judge(canvases, results, deadlineNs)
 	}
 	return results
 }
@@ -111,8 +115,8 @@ func (s *Session) run(images int, deadlineNs int64) (cancelled bool, err error) 
 	return cancelled, errors.Join(err, rearm)
 }
 
-// Close frees the model.
+// Close frees the model, and the second one.
 func (s *Session) Close() error {
 	s.fuse.stop()
-	return s.runner.Close()
+	return errors.Join(s.crops.close(), s.runner.Close())
 }

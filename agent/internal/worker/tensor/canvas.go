@@ -17,6 +17,7 @@ type scaler interface {
 type Canvas struct {
 	plan     *Plan
 	scaler   scaler
+	shown    frame.Frame // a view of the frame that it holds
 	geometry Geometry
 	pix      []byte
 	stride   int
@@ -37,6 +38,7 @@ func (c *Canvas) Fit(f *frame.Frame) error {
 	if err := c.plan.admit(f); err != nil {
 		return err
 	}
+	c.shown = f.Part(0, 0, f.Width, f.Height)
 	c.geometry, c.channels = c.plan.geometry(f), f.Channels
 	width, height := c.geometry.Width, c.geometry.Height
 	ratio := oddRatio(f, width, height)
@@ -111,6 +113,9 @@ func (c *Canvas) Hold(threshold uint8) { c.held = threshold }
 
 // Geometry is that of the frame last fitted.
 func (c *Canvas) Geometry() Geometry { return c.geometry }
+
+// Frame is the frame last fitted, in its own pixels: valid until it is released, and not to be released here.
+func (c *Canvas) Frame() *frame.Frame { return &c.shown }
 
 // Close frees the scaler's memory.
 func (c *Canvas) Close() {

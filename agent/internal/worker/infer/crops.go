@@ -1,0 +1,176 @@
+package infer
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/sightline-edge/sightline/agent/internal/frame"
+	"github.com/sightline-edge/sightline/agent/internal/monotime"
+	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
+	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
+	"github.com/sightline-edge/sightline/models/bundle"
+)
+
+// dismissed is the class of a finding that the second model found good.
+const dismissed = -1
+
+// crops is a second model, which sees what the first one found: boxes, cut out of the frame. One goroutine at
+// a time.
+type crops struct {
+	session *Session
+	own     []bundle.Class // of the first model
+	asked   []bool         // by class of the first model: its boxes are looked at
+	classes []bundle.Class // of the second model
+	margin  float32
+	most    int // crops of one frame
+
+	part     frame.Frame // that is fitted
+	canvases []*tensor.Canvas
+	waiting  []crop // what the first canvases hold
+}
+
+// crop is where a crop comes from: a finding of one of the images.
+type crop struct{ image, finding int }
+
+func newCrops(m *bundle.Manifest, s *Session) *crops {
+	first := m.First()
+	c := &crops{
+		session: s, own: first.Classes, classes: m.Then.Classes, margin: float32(m.Then.Margin),
+		most: m.Then.Most, waiting: make([]crop, 0, s.Images()),
+	}
+	for _, class := range first.Classes {
+		c.asked = append(c.asked, slices.Contains(m.Then.Of, class.Name))
+	}
+	for range s.Images() {
+		c.canvases = append(c.canvases, tensor.NewCropCanvas(s.Plan))
+	}
+	return c
+}
+
+// judge shows the second model what was found in the frames that the canvases hold, as many crops in one run
+// as it takes, and changes the results as it says. A crop that cannot be judged fails its image.
+func (c *crops) judge(canvases []*tensor.Canvas, results []Result, deadlineNs int64) {
+	for i, canvas := range canvases {
+		c.show(canvas.Frame(), results, i, deadlineNs)
+	}
+	c.run(results, deadlineNs)
+	for i := range results {
+		if r := &results[i]; r.Err != nil {
+			r.Detections = nil
+		} else {
+			r.Detections = left(r.Detections)
+		}
+	}
+}
+
+// show cuts out what was found in one image. Beyond the most crops a finding stays as it is, and counts as
+// one that was left out: nobody knows which class it would be of.
+func (c *crops) show(f *frame.Frame, results []Result, image int, deadlineNs int64) {
+	r, room := &results[image], c.most
+	for n := range r.Detections {
+		d := &r.Detections[n]
+		if r.Err != nil {
+			return
+		}
+		if !c.asked[d.Class] || d.Score < float32(c.own[d.Class].Threshold) {
+			continue
+		}
+		if room == 0 {
+			r.Cut.Add(detect.Cut{Count: 1, Score: 1})
+			continue
+		}
+		room--
+		c.cut(f, r, crop{image, n})
+		if len(c.waiting) == len(c.canvases) {
+			c.run(results, deadlineNs)
+		}
+	}
+}
+
+// cut puts one crop into the next canvas.
+func (c *crops) cut(f *frame.Frame, r *Result, from crop) {
+	start := monotime.Now()
+	c.part = c.around(f, r.Detections[from.finding].Box)
+	if err := c.canvases[len(c.waiting)].Fit(&c.part); err != nil {
+		r.Err = fmt.Errorf("%w: crop: %w", ErrRun, err)
+		return
+	}
+	c.waiting = append(c.waiting, from)
+	r.FillNs += monotime.Now() - start
+}
+
+// around is the part of a frame that holds all of a box and its margin, as far as the frame has it.
+func (c *crops) around(f *frame.Frame, box [4]float32) frame.Frame {
+	x, width := span(box[0], box[2], c.margin, f.Width)
+	y, height := span(box[1], box[3], c.margin, f.Height)
+	return f.Part(x, y, width, height)
+}
+
+// span is the first whole pixel between from and to, widened by a margin, and how many there are: at least
+// one.
+func span(from, to, margin float32, side int) (first, length int) {
+	more := (to - from) * margin
+	first = min(max(int(math.Floor(float64(from-more))), 0), side-1)
+	last := min(max(int(math.Ceil(float64(to+more))), first+1), side)
+	return first, last - first
+}
+
+// run asks the second model about the crops that wait.
+func (c *crops) run(results []Result, deadlineNs int64) {
+	if len(c.waiting) == 0 {
+		return
+	}
+	answers := c.session.Infer(c.canvases[:len(c.waiting)], deadlineNs)
+	for i, from := range c.waiting {
+		r, answer := &results[from.image], &answers[i]
+		r.FillNs, r.InferenceNs = r.FillNs+answer.FillNs, r.InferenceNs+answer.InferenceNs
+		r.DecodeNs += answer.DecodeNs
+		switch {
+		case r.Err != nil:
+		case answer.Err != nil:
+			r.Err = fmt.Errorf("second model: %w", answer.Err)
+		default:
+			c.believe(&r.Detections[from.finding], answer.Detections)
+		}
+	}
+	c.waiting = c.waiting[:0]
+}
+
+// believe takes what the second model is sure of, best first: a defect before all that is good, as with a
+// classification of the whole frame. Of what it is not sure it says nothing.
+func (c *crops) believe(d *detect.Detection, answer []detect.Detection) {
+	good := false
+	for _, said := range answer {
+		class := &c.classes[said.Class]
+		switch {
+		case said.Score < float32(class.Threshold):
+		case class.Good:
+			good = true
+		default:
+			d.Class, d.Score = len(c.own)+said.Class, said.Score
+			return
+		}
+	}
+	if good {
+		d.Class = dismissed
+	}
+}
+
+// left are the findings that were not dismissed, in the order of their scores.
+func left(found []detect.Detection) []detect.Detection {
+	found = slices.DeleteFunc(found, func(d detect.Detection) bool { return d.Class == dismissed })
+	slices.SortStableFunc(found, func(a, b detect.Detection) int { return cmp.Compare(b.Score, a.Score) })
+	return found
+}
+
+func (c *crops) close() error {
+	if c == nil {
+		return nil
+	}
+	for _, canvas := range c.canvases {
+		canvas.Close()
+	}
+	return c.session.Close()
+}
