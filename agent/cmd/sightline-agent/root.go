@@ -38,6 +38,7 @@ func root() *cobra.Command {
 		inspectCommand(),
 		sheetCommand(&l),
 		templateCommand(&l),
+		samplesCommand(&l),
 		versionCommand(),
 	)
 	return c

@@ -100,6 +100,7 @@ func (c *Config) check(doc *strictyaml.Document) {
 	doc.Within("evidence.max_bytes", float64(c.Evidence.MaxBytes), minBudget, math.MaxInt64)
 	doc.Within("evidence.max_crops", float64(*c.Evidence.MaxCrops), 0, maxCrops)
 	doc.Within("evidence.quality", float64(c.Evidence.Quality), 1, 100)
+	c.Samples.check(doc)
 }
 
 func (c *Config) checkStation(doc *strictyaml.Document, at string, s *Station) {

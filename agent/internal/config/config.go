@@ -14,6 +14,7 @@ type Config struct {
 	Worker    Worker    `yaml:"worker"`
 	Outbox    Outbox    `yaml:"outbox"`
 	Evidence  Evidence  `yaml:"evidence"`
+	Samples   Samples   `yaml:"samples"`
 	Health    Health    `yaml:"health"`
 	StateDir  string    `yaml:"state_dir"`  // default /var/lib/sightline
 	BundleDir string    `yaml:"bundle_dir"` // where bundle names are looked up, default <state_dir>/bundles
@@ -140,6 +141,20 @@ type Evidence struct {
 	MaxBytes int64  `yaml:"max_bytes"` // default 1 GiB, oldest go first
 	MaxCrops *int   `yaml:"max_crops"` // of one part, default 8
 	Quality  int    `yaml:"quality"`   // JPEG, default 85
+}
+
+// Samples are frames, as the camera gave them, that a model can learn from.
+type Samples struct {
+	Dir      string `yaml:"dir"`       // default <state_dir>/samples; "off": none are kept
+	MaxBytes int64  `yaml:"max_bytes"` // default 1 GiB, the least valuable go first
+	MaxCount int    `yaml:"max_count"` // default 20,000
+	// PerHour bounds the samples of one station that the agent chooses by itself. Default 60.
+	PerHour int `yaml:"per_hour"`
+	// Margin is how close to its class's threshold a score is uncertain, on either side. Default 0.1.
+	Margin *float64 `yaml:"margin"`
+	// HoldBytes of memory keep the frames of the last parts that are not PASS, for overrides; 0: none.
+	// Default 64 MiB.
+	HoldBytes *int64 `yaml:"hold_bytes"`
 }
 
 // Health is the HTTP listener for metrics and readiness.

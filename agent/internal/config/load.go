@@ -131,6 +131,7 @@ func (c *Config) complete() {
 		c.Evidence.MaxCrops = &crops
 	}
 	setDefault(&c.Evidence.Quality, defaultQuality)
+	c.Samples.complete(c.StateDir)
 	setDefault(&c.Health.Listen, DefaultHealth)
 	setDefault(&c.Worker.Parallel, 1)
 	setDefault(&c.Worker.Spinning, SpinRun)
