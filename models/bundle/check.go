@@ -113,8 +113,8 @@ func (m *Manifest) complete() {
 			m.Decoder.Outputs[role.Key] = role.Usual
 		}
 	}
-}
 	m.completeThen()
+}
 
 // bounded is the number of channels, before anybody checked it.
 func (m *Manifest) bounded() int { return min(max(m.Input.Channels, 0), maxChannels) }
@@ -141,8 +141,8 @@ func (m *Manifest) check(doc *strictyaml.Document) {
 	m.checkDecoder(doc)
 	m.checkClasses(doc)
 	m.checkProviders(doc)
-	doc.Within("golden.box_tolerance", *m.Golden.BoxTolerance, 0, maxSide)
 	m.checkThen(doc)
+	doc.Within("golden.box_tolerance", *m.Golden.BoxTolerance, 0, maxSide)
 	doc.Within("golden.score_tolerance", *m.Golden.ScoreTolerance, 0, 1)
 	doc.Within("golden.area_tolerance", *m.Golden.AreaTolerance, 0, 1)
 }

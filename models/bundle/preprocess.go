@@ -22,9 +22,9 @@ const (
 // checkGiven reports what is written, and would be used for nothing. It comes before complete.
 func (m *Manifest) checkGiven(doc *strictyaml.Document) {
 	m.givenOfFamilies(doc)
+	m.givenOfThen(doc)
 	if m.Input.Type != TypeUint8 {
 		return
-	m.givenOfThen(doc)
 	}
 	for _, key := range []struct {
 		path  string
