@@ -709,6 +709,7 @@ type Settle struct {
 	Evidence      bool                   `protobuf:"varint,3,opt,name=evidence,proto3" json:"evidence,omitempty"`
 	Verdict       string                 `protobuf:"bytes,4,opt,name=verdict,proto3" json:"verdict,omitempty"` // caption of the annotated image
 	Defects       []*Detection           `protobuf:"bytes,5,rep,name=defects,proto3" json:"defects,omitempty"` // what counted, in frame pixels
+	Sample        bool                   `protobuf:"varint,20,opt,name=sample,proto3" json:"sample,omitempty"` // the frame is wanted as it came, whatever the verdict is
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -776,6 +777,13 @@ func (x *Settle) GetDefects() []*Detection {
 		return x.Defects
 	}
 	return nil
+}
+
+func (x *Settle) GetSample() bool {
+	if x != nil {
+		return x.Sample
+	}
+	return false
 }
 
 type Shutdown struct {
@@ -1232,29 +1240,32 @@ func (x *Progress) GetTotal() uint32 {
 
 // Worker → supervisor: exactly one for each Inspect unless the worker dies.
 type Inspected struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Station       uint32                 `protobuf:"varint,1,opt,name=station,proto3" json:"station,omitempty"`
-	Job           uint64                 `protobuf:"varint,2,opt,name=job,proto3" json:"job,omitempty"`
-	Frame         uint64                 `protobuf:"varint,3,opt,name=frame,proto3" json:"frame,omitempty"`
-	ExposedNs     int64                  `protobuf:"varint,4,opt,name=exposed_ns,json=exposedNs,proto3" json:"exposed_ns,omitempty"`          // frame complete in memory
-	PreprocessNs  int64                  `protobuf:"varint,5,opt,name=preprocess_ns,json=preprocessNs,proto3" json:"preprocess_ns,omitempty"` // durations
-	InferenceNs   int64                  `protobuf:"varint,6,opt,name=inference_ns,json=inferenceNs,proto3" json:"inference_ns,omitempty"`
-	DecodeNs      int64                  `protobuf:"varint,7,opt,name=decode_ns,json=decodeNs,proto3" json:"decode_ns,omitempty"`
-	Width         int32                  `protobuf:"varint,9,opt,name=width,proto3" json:"width,omitempty"` // frame pixels
-	Height        int32                  `protobuf:"varint,10,opt,name=height,proto3" json:"height,omitempty"`
-	Detections    []*Detection           `protobuf:"bytes,11,rep,name=detections,proto3" json:"detections,omitempty"` // descending score, frame pixels
-	Fault         Fault                  `protobuf:"varint,12,opt,name=fault,proto3,enum=sightline.wire.v1.Fault" json:"fault,omitempty"`
-	FaultText     string                 `protobuf:"bytes,13,opt,name=fault_text,json=faultText,proto3" json:"fault_text,omitempty"`
-	Truth         []*Detection           `protobuf:"bytes,14,rep,name=truth,proto3" json:"truth,omitempty"`   // simulated camera only: what a perfect inspection finds; score 1
-	Source        string                 `protobuf:"bytes,15,opt,name=source,proto3" json:"source,omitempty"` // file name for file: and dir:, board number for sim:
-	Simulated     bool                   `protobuf:"varint,16,opt,name=simulated,proto3" json:"simulated,omitempty"`
-	Tiles         uint32                 `protobuf:"varint,17,opt,name=tiles,proto3" json:"tiles,omitempty"`                                    // in which the frame was seen; 0: it was not tiled
-	Dropped       uint32                 `protobuf:"varint,18,opt,name=dropped,proto3" json:"dropped,omitempty"`                                // findings beyond the most that are kept
-	DroppedScore  float32                `protobuf:"fixed32,19,opt,name=dropped_score,json=droppedScore,proto3" json:"dropped_score,omitempty"` // the most that one of these can score
-	Generation    uint64                 `protobuf:"varint,20,opt,name=generation,proto3" json:"generation,omitempty"`                          // that it was inspected with; 0: it did not come so far
-	Heat          *Heat                  `protobuf:"bytes,30,opt,name=heat,proto3" json:"heat,omitempty"`                                       // where the station's configuration asks for it
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Station        uint32                 `protobuf:"varint,1,opt,name=station,proto3" json:"station,omitempty"`
+	Job            uint64                 `protobuf:"varint,2,opt,name=job,proto3" json:"job,omitempty"`
+	Frame          uint64                 `protobuf:"varint,3,opt,name=frame,proto3" json:"frame,omitempty"`
+	ExposedNs      int64                  `protobuf:"varint,4,opt,name=exposed_ns,json=exposedNs,proto3" json:"exposed_ns,omitempty"`          // frame complete in memory
+	PreprocessNs   int64                  `protobuf:"varint,5,opt,name=preprocess_ns,json=preprocessNs,proto3" json:"preprocess_ns,omitempty"` // durations
+	InferenceNs    int64                  `protobuf:"varint,6,opt,name=inference_ns,json=inferenceNs,proto3" json:"inference_ns,omitempty"`
+	DecodeNs       int64                  `protobuf:"varint,7,opt,name=decode_ns,json=decodeNs,proto3" json:"decode_ns,omitempty"`
+	Width          int32                  `protobuf:"varint,9,opt,name=width,proto3" json:"width,omitempty"` // frame pixels
+	Height         int32                  `protobuf:"varint,10,opt,name=height,proto3" json:"height,omitempty"`
+	Detections     []*Detection           `protobuf:"bytes,11,rep,name=detections,proto3" json:"detections,omitempty"` // descending score, frame pixels
+	Fault          Fault                  `protobuf:"varint,12,opt,name=fault,proto3,enum=sightline.wire.v1.Fault" json:"fault,omitempty"`
+	FaultText      string                 `protobuf:"bytes,13,opt,name=fault_text,json=faultText,proto3" json:"fault_text,omitempty"`
+	Truth          []*Detection           `protobuf:"bytes,14,rep,name=truth,proto3" json:"truth,omitempty"`   // simulated camera only: what a perfect inspection finds; score 1
+	Source         string                 `protobuf:"bytes,15,opt,name=source,proto3" json:"source,omitempty"` // file name for file: and dir:, board number for sim:
+	Simulated      bool                   `protobuf:"varint,16,opt,name=simulated,proto3" json:"simulated,omitempty"`
+	Tiles          uint32                 `protobuf:"varint,17,opt,name=tiles,proto3" json:"tiles,omitempty"`                                          // in which the frame was seen; 0: it was not tiled
+	Dropped        uint32                 `protobuf:"varint,18,opt,name=dropped,proto3" json:"dropped,omitempty"`                                      // findings beyond the most that are kept
+	DroppedScore   float32                `protobuf:"fixed32,19,opt,name=dropped_score,json=droppedScore,proto3" json:"dropped_score,omitempty"`       // the most that one of these can score
+	Generation     uint64                 `protobuf:"varint,20,opt,name=generation,proto3" json:"generation,omitempty"`                                // that it was inspected with; 0: it did not come so far
+	InputMean      float32                `protobuf:"fixed32,21,opt,name=input_mean,json=inputMean,proto3" json:"input_mean,omitempty"`                // of the frame's gray, 0 to 255, at some thousand places; all 0: not told
+	InputDeviation float32                `protobuf:"fixed32,22,opt,name=input_deviation,json=inputDeviation,proto3" json:"input_deviation,omitempty"` // standard deviation of these
+	InputSharpness float32                `protobuf:"fixed32,23,opt,name=input_sharpness,json=inputSharpness,proto3" json:"input_sharpness,omitempty"` // mean difference of neighbours at these
+	Heat           *Heat                  `protobuf:"bytes,30,opt,name=heat,proto3" json:"heat,omitempty"`                                             // where the station's configuration asks for it
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Inspected) Reset() {
@@ -1416,6 +1427,27 @@ func (x *Inspected) GetDroppedScore() float32 {
 func (x *Inspected) GetGeneration() uint64 {
 	if x != nil {
 		return x.Generation
+	}
+	return 0
+}
+
+func (x *Inspected) GetInputMean() float32 {
+	if x != nil {
+		return x.InputMean
+	}
+	return 0
+}
+
+func (x *Inspected) GetInputDeviation() float32 {
+	if x != nil {
+		return x.InputDeviation
+	}
+	return 0
+}
+
+func (x *Inspected) GetInputSharpness() float32 {
+	if x != nil {
+		return x.InputSharpness
 	}
 	return 0
 }
@@ -1633,8 +1665,9 @@ type Evidence struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Station       uint32                 `protobuf:"varint,1,opt,name=station,proto3" json:"station,omitempty"`
 	Job           uint64                 `protobuf:"varint,2,opt,name=job,proto3" json:"job,omitempty"`
-	N             int32                  `protobuf:"varint,3,opt,name=n,proto3" json:"n,omitempty"` // 0: annotated frame; 1…: crop of the n-th defect
-	Jpeg          []byte                 `protobuf:"bytes,4,opt,name=jpeg,proto3" json:"jpeg,omitempty"`
+	N             int32                  `protobuf:"varint,3,opt,name=n,proto3" json:"n,omitempty"`        // 0: annotated frame; 1…: crop of the n-th defect; -1: the frame as it came
+	Jpeg          []byte                 `protobuf:"bytes,4,opt,name=jpeg,proto3" json:"jpeg,omitempty"`   // of -1 a PNG, or a JPEG where that is too large
+	More          bool                   `protobuf:"varint,20,opt,name=more,proto3" json:"more,omitempty"` // of -1: the picture goes on in the next message
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1697,6 +1730,13 @@ func (x *Evidence) GetJpeg() []byte {
 	return nil
 }
 
+func (x *Evidence) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
 // Worker → supervisor, every 200 ms.
 type Heartbeat struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1751,8 +1791,9 @@ type StationCount struct {
 	BadFrames       uint64                 `protobuf:"varint,5,opt,name=bad_frames,json=badFrames,proto3" json:"bad_frames,omitempty"`
 	EvidenceDropped uint64                 `protobuf:"varint,6,opt,name=evidence_dropped,json=evidenceDropped,proto3" json:"evidence_dropped,omitempty"`
 	HungCaptures    uint64                 `protobuf:"varint,7,opt,name=hung_captures,json=hungCaptures,proto3" json:"hung_captures,omitempty"`
-	StaleFrames     uint64                 `protobuf:"varint,8,opt,name=stale_frames,json=staleFrames,proto3" json:"stale_frames,omitempty"` // repeated by the camera, withheld
-	Reconnects      uint64                 `protobuf:"varint,9,opt,name=reconnects,proto3" json:"reconnects,omitempty"`                      // captures that worked, after the first
+	StaleFrames     uint64                 `protobuf:"varint,8,opt,name=stale_frames,json=staleFrames,proto3" json:"stale_frames,omitempty"`           // repeated by the camera, withheld
+	Reconnects      uint64                 `protobuf:"varint,9,opt,name=reconnects,proto3" json:"reconnects,omitempty"`                                // captures that worked, after the first
+	SamplesDropped  uint64                 `protobuf:"varint,20,opt,name=samples_dropped,json=samplesDropped,proto3" json:"samples_dropped,omitempty"` // frames that were wanted as they came, and not sent
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1850,6 +1891,13 @@ func (x *StationCount) GetReconnects() uint64 {
 	return 0
 }
 
+func (x *StationCount) GetSamplesDropped() uint64 {
+	if x != nil {
+		return x.SamplesDropped
+	}
+	return 0
+}
+
 var File_agent_internal_wire_wire_proto protoreflect.FileDescriptor
 
 const file_agent_internal_wire_wire_proto_rawDesc = "" +
@@ -1906,13 +1954,14 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"deadlineNs\x12\x1d\n" +
 	"\n" +
 	"trigger_ns\x18\x04 \x01(\x03R\ttriggerNs\x12\x1b\n" +
-	"\tbudget_ns\x18\x05 \x01(\x03R\bbudgetNs\"\xa2\x01\n" +
+	"\tbudget_ns\x18\x05 \x01(\x03R\bbudgetNs\"\xba\x01\n" +
 	"\x06Settle\x12\x18\n" +
 	"\astation\x18\x01 \x01(\rR\astation\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\x04R\x03job\x12\x1a\n" +
 	"\bevidence\x18\x03 \x01(\bR\bevidence\x12\x18\n" +
 	"\averdict\x18\x04 \x01(\tR\averdict\x126\n" +
-	"\adefects\x18\x05 \x03(\v2\x1c.sightline.wire.v1.DetectionR\adefects\"\n" +
+	"\adefects\x18\x05 \x03(\v2\x1c.sightline.wire.v1.DetectionR\adefects\x12\x16\n" +
+	"\x06sample\x18\x14 \x01(\bR\x06sample\"\n" +
 	"\n" +
 	"\bShutdown\"\x8b\x01\n" +
 	"\x05Hello\x12\x10\n" +
@@ -1954,7 +2003,7 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\astation\x18\x01 \x01(\rR\astation\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\x04R\x03job\x12\x12\n" +
 	"\x04done\x18\x03 \x01(\rR\x04done\x12\x14\n" +
-	"\x05total\x18\x04 \x01(\rR\x05total\"\x9e\x05\n" +
+	"\x05total\x18\x04 \x01(\rR\x05total\"\x8f\x06\n" +
 	"\tInspected\x12\x18\n" +
 	"\astation\x18\x01 \x01(\rR\astation\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\x04R\x03job\x12\x14\n" +
@@ -1981,7 +2030,11 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\rdropped_score\x18\x13 \x01(\x02R\fdroppedScore\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x14 \x01(\x04R\n" +
-	"generation\x12+\n" +
+	"generation\x12\x1d\n" +
+	"\n" +
+	"input_mean\x18\x15 \x01(\x02R\tinputMean\x12'\n" +
+	"\x0finput_deviation\x18\x16 \x01(\x02R\x0einputDeviation\x12'\n" +
+	"\x0finput_sharpness\x18\x17 \x01(\x02R\x0einputSharpness\x12+\n" +
 	"\x04heat\x18\x1e \x01(\v2\x17.sightline.wire.v1.HeatR\x04heatJ\x04\b\b\x10\t\"\xa2\x01\n" +
 	"\x04Heat\x12\x14\n" +
 	"\x05width\x18\x01 \x01(\x05R\x05width\x12\x16\n" +
@@ -2000,14 +2053,15 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\x02x2\x18\x05 \x01(\x02R\x02x2\x12\x0e\n" +
 	"\x02y2\x18\x06 \x01(\x02R\x02y2\x12\x18\n" +
 	"\aoutline\x18\a \x03(\x02R\aoutline\x12\x12\n" +
-	"\x04area\x18\b \x01(\x02R\x04area\"^\n" +
+	"\x04area\x18\b \x01(\x02R\x04area\"r\n" +
 	"\bEvidence\x12\x18\n" +
 	"\astation\x18\x01 \x01(\rR\astation\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\x04R\x03job\x12\f\n" +
 	"\x01n\x18\x03 \x01(\x05R\x01n\x12\x12\n" +
-	"\x04jpeg\x18\x04 \x01(\fR\x04jpegJ\x04\b\x05\x10\x06\"N\n" +
+	"\x04jpeg\x18\x04 \x01(\fR\x04jpeg\x12\x12\n" +
+	"\x04more\x18\x14 \x01(\bR\x04moreJ\x04\b\x05\x10\x06\"N\n" +
 	"\tHeartbeat\x12;\n" +
-	"\bstations\x18\x02 \x03(\v2\x1f.sightline.wire.v1.StationCountR\bstationsJ\x04\b\x01\x10\x02\"\xb2\x02\n" +
+	"\bstations\x18\x02 \x03(\v2\x1f.sightline.wire.v1.StationCountR\bstationsJ\x04\b\x01\x10\x02\"\xdb\x02\n" +
 	"\fStationCount\x12\x18\n" +
 	"\astation\x18\x01 \x01(\rR\astation\x12\x1a\n" +
 	"\bcaptured\x18\x02 \x01(\x04R\bcaptured\x12\x1c\n" +
@@ -2020,7 +2074,8 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\fstale_frames\x18\b \x01(\x04R\vstaleFrames\x12\x1e\n" +
 	"\n" +
 	"reconnects\x18\t \x01(\x04R\n" +
-	"reconnects*|\n" +
+	"reconnects\x12'\n" +
+	"\x0fsamples_dropped\x18\x14 \x01(\x04R\x0esamplesDropped*|\n" +
 	"\x05Phase\x12\x15\n" +
 	"\x11PHASE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rPHASE_OPENING\x10\x01\x12\x0f\n" +
