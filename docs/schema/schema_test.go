@@ -268,6 +268,11 @@ func TestManifestsAreValidExactlyWhenTheyLoad(t *testing.T) {
 		{"a mean too large", least + "preprocess: {mean: [0, -1000001, 0]}\n", false},
 		{"nearly a division by zero", least + "preprocess: {std: [1, -0.0000001, 1]}\n", false},
 		{"bytes", pixels + "preprocess: {pad: 0}\n", true},
+		{
+			"halves",
+			strings.Replace(pixels, "uint8", "float16", 1) + "preprocess: {std: [0.5, 0.5, 0.5]}\n", true,
+		},
+		{"halves of another kind", strings.Replace(pixels, "uint8", "bfloat16", 1), false},
 		{"bytes and a scale", pixels + "preprocess: {scale: 1}\n", false},
 		{"bytes and a mean", pixels + "preprocess: {mean: [0, 0, 0]}\n", false},
 		{"bytes and a std", pixels + "preprocess: {std: [1, 1, 1]}\n", false},

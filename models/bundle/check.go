@@ -27,6 +27,7 @@ const (
 	LayoutNCHW     = "nchw"
 	LayoutNHWC     = "nhwc"
 	TypeFloat32    = "float32"
+	TypeFloat16    = "float16"
 	TypeUint8      = "uint8"
 	Letterbox      = "letterbox"
 	Stretch        = "stretch"
@@ -158,7 +159,7 @@ func (m *Manifest) checkInput(doc *strictyaml.Document) {
 		doc.Add("input.channels", fmt.Sprintf("%d channels", m.Input.Channels), "1 (gray) or 3 (colour)")
 	}
 	doc.OneOf("input.layout", m.Input.Layout, LayoutNCHW, LayoutNHWC)
-	doc.OneOf("input.type", m.Input.Type, TypeFloat32, TypeUint8)
+	doc.OneOf("input.type", m.Input.Type, TypeFloat32, TypeFloat16, TypeUint8)
 	m.checkConstants(doc)
 }
 

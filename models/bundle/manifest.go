@@ -37,7 +37,7 @@ type Input struct {
 	Channels int    `yaml:"channels"` // 1 or 3; with a template 2: the frame's gray and the template's
 	Template bool   `yaml:"template"` // the last channel is the golden template, moved onto the frame
 	Layout   string `yaml:"layout"`   // nchw (default) or nhwc
-	Type     string `yaml:"type"`     // float32 (default) or uint8
+	Type     string `yaml:"type"`     // float32 (default), float16 or uint8
 	// Constants are the model's other inputs by name, the same numbers in each run: at most 8 of 64.
 	Constants map[string][]float64 `yaml:"constants"`
 }

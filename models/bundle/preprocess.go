@@ -17,6 +17,8 @@ const (
 	// A value of the input is at most (255 × 10⁶ + 10⁶) / 10⁻⁶, which float32 can hold.
 	leastFactor = 1e-6
 	mostFactor  = 1e6
+	mostHalf    = 65504 // what float16 holds
+	white       = 255
 )
 
 // checkGiven reports what is written, and would be used for nothing. It comes before complete.
@@ -76,6 +78,27 @@ func (m *Manifest) checkNormalize(doc *strictyaml.Document) {
 	}
 	for i, std := range p.Std { // one below 0 turns light and dark around
 		doc.Within(fmt.Sprintf("preprocess.std[%d]", i), math.Abs(std), leastFactor, mostFactor)
+	}
+	m.checkHalf(doc)
+}
+
+// checkHalf reports pixels that would become infinite on a float16 input.
+func (m *Manifest) checkHalf(doc *strictyaml.Document) {
+	p := m.Preprocess
+	if m.Input.Type != TypeFloat16 || len(p.Mean) != len(p.Std) {
+		return
+	}
+	for i, std := range p.Std {
+		for _, pixel := range []float64{0, white} {
+			value := (pixel**p.Scale - p.Mean[i]) / std
+			if math.Abs(value) <= mostHalf {
+				continue
+			}
+			doc.Add("preprocess.scale", fmt.Sprintf("the pixel %g becomes %g in channel %d, and a float16 "+
+				"input holds up to %d", pixel, value, i, mostHalf), "correct scale, mean and std, or take "+
+				"float32")
+			return
+		}
 	}
 }
 

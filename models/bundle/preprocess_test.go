@@ -62,3 +62,21 @@ func TestWhatAUint8InputWouldIgnoreIsRefused(t *testing.T) {
 	_, err := pairs(t, "otsu}", "otsu, scale: 1, mean: [0, 0], std: [1, 1]}")
 	require.NoError(t, err, "float32")
 }
+
+func TestPixelsThatNoHalfHoldsAreRefused(t *testing.T) {
+	halves := strings.Replace(manifest, "channels: 1", "channels: 1, type: float16", 1)
+	for lines, says := range map[string]string{
+		"":                           "",
+		"preprocess: {scale: 256}\n": "",
+		"preprocess: {scale: 257}\n": "preprocess.scale: the pixel 255 becomes 65535 in channel 0, and a " +
+			"float16 input holds up to 65504",
+		"preprocess: {mean: [-100], std: [0.001]}\n": "the pixel 0 becomes 100000 in channel 0",
+	} {
+		_, err := bundle.Load(folder(t, halves+lines))
+		if says == "" {
+			require.NoError(t, err, lines)
+			continue
+		}
+		require.ErrorContains(t, err, says)
+	}
+}

@@ -167,8 +167,8 @@ func (d *Draft) input(in image, all []onnxfile.Port) {
 	}
 	d.line("input: {name: %q, width: %d, height: %d, channels: %d, template: %t, layout: %s, type: %s%s}",
 		in.name, in.width, in.height, in.channels, in.channels == 2, in.layout, in.kind, d.constants(in, all))
-	if in.kind != bundle.TypeFloat32 && in.kind != bundle.TypeUint8 {
-		d.fill("input", fmt.Sprintf("%q is %s: export it with float32 or uint8", in.name, in.kind))
+	if in.kind != bundle.TypeFloat32 && in.kind != bundle.TypeFloat16 && in.kind != bundle.TypeUint8 {
+		d.fill("input", fmt.Sprintf("%q is %s: export it with float32, float16 or uint8", in.name, in.kind))
 	}
 }
 

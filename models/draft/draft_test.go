@@ -332,3 +332,16 @@ func encoded(list []onnxfile.Port) []onnxtest.Port {
 	}
 	return all
 }
+
+// A model in half precision is drafted as what it is, and its boxes are not taken for labels.
+func TestAModelOfHalvesIsDraftedAsOne(t *testing.T) {
+	m := model(onnxfile.Port{Name: "output0", Elem: onnxfile.Float16, Dims: []int64{1, 6, 6300}})
+	m.Inputs[0].Elem = onnxfile.Float16
+	d, err := draft.New("best.onnx", m)
+	require.NoError(t, err)
+	require.Equal(t, bundle.FamilyYOLOv8, d.Guesses[0].Family)
+	require.Equal(t, bundle.TypeFloat16, load(t, d).Manifest.Input.Type)
+	for _, f := range d.Fill {
+		require.NotContains(t, f, "float16")
+	}
+}

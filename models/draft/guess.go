@@ -103,7 +103,7 @@ func (s *seen) listed() (Guess, bool) {
 	labels, a := s.named("label")
 	boxes, b := s.named("box")
 	scores, c := s.named("score")
-	if !a || !b || !c || labels.Elem == onnxfile.Float32 || !ends(boxes, boxSize) {
+	if !a || !b || !c || labels.Elem.Floating() || !ends(boxes, boxSize) {
 		return Guess{}, false
 	}
 	return Guess{
@@ -255,7 +255,7 @@ func (s *seen) masks() (Guess, bool) {
 		}, true
 	}
 	out, fits := s.only(3)
-	if !fits || out.Elem == onnxfile.Float32 {
+	if !fits || out.Elem.Floating() {
 		return Guess{}, false
 	}
 	return Guess{

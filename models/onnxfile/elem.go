@@ -29,6 +29,16 @@ func known(e Elem) Elem {
 	return e
 }
 
+// Floating says that the elements are numbers with a fraction, as scores and boxes are.
+func (e Elem) Floating() bool {
+	switch e {
+	case Float32, Float16, Float64, BFloat16:
+		return true
+	default:
+		return false
+	}
+}
+
 func (e Elem) String() string {
 	switch e {
 	case Float32:

@@ -15,7 +15,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
-	"github.com/sightline-edge/sightline/agent/internal/worker/infer/ort"
 	"github.com/sightline-edge/sightline/models/bundle"
 )
 
@@ -56,7 +55,7 @@ func (b *bare) loop(stdout io.Writer, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	library, err := ort.Load(b.library)
+	library, err := loadLibrary(b.library, log)
 	if err != nil {
 		return err
 	}

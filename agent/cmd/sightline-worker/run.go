@@ -14,7 +14,6 @@ import (
 	"syscall"
 
 	"github.com/sightline-edge/sightline/agent/internal/worker"
-	"github.com/sightline-edge/sightline/agent/internal/worker/infer/ort"
 )
 
 // version is set by the linker.
@@ -121,6 +120,6 @@ func serve(s settings, log *slog.Logger) error {
 	defer stop()
 	return worker.Run(ctx, conn, worker.Options{
 		Version: version, OpenCV: openCVVersion(), Log: log,
-		Runtime: func(path string) (worker.Runtime, error) { return ort.Load(path) },
+		Runtime: func(path string) (worker.Runtime, error) { return loadLibrary(path, log) },
 	})
 }

@@ -119,8 +119,8 @@ func (l *Loader) openFor(c *candidate, p bundle.Provider, images int) (*Session,
 	}
 	runner, err := l.Runtime.Open(Spec{
 		Model: m.raw, Provider: p, Threads: l.Threads, Spinning: l.Spinning, Images: images,
-		InputName: m.ports.input, InputShape: c.plan.Shape(), Input: input, Constants: m.ports.constants,
-		Outputs: s.outputs,
+		InputName: m.ports.input, InputShape: c.plan.Shape(), Input: input,
+		Half: c.Manifest.Input.Type == bundle.TypeFloat16, Constants: m.ports.constants, Outputs: s.outputs,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open model: %w", err)
@@ -129,10 +129,28 @@ func (l *Loader) openFor(c *candidate, p bundle.Provider, images int) (*Session,
 	if s.crops, err = l.openCrops(c, p); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	if err := s.prove(); err != nil {
+	if err := l.proven(s); err != nil {
 		return nil, errors.Join(m.ports.explain(err), s.Close())
 	}
 	return s, nil
+}
+
+// proven has the golden samples decide on the session, and on what its runner built for it.
+func (l *Loader) proven(s *Session) error {
+	err := s.prove()
+	b, builds := s.runner.(builder)
+	switch {
+	case !builds:
+		return err
+	case err != nil:
+		b.Drop(firstLine(err))
+		return err
+	}
+	if failed := b.Keep(); failed != nil { // it runs as well, only later at the next start
+		l.Log.Warn("what was built for the bundle is not kept", "bundle", s.Bundle.Manifest.Name,
+			"provider", s.Provider, "error", failed)
+	}
+	return nil
 }
 
 func newSession(c *candidate, p bundle.Provider, ports contract, inputs []*tensor.Input) (*Session, error) {

@@ -40,7 +40,7 @@ func agree(s *onnxfile.Model, m *bundle.Manifest, plan *tensor.Plan) (contract, 
 		return contract{}, fmt.Errorf("%w: it has %d inputs (%s): a bundle gives one image, and numbers "+
 			"that are always the same by input.constants", onnxfile.ErrModel, len(images), names(images))
 	}
-	if err = agreeInput(in, plan); err != nil {
+	if err = agreeInput(in, m.Input.Type, plan); err != nil {
 		return contract{}, err
 	}
 	c := contract{input: in.Name, constants: constants}
@@ -104,14 +104,10 @@ func (c *contract) decoder(m *bundle.Manifest) (*decode.Decoder, error) {
 	return d, nil
 }
 
-func agreeInput(in onnxfile.Port, plan *tensor.Plan) error {
-	wanted := onnxfile.Float32
-	if plan.Bytes() {
-		wanted = onnxfile.Uint8
-	}
-	if in.Elem != wanted {
+func agreeInput(in onnxfile.Port, kind string, plan *tensor.Plan) error {
+	if in.Elem.String() != kind {
 		return fmt.Errorf("%w: input %q is %s, bundle.yaml says %s", onnxfile.ErrModel, in.Name, in.Elem,
-			wanted)
+			kind)
 	}
 	if !fits(in.Dims, plan.Shape()) {
 		return fmt.Errorf("%w: input %q is %s, bundle.yaml makes %s of the frame: correct input there or "+
@@ -123,9 +119,11 @@ func agreeInput(in onnxfile.Port, plan *tensor.Plan) error {
 
 // ofOneImage fixes the number of images, where it is not fixed, at one.
 func ofOneImage(p *onnxfile.Port) error {
-	readable := []onnxfile.Elem{onnxfile.Float32, onnxfile.Uint8, onnxfile.Int32, onnxfile.Int64}
+	readable := []onnxfile.Elem{
+		onnxfile.Float32, onnxfile.Float16, onnxfile.Uint8, onnxfile.Int32, onnxfile.Int64,
+	}
 	if !slices.Contains(readable, p.Elem) {
-		return fmt.Errorf("%w: output %q is %s, the decoder reads float32, int64, int32 and uint8",
+		return fmt.Errorf("%w: output %q is %s, the decoder reads float32, float16, int64, int32 and uint8",
 			onnxfile.ErrModel, p.Name, p.Elem)
 	}
 	if len(p.Dims) > 0 && p.Dims[batchOnly] == onnxfile.Dynamic {

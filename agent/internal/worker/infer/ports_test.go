@@ -42,9 +42,18 @@ func TestAModelThatIsNotWhatItsManifestSaysIsRefusedWithTheReason(t *testing.T) 
 			inputs:  ports{with(in, func(p *onnxtest.Port) { p.Elem = 2 })},
 			outputs: ports{out}, says: `input "images" is uint8, bundle.yaml says float32`,
 		},
-		"half floats out": {
-			inputs: ports{in}, outputs: ports{with(out, func(p *onnxtest.Port) { p.Elem = 10 })},
-			says: `output "output0" is float16, the decoder reads float32`,
+		"half floats in": {
+			inputs:  ports{with(in, func(p *onnxtest.Port) { p.Elem = 10 })},
+			outputs: ports{out}, says: `input "images" is float16, bundle.yaml says float32`,
+		},
+		"half floats on both sides": {
+			inputs:  ports{with(in, func(p *onnxtest.Port) { p.Elem = 10 })},
+			outputs: ports{with(out, func(p *onnxtest.Port) { p.Elem = 10 })},
+			edit:    func(m *bundle.Manifest) { m.Input.Type = bundle.TypeFloat16 },
+		},
+		"signed bytes out": {
+			inputs: ports{in}, outputs: ports{with(out, func(p *onnxtest.Port) { p.Elem = 3 })},
+			says: `output "output0" is int8, the decoder reads float32, float16, int64, int32 and uint8`,
 		},
 		"other classes": {
 			inputs: ports{in}, outputs: ports{with(out,

@@ -19,12 +19,13 @@ type Spec struct {
 	InputName  string
 	InputShape []int64
 	Input      *tensor.Input
+	Half       bool       // the model takes float16, to which the floats of Input become before each run
 	Constants  []Constant // the model's other inputs; without any where Images is above 1
 	Outputs    []Output
 }
 
-// Output is one output of the model and the memory it is written to: integers, too, become float32, which
-// holds those up to 2^24, more than there are classes.
+// Output is one output of the model and the memory it is written to: float16, too, becomes float32, and
+// integers, of which it holds those up to 2^24, more than there are classes.
 type Output struct {
 	Name   string
 	Elem   onnxfile.Elem
@@ -46,6 +47,13 @@ type Runner interface {
 	Terminate()           // makes Run return an error soon, now and until Rearm
 	Rearm() error         // after Terminate
 	Close() error
+}
+
+// builder is a Runner that compiles the model, which can take minutes. What it built is loaded at the next
+// start when Keep was called before Close.
+type builder interface {
+	Keep() error
+	Drop(reason string) // what was built before, and is wrong
 }
 
 // runtime opens models: ONNX Runtime, or the fake in tests. An error means that the provider is absent.

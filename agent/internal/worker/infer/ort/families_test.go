@@ -6,6 +6,7 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/alloctest"
 	"github.com/sightline-edge/sightline/agent/internal/frame"
 	"github.com/sightline-edge/sightline/agent/internal/monotime"
+	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
 	"github.com/sightline-edge/sightline/models/bundle"
@@ -89,5 +91,33 @@ func TestAnotherAreaThanTheSamplesIsRefused(t *testing.T) {
 			require.ErrorIs(t, err, infer.ErrGolden)
 			require.ErrorContains(t, err, "has an area of")
 		})
+	}
+}
+
+// The same network in half precision finds the same, in the same order.
+func TestHalfPrecisionFindsWhatItsTwinFinds(t *testing.T) {
+	r := library(t)
+	whole, err := loadWith(t, r, networks+"yolov8", "")
+	require.NoError(t, err)
+	half, err := loadWith(t, r, networks+"yolov8-half", "")
+	require.NoError(t, err)
+	require.Equal(t, bundle.TypeFloat16, half.Bundle.Manifest.Input.Type)
+	for _, sample := range whole.Bundle.Manifest.Golden.Samples {
+		picture := colours(t, filepath.Join(whole.Bundle.Dir, sample.Image))
+		var found [2][]detect.Detection
+		for i, s := range []*infer.Session{whole, half} {
+			canvas := tensor.NewCanvas(s.Plan)
+			require.NoError(t, canvas.Fit(picture))
+			r, err := inferred(s, []*tensor.Canvas{canvas}, 0)
+			require.NoError(t, err)
+			found[i] = slices.Clone(r[0].Detections)
+			canvas.Close()
+		}
+		require.Len(t, found[1], len(found[0]))
+		for i, want := range found[0] {
+			require.Equal(t, want.Class, found[1][i].Class)
+			require.InDelta(t, want.Score, found[1][i].Score, 0.005)
+			require.InDeltaSlice(t, want.Box[:], found[1][i].Box[:], 0.2, "%s", sample.Image)
+		}
 	}
 }

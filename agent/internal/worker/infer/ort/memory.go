@@ -5,10 +5,12 @@ package ort
 import (
 	"fmt"
 	"runtime"
+	"unsafe"
 
 	onnx "github.com/yalue/onnxruntime_go"
 
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
+	"github.com/sightline-edge/sightline/agent/internal/worker/infer/half"
 	"github.com/sightline-edge/sightline/models/onnxfile"
 )
 
@@ -23,6 +25,8 @@ func newMemory(out *infer.Output) (memory, error) {
 	switch out.Elem {
 	case onnxfile.Float32:
 		return floats(out.Values), nil
+	case onnxfile.Float16:
+		return &halves{make([]uint16, len(out.Values)), out.Values}, nil
 	case onnxfile.Uint8:
 		return newIntegers[uint8](out.Values), nil
 	case onnxfile.Int32:
@@ -44,6 +48,27 @@ func (f floats) tensor(shape onnx.Shape) (onnx.Value, error) {
 }
 
 func (f floats) read(int) {}
+
+const halfBytes = 2
+
+// halves become floats behind each run of a model, or are made of them before it.
+type halves struct {
+	raw    []uint16
+	values []float32
+}
+
+func (m *halves) pin(p *runtime.Pinner) { p.Pin(&m.raw[0]) }
+
+func (m *halves) tensor(shape onnx.Shape) (onnx.Value, error) {
+	raw := m.raw[:shape.FlattenedSize()]
+	//nolint:gosec // the bytes of raw, all of them
+	bytes := unsafe.Slice((*byte)(unsafe.Pointer(&raw[0])), len(raw)*halfBytes)
+	return onnx.NewCustomDataTensor(shape, bytes, onnx.TensorElementDataTypeFloat16)
+}
+
+func (m *halves) read(values int) { half.Widen(m.values, m.raw[:values]) }
+
+func (m *halves) write(values int) { half.Narrow(m.raw, m.values[:values]) }
 
 // integers become floats behind each run.
 type integers[T uint8 | int32 | int64] struct {

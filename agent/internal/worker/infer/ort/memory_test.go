@@ -3,6 +3,7 @@
 package ort_test
 
 import (
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -16,14 +17,14 @@ import (
 )
 
 // cast is a model of one node, which makes other numbers of its input's: field numbers are onnx.proto3's.
-func cast(to onnxfile.Elem, dims ...int64) []byte {
+func cast(from, to onnxfile.Elem, dims ...int64) []byte {
 	attribute := onnxtest.Bytes(nil, 1, []byte("to"))
 	attribute = onnxtest.Varint(onnxtest.Varint(attribute, 3, uint64(to)), 20, 2) // an INT
 	node := onnxtest.Bytes(onnxtest.Bytes(nil, 1, []byte("in")), 2, []byte("out"))
 	node = onnxtest.Bytes(onnxtest.Bytes(node, 4, []byte("Cast")), 5, attribute)
 	graph := onnxtest.Bytes(onnxtest.Bytes(nil, 1, node), 2, []byte("cast"))
 	graph = append(graph, onnxtest.Ports(
-		[]onnxtest.Port{{Name: "in", Elem: uint64(onnxfile.Float32), Dims: dims}},
+		[]onnxtest.Port{{Name: "in", Elem: uint64(from), Dims: dims}},
 		[]onnxtest.Port{{Name: "out", Elem: uint64(to), Dims: dims}},
 	)...)
 	set := onnxtest.Varint(nil, 2, 17)
@@ -32,7 +33,9 @@ func cast(to onnxfile.Elem, dims ...int64) []byte {
 
 // Labels come as integers from models that suppress by themselves.
 func TestOutputsOfIntegersBecomeFloats(t *testing.T) {
-	for _, elem := range []onnxfile.Elem{onnxfile.Float32, onnxfile.Uint8, onnxfile.Int32, onnxfile.Int64} {
+	for _, elem := range []onnxfile.Elem{
+		onnxfile.Float32, onnxfile.Float16, onnxfile.Uint8, onnxfile.Int32, onnxfile.Int64,
+	} {
 		for _, images := range []int{1, 2} {
 			t.Run(elem.String(), func(t *testing.T) {
 				values := make([]float32, images*3)
@@ -42,8 +45,9 @@ func TestOutputsOfIntegersBecomeFloats(t *testing.T) {
 					dims[0] = 0 // not fixed
 				}
 				run, err := library(t).Open(infer.Spec{
-					Model: cast(elem, dims...), Provider: bundle.Provider{Name: "cpu"}, Threads: 1,
-					Images: images, InputName: "in", InputShape: []int64{1, 3}, Input: input,
+					Model:    cast(onnxfile.Float32, elem, dims...),
+					Provider: bundle.Provider{Name: "cpu"}, Threads: 1, Images: images,
+					InputName: "in", InputShape: []int64{1, 3}, Input: input,
 					Outputs: []infer.Output{{Name: "out", Elem: elem, Shape: []int64{1, 3}, Values: values}},
 				})
 				require.NoError(t, err)
@@ -62,4 +66,25 @@ func TestOutputsOfIntegersBecomeFloats(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Each image of a run is narrowed, and no other.
+func TestAnInputOfHalvesIsMadeOfFloats(t *testing.T) {
+	const images = 2
+	input := &tensor.Input{Floats: []float32{0.1, 65504, -3e-8, 2049, 1, 1e9}}
+	values := make([]float32, images*3)
+	run, err := library(t).Open(infer.Spec{
+		Model: cast(onnxfile.Float16, onnxfile.Float32, 0, 3), Provider: bundle.Provider{Name: "cpu"},
+		Threads: 1, Images: images, InputName: "in", InputShape: []int64{1, 3}, Input: input, Half: true,
+		Outputs: []infer.Output{
+			{Name: "out", Elem: onnxfile.Float32, Shape: []int64{1, 3}, Values: values},
+		},
+	})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, run.Close()) }()
+	require.NoError(t, run.Run(1))
+	first := []float32{0.0999755859375, 65504, -0x1p-24} // the nearest that a half holds
+	require.Equal(t, append(first, 0, 0, 0), values)
+	require.NoError(t, run.Run(images))
+	require.Equal(t, append(first, 2048, 1, float32(math.Inf(1))), values)
 }

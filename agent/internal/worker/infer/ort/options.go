@@ -24,32 +24,45 @@ const (
 const (
 	tensorRT = "tensorrt"
 	cuda     = "cuda"
+	openVINO = "openvino"
+	cpu      = "cpu"
 	deviceID = "device_id"
 )
 
-// sessionOptions says where and with how many threads a model runs. An error means that the provider is
-// absent.
-func sessionOptions(s infer.Spec) (*onnx.SessionOptions, error) {
+// What a bundle says of the CPU's memory, under the names that ONNX Runtime's Python has for it.
+const (
+	arenaKey   = "enable_cpu_mem_arena"
+	patternKey = "enable_mem_pattern"
+)
+
+// sessionOptions says where and with how many threads a model runs, and where TensorRT's engine lies: empty,
+// if it is not kept. An error means that the provider is absent.
+func sessionOptions(s infer.Spec, engine string) (*onnx.SessionOptions, error) {
 	options, err := onnx.NewSessionOptions()
 	if err != nil {
 		return nil, fmt.Errorf("make session options: %w", err)
 	}
-	if err := setUp(options, s); err != nil {
+	if err := setUp(options, s, engine); err != nil {
 		return nil, errors.Join(err, options.Destroy())
 	}
 	return options, nil
 }
 
-func setUp(options *onnx.SessionOptions, s infer.Spec) error {
+func setUp(options *onnx.SessionOptions, s infer.Spec, engine string) error {
 	if err := configure(options, s); err != nil {
 		return err
 	}
 	for _, p := range chain(s.Provider) {
 		var err error
-		if p.Name == tensorRT {
-			err = appendTensorRT(options, p.Options)
-		} else {
+		switch p.Name {
+		case tensorRT:
+			err = appendTensorRT(options, stored(tensorRTOptions(s), engine))
+		case cuda:
 			err = appendCUDA(options, p.Options)
+		case openVINO:
+			err = appendOpenVINO(options, p.Options)
+		default:
+			err = fmt.Errorf("there is no provider %q", p.Name)
 		}
 		if err != nil {
 			return err
@@ -73,11 +86,28 @@ func configure(options *onnx.SessionOptions, s infer.Spec) error {
 		options.AddSessionConfigEntry(spinStopKey, flag(s.Spinning != infer.SpinAlways)),
 		options.AddSessionConfigEntry(formatKey, "ONNX"),
 		options.AddSessionConfigEntry(noFallbackKey, flag(len(chain(s.Provider)) > 0)),
+		frugal(options, s.Provider),
 	)
 	if err != nil {
 		return fmt.Errorf("set session options: %w", err)
 	}
 	return nil
+}
+
+// frugal gives the CPU's memory back behind each run, where the bundle asks for that: an arena keeps the most
+// that any run took, and a pattern of a run's tensors is one block.
+func frugal(options *onnx.SessionOptions, p bundle.Provider) error {
+	if p.Name != cpu {
+		return nil
+	}
+	var err error
+	if on, set := p.Options[arenaKey]; set {
+		err = options.SetCpuMemArena(on != "0")
+	}
+	if on, set := p.Options[patternKey]; set {
+		err = errors.Join(err, options.SetMemPattern(on != "0"))
+	}
+	return err
 }
 
 func flag(on bool) string {
@@ -97,10 +127,10 @@ func chain(p bundle.Provider) []bundle.Provider {
 			rest.Options = map[string]string{deviceID: device}
 		}
 		return []bundle.Provider{p, rest}
-	case cuda:
-		return []bundle.Provider{p}
-	default:
+	case cpu:
 		return nil
+	default:
+		return []bundle.Provider{p}
 	}
 }
 
@@ -134,6 +164,13 @@ func appendCUDA(options *onnx.SessionOptions, values map[string]string) error {
 	}
 	if err := options.AppendExecutionProviderCUDA(o); err != nil {
 		return fmt.Errorf("start CUDA: %w", err)
+	}
+	return nil
+}
+
+func appendOpenVINO(options *onnx.SessionOptions, values map[string]string) error {
+	if err := options.AppendExecutionProviderOpenVINO(values); err != nil {
+		return fmt.Errorf("this ONNX Runtime has no OpenVINO, or it does not start: %w", err)
 	}
 	return nil
 }

@@ -6,10 +6,14 @@ package ort
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
+	"sync/atomic"
 
 	onnx "github.com/yalue/onnxruntime_go"
+
+	"github.com/sightline-edge/sightline/agent/internal/worker/infer/engines"
 )
 
 // Needed is the oldest ONNX Runtime with the interface that this build speaks.
@@ -28,7 +32,12 @@ const remedy = "run scripts/setup and `source build/env.sh`, or set worker.onnxr
 var ErrLibrary = errors.New("ONNX Runtime does not load")
 
 // Runtime is the loaded library. A process has one at most. Safe for concurrent use.
-type Runtime struct{ version string }
+type Runtime struct {
+	version string
+	store   func() (*engines.Store, error) // nil: no engines are kept
+	opened  atomic.Pointer[engines.Store]  // what store returned
+	log     *slog.Logger
+}
 
 // Load opens the shared library: path, else $SIGHTLINE_ONNXRUNTIME, else the system's.
 func Load(path string) (*Runtime, error) {
@@ -53,6 +62,9 @@ func (r *Runtime) Version() string { return r.version }
 func (r *Runtime) Close() error {
 	if err := onnx.DestroyEnvironment(); err != nil {
 		return fmt.Errorf("unload ONNX Runtime: %w", err)
+	}
+	if store := r.opened.Load(); store != nil {
+		return store.Close()
 	}
 	return nil
 }

@@ -38,9 +38,15 @@ func library(t *testing.T) *ort.Runtime {
 
 func load(t *testing.T, dir, policy string) (*infer.Session, error) {
 	t.Helper()
+	return loadWith(t, library(t), dir, policy)
+}
+
+// loadWith is for several bundles: a process has one library at most.
+func loadWith(t *testing.T, r *ort.Runtime, dir, policy string) (*infer.Session, error) {
+	t.Helper()
 	b, err := bundle.Load(dir)
 	require.NoError(t, err)
-	l := infer.Loader{Runtime: library(t), Threads: 1, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	l := infer.Loader{Runtime: r, Threads: 1, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	s, err := l.Load(b, policy)
 	if err == nil {
 		t.Cleanup(func() { require.NoError(t, s.Close()) })

@@ -12,6 +12,7 @@ import (
 	onnx "github.com/yalue/onnxruntime_go"
 
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
+	"github.com/sightline-edge/sightline/agent/internal/worker/infer/engines"
 )
 
 // runner is one session with its input and output for life.
@@ -21,7 +22,10 @@ type runner struct {
 	values  []onnx.Value
 	outputs []memory
 	sizes   []int          // values of each output of one image
+	narrow  *halves        // the input of a model that takes them, else nil
+	size    int            // values of the input of one image
 	pinner  runtime.Pinner // the tensors' Go memory, to which C keeps pointers
+	engine  *engines.Entry // nil: none is kept
 }
 
 // session runs a model on its own memory.
@@ -46,14 +50,35 @@ func (b *batched) run(images int, options *onnx.RunOptions) error {
 	return b.RunWithOptions(b.inputs[images-1], b.outputs[images-1], options)
 }
 
-// Open makes a session on the execution provider of the spec.
+// Open makes a session on the execution provider of the spec. Where an engine that was kept does not load, it
+// is built anew.
 func (r *Runtime) Open(s infer.Spec) (infer.Runner, error) {
-	options, err := sessionOptions(s)
+	engine, err := r.engine(s)
 	if err != nil {
 		return nil, err
 	}
+	run, err := open(s, engine)
+	if err == nil || engine == nil || !engine.Ready() {
+		return run, err
+	}
+	engine.Drop(err.Error())
+	if engine, err = r.engine(s); err != nil {
+		return nil, err
+	}
+	return open(s, engine)
+}
+
+// open makes a session, which ends the use of the engine, also where it fails.
+func open(s infer.Spec, engine *engines.Entry) (infer.Runner, error) {
+	run, dir := &runner{engine: engine}, ""
+	if engine != nil {
+		dir = engine.Dir()
+	}
+	options, err := sessionOptions(s, dir)
+	if err != nil {
+		return nil, errors.Join(err, run.Close())
+	}
 	defer func() { _ = options.Destroy() }()
-	run := &runner{}
 	if err := run.open(s, options); err != nil {
 		return nil, errors.Join(err, run.Close())
 	}
@@ -111,9 +136,14 @@ func partly(err error, provider string) error {
 }
 
 func (r *runner) pin(s infer.Spec) error {
-	if s.Input.Bytes != nil {
+	switch {
+	case s.Input.Bytes != nil:
 		r.pinner.Pin(&s.Input.Bytes[0])
-	} else {
+	case s.Half:
+		r.narrow = &halves{make([]uint16, len(s.Input.Floats)), s.Input.Floats}
+		r.narrow.pin(&r.pinner)
+		r.size = len(s.Input.Floats) / s.Images
+	default:
 		r.pinner.Pin(&s.Input.Floats[0])
 	}
 	for i := range s.Outputs {
@@ -150,12 +180,16 @@ func (r *runner) bind(s infer.Spec, images int64) (inputs, outputs []onnx.Value,
 	return append([]onnx.Value{input}, constants...), outputs, nil
 }
 
-func (*runner) input(s infer.Spec, images int64) (onnx.Value, error) {
+func (r *runner) input(s infer.Spec, images int64) (onnx.Value, error) {
 	shape := of(s.InputShape, images)
-	if s.Input.Bytes != nil {
+	switch {
+	case s.Input.Bytes != nil:
 		return onnx.NewTensor(shape, s.Input.Bytes[:shape.FlattenedSize()])
+	case r.narrow != nil:
+		return r.narrow.tensor(shape)
+	default:
+		return onnx.NewTensor(shape, s.Input.Floats[:shape.FlattenedSize()])
 	}
-	return onnx.NewTensor(shape, s.Input.Floats[:shape.FlattenedSize()])
 }
 
 // of is the shape of so many images.
@@ -167,6 +201,9 @@ func of(shape []int64, images int64) onnx.Shape {
 
 // Run implements infer.Runner.
 func (r *runner) Run(images int) error {
+	if r.narrow != nil {
+		r.narrow.write(images * r.size)
+	}
 	if err := r.session.run(images, r.options); err != nil {
 		return err
 	}
@@ -198,5 +235,9 @@ func (r *runner) Close() error {
 	}
 	r.values = nil
 	r.pinner.Unpin()
+	if r.engine != nil {
+		errs = append(errs, r.engine.Close())
+		r.engine = nil
+	}
 	return errors.Join(errs...)
 }
