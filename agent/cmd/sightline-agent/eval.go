@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -29,12 +28,18 @@ func evalCommand(l *logging) *cobra.Command {
 			"compare, which needs no bundle and tells no classes apart. In every layout that is\n" +
 			"X_temp.* beside an image X_test.*, else the file on the same way below templates/\n" +
 			"instead of images/.\n\n" +
+			"Bundles for classification and anomalies are measured by what whole images show: accuracy\n" +
+			"and confusion, or AUROC and F-score of images, and AUROC and AUPRO of pixels where there\n" +
+			"are masks; and by how many parts a line would reject or accept falsely.\n\n" +
 			"Layouts of --data:\n" +
 			"  deeppcb  images/<id>_test.jpg and labels/<id>.txt, or the data set as it is published\n" +
 			"  coco     one JSON file of annotations, in annotations/ or beside the images\n" +
-			"  yolo     images/ and labels/, names of classes in data.yaml or classes.txt",
+			"  yolo     images/ and labels/, names of classes in data.yaml or classes.txt\n" +
+			"  folders  one folder for each class, or good/ and one for each kind of defect, perhaps with\n" +
+			"           masks in ground_truth/, as MVTec AD has it: for classification and anomalies",
 		Example: "  sightline-agent eval --bundle models/pcb-defects --data deeppcb -o json\n" +
-			"  sightline-agent eval --bundle models/pcb-defects --data boards --layout yolo --split val",
+			"  sightline-agent eval --bundle models/pcb-defects --data boards --layout yolo --split val\n" +
+			"  sightline-agent eval --bundle patchcore-bottle --data mvtec/bottle",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return t.eval(c, e)
@@ -46,7 +51,8 @@ func evalCommand(l *logging) *cobra.Command {
 	f.StringVar(&e.method, "method", "", "compare: without a bundle, each board with its golden template")
 	f.StringVar(&e.binarize, "binarize", "", "otsu or a threshold, 1 to 255; default: the bundle's, or otsu")
 	f.StringVar(&e.source.Dir, "data", "", "folder of the data set")
-	f.StringVar(&e.source.Layout, "layout", eval.LayoutDeepPCB, "of the data set: deeppcb, coco or yolo")
+	f.StringVar(&e.source.Layout, "layout", "", "of the data set: deeppcb, coco, yolo or folders; default: "+
+		"folders for classification and anomalies, else deeppcb")
 	f.StringVar(&e.source.Split, "split", "", "part of the data set, such as val or test; default: all of it")
 	f.StringVar(&e.source.Annotations, "annotations", "", "coco: the file; default: the only one in --data")
 	f.StringVar(&e.spinning, "spinning", config.SpinAlways,
@@ -75,6 +81,7 @@ func (e *evaluation) load() (*bundle.Bundle, *eval.Dataset, error) {
 	switch {
 	case e.method == config.MethodCompare && e.bundle == "":
 		e.source.OneClass, e.source.Templates = true, true
+		e.usual()
 		set, err := eval.Load(e.source)
 		return nil, set, err
 	case e.method != "":
@@ -86,18 +93,22 @@ func (e *evaluation) load() (*bundle.Bundle, *eval.Dataset, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	switch m := &model.Manifest; m.Task {
-	case bundle.TaskClassification:
-		return nil, nil, fmt.Errorf("bundle %s is for task %s, which finds no boxes: eval measures boxes",
-			m.Name, m.Task)
-	case bundle.TaskAnomaly:
-		return nil, nil, fmt.Errorf("bundle %s is for task %s, which is right or wrong about images, and "+
-			"whose boxes are what hangs together on its map: eval measures boxes around defects", m.Name,
-			m.Task)
-	}
+	e.source.Task = model.Manifest.Task
 	e.source.Classes, e.source.Templates = model.ClassNames(), model.Manifest.Input.Template
+	e.usual()
 	set, err := eval.Load(e.source)
 	return model, set, err
+}
+
+// usual chooses the layout where nobody has.
+func (e *evaluation) usual() {
+	switch {
+	case e.source.Layout != "":
+	case e.source.Task == bundle.TaskClassification || e.source.Task == bundle.TaskAnomaly:
+		e.source.Layout = eval.LayoutFolders
+	default:
+		e.source.Layout = eval.LayoutDeepPCB
+	}
 }
 
 func (t *tool) eval(c *cobra.Command, e evaluation) error {
@@ -136,51 +147,4 @@ func (t *tool) eval(c *cobra.Command, e evaluation) error {
 			n, report.Failed[0].Image, report.Failed[0].Reason)
 	}
 	return nil
-}
-
-// evalTable writes the figures of all classes, and then those of each. The columns of a block are its own.
-func evalTable(w *tabwriter.Writer, r *eval.Report) {
-	row := func(format string, values ...any) { _, _ = fmt.Fprintf(w, format+"\n", values...) }
-	row("bundle\t%s %s on %s, %d threads, spinning %s", r.Bundle, r.Version, r.Provider, r.Threads,
-		r.Spinning)
-	row("data\t%s", evalData(r))
-	if r.Task != bundle.TaskDetection {
-		row("task\t%s: measured by the upright boxes around what is found, not by outlines", r.Task)
-	}
-	row("")
-	row("map_iou33\t%.4f\tmean average precision, IoU over 0.33", r.MAPIoU33)
-	row("f_iou33\t%.4f\tat the bundle's thresholds: precision %.4f, recall %.4f",
-		r.FIoU33, r.Precision, r.Recall)
-	if r.Clean > 0 {
-		row("clean_alarmed\t%d\tof %d images without a label: with a detection at the bundle's thresholds",
-			r.CleanAlarmed, r.Clean)
-	}
-	row("map50\t%.4f\tCOCO's, IoU 0.50", r.MAP50)
-	row("map50_95\t%.4f\tCOCO's, mean of IoU 0.50 to 0.95", r.MAP5095)
-	row("model\t%.1f ms\tp50 of its own run; p99 %.1f ms", r.MsP50, r.MsP99)
-	row("inspection\t%.1f ms\tp50 from a frame in memory; p99 %.1f ms; %.1f images a second",
-		r.InspectionMsP50, r.InspectionMsP99, r.FPS)
-	row("")
-	row("class\tlabels\tap_iou33\tap50\tap50_95\tprecision\trecall\tf\tthreshold")
-	for _, k := range r.Classes {
-		row("%s\t%6d\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.2f",
-			k.Class, k.Labels, k.APIoU33, k.AP50, k.AP5095, k.Precision, k.Recall, k.F, k.Threshold)
-	}
-}
-
-// evalData says what was evaluated, and what of it a person may not have expected.
-func evalData(r *eval.Report) string {
-	words := []string{fmt.Sprintf("%s: %d images, %d labels", r.Layout, r.Images, r.Labels)}
-	if r.Ignored > 0 {
-		words = append(words, fmt.Sprintf("%d ignored regions", r.Ignored))
-	}
-	if r.Unlabelled > 0 {
-		words = append(words,
-			fmt.Sprintf("%d images without a file of labels, taken as free of defects", r.Unlabelled))
-	}
-	classes := "classes by " + r.ClassesBy
-	if r.ClassesBy == "none" {
-		classes = "all of one class"
-	}
-	return strings.Join(append(words, classes), ", ")
 }

@@ -37,20 +37,27 @@ func TestSheetRefusesTasksWhoseFindingsAreNotJoined(t *testing.T) {
 	}
 }
 
-func TestEvalRefusesATaskWithoutBoxes(t *testing.T) {
-	dir := ofTask(t, "family: classifier, activation: sigmoid", ", good: true")
-	_, err := command(t, "eval", "--bundle", dir, "--data", t.TempDir())
-	require.ErrorContains(t, err, "bundle a is for task classification, which finds no boxes")
-	dir = ofTask(t, "family: anomaly, anomaly: {normalized: true}", "")
-	_, err = command(t, "eval", "--bundle", dir, "--data", t.TempDir())
-	require.ErrorContains(t, err, "bundle a is for task anomaly, which is right or wrong about images")
+func TestEvalTakesFoldersForATaskWithoutBoxes(t *testing.T) {
+	for decoder, good := range map[string]string{
+		"family: classifier, activation: sigmoid":      ", good: true",
+		"family: anomaly, anomaly: {normalized: true}": "",
+	} {
+		dir := ofTask(t, decoder, good)
+		_, err := command(t, "eval", "--bundle", dir, "--data", t.TempDir())
+		require.ErrorContains(t, err, "has no folders: it needs one for each kind of image")
+		_, err = command(t, "eval", "--bundle", dir, "--data", t.TempDir(), "--layout", "yolo")
+		require.ErrorContains(t, err, "is measured by what whole images show: use layout folders")
+	}
+	dir := ofTask(t, "family: yolov8", "")
+	_, err := command(t, "eval", "--bundle", dir, "--data", t.TempDir(), "--layout", "folders")
+	require.ErrorContains(t, err, "it is for bundles for classification and anomalies")
 }
 
 func TestEvalSaysThatItMeasuresBoxes(t *testing.T) {
 	for task, says := range map[string]bool{bundle.TaskDetection: false, bundle.TaskSegmentation: true} {
 		var out bytes.Buffer
 		w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
-		evalTable(w, &eval.Report{Task: task})
+		evalTable(w, &eval.Report{Task: task, Boxes: &eval.Boxes{}})
 		require.NoError(t, w.Flush())
 		require.Equal(t, says, bytes.Contains(out.Bytes(), []byte(
 			task+": measured by the upright boxes around what is found, not by outlines")), out.String())

@@ -16,6 +16,7 @@ const (
 	LayoutDeepPCB = "deeppcb"
 	LayoutCOCO    = "coco"
 	LayoutYOLO    = "yolo"
+	LayoutFolders = "folders"
 )
 
 // Bounds of what is read from outside.
@@ -43,6 +44,7 @@ type Source struct {
 	Layout      string
 	Split       string   // a part, such as val or test; empty: all that is there
 	Annotations string   // coco: the file; empty: the only one in Dir
+	Task        string   // of the bundle; empty: detection
 	Classes     []string // of the bundle, in the order of the model's outputs
 	OneClass    bool     // instead of Classes: kinds of defects are not told apart, labels are of class 0
 	Templates   bool     // each image needs its golden template
@@ -89,6 +91,12 @@ type Sample struct {
 	Template string // path of the picture of a good board that belongs to it; empty: none was asked for
 	Labels   []Box
 
+	// Of layout folders: the one that the image is in; the class, of a classification; and the path of the
+	// mask of what is unusual, of anomalies, empty for none.
+	Kind  string
+	Class int
+	Mask  string
+
 	unlabelled bool
 }
 
@@ -97,11 +105,14 @@ type Sample struct {
 // template that they need ErrNoTemplate.
 func Load(s Source) (*Dataset, error) {
 	load := map[string]func(*Source) (*Dataset, error){
-		LayoutDeepPCB: loadDeepPCB, LayoutCOCO: loadCOCO, LayoutYOLO: loadYOLO,
+		LayoutDeepPCB: loadDeepPCB, LayoutCOCO: loadCOCO, LayoutYOLO: loadYOLO, LayoutFolders: loadFolders,
 	}[s.Layout]
 	if load == nil {
-		return nil, fmt.Errorf("layout %q is not known: use %s, %s or %s",
-			s.Layout, LayoutDeepPCB, LayoutCOCO, LayoutYOLO)
+		return nil, fmt.Errorf("layout %q is not known: use %s, %s, %s or %s",
+			s.Layout, LayoutDeepPCB, LayoutCOCO, LayoutYOLO, LayoutFolders)
+	}
+	if err := s.checkLayout(); err != nil {
+		return nil, err
 	}
 	if s.Limit < 0 {
 		return nil, fmt.Errorf("limit of %d images: use a positive number, or 0 for all", s.Limit)

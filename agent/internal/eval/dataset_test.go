@@ -29,7 +29,7 @@ func TestForeignFoldersAreExplained(t *testing.T) {
 		})
 	}
 	_, err := eval.Load(eval.Source{Dir: t.TempDir(), Layout: "voc"})
-	require.ErrorContains(t, err, `layout "voc" is not known: use deeppcb, coco or yolo`)
+	require.ErrorContains(t, err, `layout "voc" is not known: use deeppcb, coco, yolo or folders`)
 	_, err = eval.Load(eval.Source{Dir: t.TempDir(), Layout: eval.LayoutYOLO, Annotations: "a.json"})
 	require.ErrorContains(t, err, "belongs to layout coco")
 }

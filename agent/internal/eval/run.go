@@ -43,67 +43,77 @@ func (o *Options) manifest() bundle.Manifest {
 	return o.Bundle.Manifest
 }
 
-// Report is what a person or a script reads. The first eight keys are stable. precision and recall are what
-// f_iou33 is made of. ms_p50 and ms_p99 are the
-// model's own run, inspection_ms from a frame in memory to its detections; fps is one image after another
-// through all of that. An image is clean when nothing at all is labelled on it, not even a region in which
-// nothing counts, and it was inspected.
+// Report is what a person or a script reads: what is common to all tasks, and beside it the figures of one.
+// ms_p50 and ms_p99 are the model's own run, inspection_ms from a frame in memory to its detections; fps is
+// one image after another through all of that.
 type Report struct {
-	Images          int           `json:"images"`
-	MAPIoU33        float64       `json:"map_iou33"`
-	FIoU33          float64       `json:"f_iou33"`
-	MAP50           float64       `json:"map50"`
-	MAP5095         float64       `json:"map50_95"`
-	MsP50           float64       `json:"ms_p50"`
-	MsP99           float64       `json:"ms_p99"`
-	FPS             float64       `json:"fps"`
-	InspectionMsP50 float64       `json:"inspection_ms_p50"`
-	InspectionMsP99 float64       `json:"inspection_ms_p99"`
-	Precision       float64       `json:"precision"`
-	Recall          float64       `json:"recall"`
-	Labels          int           `json:"labels"`     // to be found
-	Ignored         int           `json:"ignored"`    // regions in which nothing counts
-	Unlabelled      int           `json:"unlabelled"` // images without a file of labels
-	Clean           int           `json:"clean"`
-	CleanAlarmed    int           `json:"clean_alarmed"` // of these, with a detection at the thresholds
-	Layout          string        `json:"layout"`
-	ClassesBy       string        `json:"classes_by"` // name, number or none
-	Bundle          string        `json:"bundle"`
-	Version         string        `json:"version"`
-	Digest          string        `json:"digest"`
-	Task            string        `json:"task"` // of the bundle; whatever it is, boxes are measured
-	Provider        string        `json:"provider"`
-	FellBack        bool          `json:"fell_back"`
-	Threads         int           `json:"threads"`
-	Spinning        string        `json:"spinning"`
-	Classes         []ClassReport `json:"classes"`
-	Failed          []Failure     `json:"failed"`
+	Images int `json:"images"`
+	*Boxes
+	*Judgement
+	*Anomalies
+	*Classification
+	MsP50           float64 `json:"ms_p50"`
+	MsP99           float64 `json:"ms_p99"`
+	FPS             float64 `json:"fps"`
+	InspectionMsP50 float64 `json:"inspection_ms_p50"`
+	InspectionMsP99 float64 `json:"inspection_ms_p99"`
+	Layout          string  `json:"layout"`
+	Bundle          string  `json:"bundle"`
+	Version         string  `json:"version"`
+	Digest          string  `json:"digest"`
+	Task            string  `json:"task"` // of the bundle
+	Provider        string  `json:"provider"`
+	FellBack        bool    `json:"fell_back"`
+	Threads         int     `json:"threads"`
+	Spinning        string  `json:"spinning"`
+
+	Classes []ClassReport `json:"classes"`
+	Failed  []Failure     `json:"failed"`
 }
 
-// ClassReport is ClassMetrics by name.
+// ClassReport are the figures of one class: of boxes with a class's average precision, of images without.
 type ClassReport struct {
-	Class     string  `json:"class"`
-	Labels    int     `json:"labels"`
-	APIoU33   float64 `json:"ap_iou33"`
-	AP50      float64 `json:"ap50"`
-	AP5095    float64 `json:"ap50_95"`
+	Class  string `json:"class"`
+	Labels int    `json:"labels"` // of images: those that show it
+	*Ranking
 	Precision float64 `json:"precision"`
 	Recall    float64 `json:"recall"`
 	F         float64 `json:"f"`
 	Threshold float64 `json:"threshold"`
 }
 
-// Failure is an image that could not be inspected. Its labels count as missed.
+// Failure is an image that could not be inspected.
 type Failure struct {
 	Image  string `json:"image"`
 	Reason string `json:"reason"`
 }
 
+// measure gathers what was found on the images of a data set, one after the other.
+type measure interface {
+	// add takes the next image; failed says that nothing was inspected.
+	add(sample *Sample, answer *wire.Inspected, failed bool) error
+	// report writes the task's figures.
+	report(r *Report)
+}
+
+// measure is that of the bundle's task.
+func (o *Options) measure() (measure, error) {
+	manifest := o.manifest()
+	switch manifest.Task {
+	case bundle.TaskAnomaly:
+		return newAnomalies(&manifest)
+	case bundle.TaskClassification:
+		return newClassification(&manifest)
+	default:
+		return newBoxes(&manifest, o.Data), nil
+	}
+}
+
 // run is the state of one evaluation.
 type run struct {
 	options    Options
+	measure    measure
 	report     Report
-	images     []Image
 	model      []float64 // milliseconds
 	inspection []float64
 }
@@ -111,6 +121,10 @@ type run struct {
 // Run sends every image of the data set through a real worker, in order, and measures.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	manifest := o.manifest()
+	measured, err := o.measure()
+	if err != nil {
+		return nil, err
+	}
 	paired := o.Bundle == nil || manifest.Input.Template
 	dir, remove, err := stage(o.Data.Samples, paired)
 	if err != nil {
@@ -128,6 +142,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	station := &wire.StationConfig{
 		Name: "eval", Camera: camera, Method: config.MethodCompare, Binarize: o.Binarize,
 		OpenTimeoutNs: openTimeout.Nanoseconds(), ReadTimeoutNs: readTimeout.Nanoseconds(),
+		Heat: manifest.Task == bundle.TaskAnomaly,
 	}
 	if paired {
 		station.Camera += "&template=" + boardName + ":" + templateName
@@ -144,7 +159,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &run{options: o, report: Report{Classes: []ClassReport{}, Failed: []Failure{}}}
+	r := &run{options: o, measure: measured, report: Report{Classes: []ClassReport{}, Failed: []Failure{}}}
 	if err := r.inspectAll(ctx, i); err != nil {
 		return nil, err
 	}
@@ -175,8 +190,8 @@ func (r *run) add(n int, answer *wire.Inspected) error {
 	if source := answer.GetSource(); source != "" && filepath.Base(source) != link {
 		return fmt.Errorf("the worker inspected %s where %s was due, which is %s", source, link, sample.Name)
 	}
-	image := Image{Name: sample.Name, Labels: sample.Labels}
-	if answer.GetFault() != wire.Fault_FAULT_NONE {
+	failed := answer.GetFault() != wire.Fault_FAULT_NONE
+	if failed {
 		r.report.Failed = append(r.report.Failed, Failure{
 			Image: sample.Name,
 			Reason: strings.ReplaceAll(
@@ -186,69 +201,14 @@ func (r *run) add(n int, answer *wire.Inspected) error {
 		r.model = append(r.model, inspector.Milliseconds(answer.GetInferenceNs()))
 		r.inspection = append(r.inspection,
 			inspector.Milliseconds(answer.GetPreprocessNs()+answer.GetInferenceNs()+answer.GetDecodeNs()))
-		if r.options.Data.Shares {
-			if answer.GetWidth() < 1 || answer.GetHeight() < 1 {
-				return fmt.Errorf("the worker does not say how large %s is: its labels need it", sample.Name)
-			}
-			image.Labels = inPixels(sample.Labels, answer.GetWidth(), answer.GetHeight())
-		}
 	}
-	for _, d := range answer.GetDetections() {
-		image.Detected = append(image.Detected, Box{
-			Class: int(d.GetClass()), Score: d.GetScore(),
-			Corners: [4]float32{d.GetX1(), d.GetY1(), d.GetX2(), d.GetY2()},
-		})
-	}
-	r.images = append(r.images, image)
-	if answer.GetFault() == wire.Fault_FAULT_NONE && len(sample.Labels) == 0 {
-		r.report.Clean++
-		if r.alarmed(image.Detected) {
-			r.report.CleanAlarmed++
-		}
-	}
-	return nil
-}
-
-// alarmed says whether a detection reaches the threshold of its class, which is not a good one.
-func (r *run) alarmed(detected []Box) bool {
-	classes := r.options.manifest().Classes
-	return slices.ContainsFunc(detected, func(d Box) bool {
-		return d.Class >= 0 && d.Class < len(classes) && !classes[d.Class].Good &&
-			float64(d.Score) >= classes[d.Class].Threshold
-	})
-}
-
-// inPixels takes corners that are shares of an image of this size.
-func inPixels(labels []Box, width, height int32) []Box {
-	w, h := float32(width), float32(height)
-	boxes := slices.Clone(labels)
-	for i := range boxes {
-		c := &boxes[i].Corners
-		*c = [4]float32{c[0] * w, c[1] * h, c[2] * w, c[3] * h}
-	}
-	return boxes
+	return r.measure.add(sample, answer, failed)
 }
 
 func (r *run) finish(state *wire.StationState) {
-	manifest := r.options.manifest()
-	thresholds := make([]float64, len(manifest.Classes))
-	for i, c := range manifest.Classes {
-		thresholds[i] = c.Threshold
-	}
-	m := Measure(r.images, thresholds)
-	p := &r.report
-	p.Images, p.MAPIoU33, p.FIoU33 = len(r.images), m.MAPIoU33, m.FIoU33
-	p.MAP50, p.MAP5095 = m.MAP50, m.MAP5095
-	p.Precision, p.Recall = m.Precision, m.Recall
-	data := r.options.Data
-	p.Layout, p.Unlabelled, p.ClassesBy = data.Layout, data.Unlabelled, data.classesBy()
-	for _, s := range data.Samples {
-		for i := range s.Labels {
-			p.Ignored += last(s.Labels[i])
-			p.Labels += 1 - last(s.Labels[i])
-		}
-	}
-	p.Task = manifest.Task
+	manifest, p := r.options.manifest(), &r.report
+	r.measure.report(p)
+	p.Images, p.Layout, p.Task = len(r.options.Data.Samples), r.options.Data.Layout, manifest.Task
 	p.Bundle, p.Version, p.Digest = manifest.Name, state.GetModel().GetVersion(), state.GetModel().GetDigest()
 	p.Provider, p.FellBack = state.GetProvider(), state.GetFellBack()
 	p.Threads, p.Spinning = r.options.Threads, r.options.Spinning
@@ -261,19 +221,6 @@ func (r *run) finish(state *wire.StationState) {
 	}
 	p.MsP50, p.MsP99 = Quantile(r.model, 0.5), Quantile(r.model, 0.99)
 	p.InspectionMsP50, p.InspectionMsP99 = Quantile(r.inspection, 0.5), Quantile(r.inspection, 0.99)
-	for _, c := range m.PerClass {
-		p.Classes = append(p.Classes, ClassReport{
-			Class:     manifest.Classes[c.Class].Name,
-			Labels:    c.Labels,
-			APIoU33:   c.APIoU33,
-			AP50:      c.AP50,
-			AP5095:    c.AP5095,
-			Precision: c.Precision,
-			Recall:    c.Recall,
-			F:         c.F,
-			Threshold: thresholds[c.Class],
-		})
-	}
 }
 
 // Quantile is the nearest rank, for q from 0 to 1: the least value that so large a share of them does not

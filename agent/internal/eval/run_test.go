@@ -88,13 +88,19 @@ func detector() *bundle.Bundle {
 
 func evaluateBy(t *testing.T, r *reader, set *eval.Dataset, by *bundle.Bundle) (*eval.Report, error) {
 	t.Helper()
+	report, err := runBy(t, r.script(), set, by)
+	require.NoDirExists(t, r.folder, "the links are removed")
+	return report, err
+}
+
+func runBy(t *testing.T, s fakeworker.Script, set *eval.Dataset, by *bundle.Bundle) (*eval.Report, error) {
+	t.Helper()
 	done := 0
 	report, err := eval.Run(t.Context(), eval.Options{
 		Bundle: by, Data: set, Log: slog.New(slog.DiscardHandler),
-		Launch:   fakeworker.Launch(r.script()),
+		Launch:   fakeworker.Launch(s),
 		Progress: func(at, total int) { done = at; require.Len(t, set.Samples, total) },
 	})
-	require.NoDirExists(t, r.folder, "the links are removed")
 	if err == nil {
 		require.Equal(t, done, report.Images)
 	}

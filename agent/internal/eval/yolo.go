@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -106,32 +105,13 @@ func yoloHint(s *Source) string {
 	return "; choose with --split one of " + listed(parts)
 }
 
-// files are the images, sorted, relative to the folder images. Links to folders are not followed below it.
+// files are the images, sorted, relative to the folder images.
 func (p *yoloPlace) files() ([]string, error) {
-	top, err := filepath.EvalSymlinks(filepath.Join(p.images, p.under))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNoData, err)
+	files, err := imagesBelow(filepath.Join(p.images, p.under))
+	for i := range files {
+		files[i] = filepath.Join(p.under, files[i])
 	}
-	var files []string
-	err = filepath.WalkDir(top, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() || !imageName(e.Name()) {
-			return err
-		}
-		if len(files) == maxImages {
-			return fmt.Errorf("over %d images", maxImages)
-		}
-		file, err := filepath.Rel(top, path)
-		files = append(files, filepath.Join(p.under, file))
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("%w: list %s: %w", ErrNoData, top, err)
-	}
-	if len(files) == 0 {
-		return nil, fmt.Errorf("%w: no file in %s ends in %s", ErrNoData, top, listed(imageEnds()))
-	}
-	slices.Sort(files)
-	return files, nil
+	return files, err
 }
 
 // sample reads the labels of an image.
