@@ -155,8 +155,8 @@ func TestWhatIsWrongWithASecondModelIsExplained(t *testing.T) {
 			"0.8, good", "0.001, good", "line 17: then.classes[0].threshold: 0.001 is out of range",
 		},
 		"a class of both": {
-			"name: dust", "name: open", "line 17: then.classes[0].name: open is a class of the first model, " +
-				"too (give one of them another name",
+			"name: dust", "name: open", "line 17: then.classes[0].name: open is a class of the first " +
+				"model, too (give one of them another name",
 		},
 		"of nothing": {
 			"margin:", "of: []\n  margin:", "line 13: then.of: no class: the second model would see nothing",
@@ -166,8 +166,8 @@ func TestWhatIsWrongWithASecondModelIsExplained(t *testing.T) {
 		},
 		"of one class twice": {"margin:", "of: [open, open]\n  margin:", "then.of[1]: open is there twice"},
 		"of what is good": {
-			"margin: 0.25", "of: [short]", "line 13: then.of[0]: short is good: a part would pass by it where " +
-				"the second model is not sure (leave good out of the class",
+			"margin: 0.25", "of: [short]", "line 13: then.of[0]: short is good: a part would pass by it " +
+				"where the second model is not sure (leave good out of the class",
 		},
 		"a variant that is not there": {
 			"then:\n", "providers: {order: [{name: cpu, then: small.onnx}]}\nthen:\n",

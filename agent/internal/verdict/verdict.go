@@ -97,8 +97,8 @@ func (r *Rules) Judge(answer *wire.Inspected) Outcome {
 	}
 	if out.Verdict == event.Pass && r.hidden(answer) {
 		return Unknown(ReasonBadOutput, fmt.Sprintf("none of the %d most certain findings counts, and %d "+
-			"more, which may, were left out: raise max_detections or score_floor of the bundle, "+
-			"with method compare min_area or tolerance", len(found), answer.GetDropped()))
+			"more, which may, were left out: raise max_detections, score_floor or then.most of the "+
+			"bundle, with method compare min_area or tolerance", len(found), answer.GetDropped()))
 	}
 	if out.Verdict == event.Pass && r.task == bundle.TaskClassification && !r.isGood(found) {
 		return Unknown(ReasonUnsure, r.unsure(found))

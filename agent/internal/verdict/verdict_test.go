@@ -223,8 +223,8 @@ func TestAPartPassesOnlyIfNothingThatWasLeftOutMayCount(t *testing.T) {
 			}
 			require.Equal(t, verdict.ReasonBadOutput, out.Reason)
 			require.Equal(t, "none of the 1 most certain findings counts, and 7 more, which may, were left "+
-				"out: raise max_detections or score_floor of the bundle, with method compare min_area or "+
-				"tolerance", out.Detail)
+				"out: raise max_detections, score_floor or then.most of the bundle, with method compare "+
+				"min_area or tolerance", out.Detail)
 			require.Empty(t, out.Defects)
 		})
 	}

@@ -79,8 +79,8 @@ func (l *lane) tiled(overlap int) error {
 			errMethod, l.manifest.Task)
 	}
 	if l.manifest.Then != nil {
-		return fmt.Errorf("%w: what is found in several tiles is joined, and the bundle has a second model that "+
-			"would see the pieces; leave tiles out", errMethod)
+		return fmt.Errorf("%w: the bundle's second model would see the pieces of what lies in several tiles; "+
+			"leave tiles out", errMethod)
 	}
 	if side := min(l.manifest.Input.Width, l.manifest.Input.Height); overlap > side/2 {
 		return fmt.Errorf("%w: tiles overlap by %d pixels; take at most %d, half of the model's input",

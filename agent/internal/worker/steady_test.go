@@ -70,6 +70,15 @@ func TestTheSteadyStateAllocatesNothing(t *testing.T) {
 	}
 }
 
+// The same with a second model.
+func TestTheSteadyStateOfTwoModelsAllocatesNothing(t *testing.T) {
+	station := pipelineStation(t)
+	station.Camera = "sim:?seed=1&width=320&height=200&prerender=4"
+	found := steady(t, station, 300).GetDetections()
+	require.Len(t, found, 2)
+	require.EqualValues(t, 7, found[0].GetClass())
+}
+
 // The same beside a golden template: one of the station, for a model and for a comparison.
 func TestTheSteadyStateBesideATemplateAllocatesNothing(t *testing.T) {
 	camera := strings.Replace(clean, "clean=1", "clean=0", 1) + "&prerender=4"
@@ -118,6 +127,10 @@ func steady(t *testing.T, station *wire.StationConfig, parts int) *wire.Inspecte
 // twoDetections is the output of a model that finds two defects.
 func twoDetections(s infer.Spec, _ <-chan struct{}) error {
 	clear(s.Outputs[0].Values)
+	if s.InputName == secondInput {
+		s.Outputs[0].Values[1] = 0.75 // a scratch
+		return nil
+	}
 	for i, cell := range []int{3, 9} {
 		for row, v := range []float32{float32(16 + 32*i), 32, 10, 10, 0.9} {
 			s.Outputs[0].Values[row*onnxtest.Cells+cell] = v
