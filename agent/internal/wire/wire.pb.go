@@ -1568,8 +1568,9 @@ type Detection struct {
 	Y1            float32                `protobuf:"fixed32,4,opt,name=y1,proto3" json:"y1,omitempty"`
 	X2            float32                `protobuf:"fixed32,5,opt,name=x2,proto3" json:"x2,omitempty"`
 	Y2            float32                `protobuf:"fixed32,6,opt,name=y2,proto3" json:"y2,omitempty"`
-	Outline       []float32              `protobuf:"fixed32,7,rep,packed,name=outline,proto3" json:"outline,omitempty"` // x, y of each corner of a closed polygon; none: the box
-	Area          float32                `protobuf:"fixed32,8,opt,name=area,proto3" json:"area,omitempty"`              // of its inside in pixels, 0 without one
+	Outline       []float32              `protobuf:"fixed32,7,rep,packed,name=outline,proto3" json:"outline,omitempty"`    // x, y of each corner of a closed polygon; none: the box
+	Area          float32                `protobuf:"fixed32,8,opt,name=area,proto3" json:"area,omitempty"`                 // of its inside in pixels, 0 without one
+	Measures      []float32              `protobuf:"fixed32,20,rep,packed,name=measures,proto3" json:"measures,omitempty"` // what a second model measured of it, in the bundle's order
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1658,6 +1659,13 @@ func (x *Detection) GetArea() float32 {
 		return x.Area
 	}
 	return 0
+}
+
+func (x *Detection) GetMeasures() []float32 {
+	if x != nil {
+		return x.Measures
+	}
+	return nil
 }
 
 // Worker → supervisor: a picture of a settled part.
@@ -2044,7 +2052,7 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\x02x2\x18\x05 \x01(\x02R\x02x2\x12\x0e\n" +
 	"\x02y2\x18\x06 \x01(\x02R\x02y2\x12\x16\n" +
 	"\x06levels\x18\a \x01(\fR\x06levels\x12\x14\n" +
-	"\x05score\x18\b \x01(\x02R\x05score\"\xa5\x01\n" +
+	"\x05score\x18\b \x01(\x02R\x05score\"\xc1\x01\n" +
 	"\tDetection\x12\x14\n" +
 	"\x05class\x18\x01 \x01(\x05R\x05class\x12\x14\n" +
 	"\x05score\x18\x02 \x01(\x02R\x05score\x12\x0e\n" +
@@ -2053,7 +2061,8 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\x02x2\x18\x05 \x01(\x02R\x02x2\x12\x0e\n" +
 	"\x02y2\x18\x06 \x01(\x02R\x02y2\x12\x18\n" +
 	"\aoutline\x18\a \x03(\x02R\aoutline\x12\x12\n" +
-	"\x04area\x18\b \x01(\x02R\x04area\"r\n" +
+	"\x04area\x18\b \x01(\x02R\x04area\x12\x1a\n" +
+	"\bmeasures\x18\x14 \x03(\x02R\bmeasures\"r\n" +
 	"\bEvidence\x12\x18\n" +
 	"\astation\x18\x01 \x01(\rR\astation\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\x04R\x03job\x12\f\n" +
