@@ -11,5 +11,8 @@ const LongestLoad = 30 * time.Minute
 // state by it: it is event.ReasonLoading.
 const ReasonLoading = "loading the bundle"
 
+// PlainFrame is the number of the picture that is the frame as it came.
+const PlainFrame = -1
+
 // MaxCorners bounds the outline of a detection: that of a mask is simplified to so many.
 const MaxCorners = 64

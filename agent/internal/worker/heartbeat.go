@@ -50,6 +50,7 @@ func (w *worker) count(message *wire.Heartbeat) {
 	for i, s := range w.stations {
 		c := message.GetStations()[i]
 		c.Inspected, c.EvidenceDropped = s.inspected.Load(), s.evidenceDropped.Load()
+		c.SamplesDropped = s.samplesDropped.Load()
 		if s.ready.Load() {
 			n := s.camera.Counts()
 			c.Captured, c.Displaced = n.Captured, n.Displaced

@@ -31,12 +31,15 @@ type pictures struct {
 	conn  *wire.Conn
 	log   *slog.Logger
 	queue chan picture
-	drawn chan *wire.Evidence
+	// frames are those that are wanted as they came. Both kinds count as lent by their camera.
+	frames chan picture
+	drawn  chan *wire.Evidence
 }
 
 func newPictures(conn *wire.Conn, log *slog.Logger) *pictures {
 	return &pictures{
-		conn: conn, log: log, queue: make(chan picture, maxPictures), drawn: make(chan *wire.Evidence, 1),
+		conn: conn, log: log, queue: make(chan picture, maxPictures),
+		frames: make(chan picture, maxFrames), drawn: make(chan *wire.Evidence, 1),
 	}
 }
 
@@ -59,12 +62,15 @@ func (p *pictures) run(ctx context.Context) error {
 	defer tools.pen.Close()
 	defer tools.beside.close()
 	for {
-		select {
-		case pic := <-p.queue:
-			p.draw(ctx, &tools, pic)
-			pic.frame.Release()
-		case <-ctx.Done():
+		pic, toDraw, ok := p.next(ctx)
+		switch {
+		case !ok:
 			return nil
+		case toDraw:
+			p.draw(ctx, &tools, pic)
+			p.pass(pic)
+		default:
+			p.plain(ctx, pic)
 		}
 	}
 }

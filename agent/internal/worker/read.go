@@ -10,9 +10,9 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 )
 
-// Fields of wire.Settle that are needed when no evidence is asked for.
+// Fields of wire.Settle that are needed when no picture is asked for.
 const (
-	settleStation, settleJob, settleEvidence = 1, 2, 3
+	settleStation, settleJob, settleEvidence, settleSample = 1, 2, 3, 20
 )
 
 // read serves the supervisor's messages until it ends the worker.
@@ -53,9 +53,9 @@ func (w *worker) inspect(m *wire.Inspect, payload []byte) error {
 	return s.order(order{m.GetJob(), m.GetDeadlineNs(), m.GetTriggerNs(), m.GetBudgetNs()})
 }
 
-// settle decodes the whole message only when evidence is asked for: the other case is each good part.
+// settle decodes the whole message only when a picture is asked for: the other case is each good part.
 func (w *worker) settle(payload []byte) error {
-	index, job, evidence, err := peekSettle(payload)
+	index, job, picture, err := peekSettle(payload)
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func (w *worker) settle(payload []byte) error {
 		return err
 	}
 	var wanted *wire.Settle
-	if evidence {
+	if picture {
 		wanted = &wire.Settle{}
 		if err := w.conn.Decode(payload, wanted); err != nil {
 			return err
@@ -82,7 +82,7 @@ func (w *worker) station(index uint32) (*station, error) {
 	return w.stations[index], nil
 }
 
-func peekSettle(raw []byte) (station uint32, job uint64, evidence bool, err error) {
+func peekSettle(raw []byte) (station uint32, job uint64, picture bool, err error) {
 	for len(raw) > 0 {
 		number, kind, n := protowire.ConsumeTag(raw)
 		if n < 0 {
@@ -104,11 +104,11 @@ func peekSettle(raw []byte) (station uint32, job uint64, evidence bool, err erro
 			station = uint32(value)
 		case settleJob:
 			job = value
-		case settleEvidence:
-			evidence = value != 0
+		case settleEvidence, settleSample:
+			picture = picture || value != 0
 		}
 	}
-	return station, job, evidence, nil
+	return station, job, picture, nil
 }
 
 // broken says that the peer is gone.

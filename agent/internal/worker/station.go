@@ -54,6 +54,7 @@ func (s *slot) fill(r inspection, err error) {
 	for i, d := range r.Detections {
 		set(s.found[i], d.Class, d.Score, d.Box)
 		s.found[i].Outline, s.found[i].Area = wire.AppendPoints(s.found[i].Outline[:0], d.Outline), d.Area
+		s.found[i].Measures = append(s.found[i].Measures[:0], d.Measures...)
 	}
 	a.Station, a.Job, a.Frame, a.ExposedNs = s.station.index, s.job, f.Seq, f.ExposedNs
 	a.Generation = s.rig.config.GetGeneration()
@@ -106,7 +107,7 @@ type station struct {
 	kept   *kept
 	pace   pace // of the capture loop
 
-	inspected, evidenceDropped atomic.Uint64
+	inspected, evidenceDropped, samplesDropped atomic.Uint64
 
 	state struct {
 		sync.Mutex // held while sending, so that states arrive in order
@@ -278,8 +279,13 @@ func (s *station) finish(seen shot, wanted *wire.Settle) {
 		seen.frame.Release()
 		return
 	}
-	if !s.pictures.offer(picture{seen, s, wanted}) {
+	pic := picture{seen, s, wanted}
+	if !wanted.GetEvidence() {
+		s.pictures.offerFrame(pic)
+		return
+	}
+	if !s.pictures.offer(pic) {
 		s.evidenceDropped.Add(1)
-		seen.frame.Release()
+		s.pictures.pass(pic)
 	}
 }
