@@ -83,7 +83,27 @@ type StateData struct {
 	// FallbackReason says of each provider before the one that runs why it does not; at most 512 bytes.
 	FallbackReason string `json:"fallbackReason,omitempty"`
 	IsSimulated    bool   `json:"isSimulated"`
+	// Candidate is what is about to take over from Model, or what was refused last.
+	Candidate *Candidate `json:"candidate,omitempty"`
 }
+
+// Candidate is a recipe that a running station was asked to change to.
+type Candidate struct {
+	RecipeID string         `json:"recipeId"`
+	Model    Model          `json:"model"`
+	Phase    CandidatePhase `json:"phase"`
+	Reason   string         `json:"reason,omitempty"` // one sentence why it was refused
+}
+
+// CandidatePhase is how far a candidate has come.
+type CandidatePhase string
+
+// The phases of a candidate. One that is live is none any more.
+const (
+	CandidateTrial   CandidatePhase = "Trial"   // in a process of its own, with its golden samples
+	CandidateLoading CandidatePhase = "Loading" // beside what inspects, until it takes over between two parts
+	CandidateRefused CandidatePhase = "Refused"
+)
 
 // IsLoading says that the station is not ready since its bundle is being loaded.
 func (s *StateData) IsLoading() bool {

@@ -54,6 +54,7 @@ func TestSchemasNameTheFieldsOfTheGoTypesAndNoOthers(t *testing.T) {
 		{stateFile, "", "json", event.Event{}},
 		{stateFile, "state", "json", event.StateData{}},
 		{stateFile, "model", "json", event.Model{}},
+		{stateFile, "candidate", "json", event.Candidate{}},
 		{triggerFile, "", "json", event.TriggerMessage{}},
 		{triggerFile, "triggerAck", "json", event.TriggerAckMessage{}},
 		{triggerFile, "acquisition", "json", event.AcquisitionMessage{}},
@@ -92,7 +93,7 @@ func TestSchemasNameTheFieldsOfTheGoTypesAndNoOthers(t *testing.T) {
 func written(value any) bool {
 	switch value.(type) {
 	case event.Event, event.Inspection, event.ProcessingTimes, event.Defect, event.Frame, event.Model,
-		event.TimesMs, event.StateData, event.TriggerAckMessage, event.AcquisitionMessage:
+		event.TimesMs, event.StateData, event.Candidate, event.TriggerAckMessage, event.AcquisitionMessage:
 		return true
 	}
 	return false
@@ -121,6 +122,11 @@ func TestEncodedEventsAreValid(t *testing.T) {
 	ready := event.StateData{State: event.Ready, TriggerReady: true, Model: result.Model, Heartbeat: 7}
 	require.NoError(t, validate(t, stateFile, "", encoded(t, event.TypeState, "", ready)))
 	ready.FellBack, ready.FallbackReason = true, strings.Repeat("x", 512)
+	require.NoError(t, validate(t, stateFile, "", encoded(t, event.TypeState, "", ready)))
+	ready.Candidate = &event.Candidate{
+		RecipeID: "boards", Model: result.Model, Phase: event.CandidateRefused,
+		Reason: strings.Repeat("x", 512),
+	}
 	require.NoError(t, validate(t, stateFile, "", encoded(t, event.TypeState, "", ready)))
 	ready.FallbackReason += "x"
 	require.Error(t, validate(t, stateFile, "", encoded(t, event.TypeState, "", ready)))

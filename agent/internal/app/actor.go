@@ -9,9 +9,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/config"
 	"github.com/sightline-edge/sightline/agent/internal/monotime"
 	"github.com/sightline-edge/sightline/agent/internal/plc"
-	"github.com/sightline-edge/sightline/agent/internal/recipe"
 	"github.com/sightline-edge/sightline/agent/internal/station"
-	"github.com/sightline-edge/sightline/agent/internal/verdict"
 	"github.com/sightline-edge/sightline/agent/topic"
 )
 
@@ -22,7 +20,7 @@ const lineReturn = 5 * time.Second
 type actor struct {
 	place   topic.Station
 	client  string // the end of its client id
-	recipe  *recipe.Recipe
+	change  *change
 	station *station.Station
 	line    *plc.Handshake
 	conn    *broker.Conn
@@ -35,16 +33,12 @@ func (a *agent) newActor(i int) (*actor, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := recipe.Load(&a.cfg.Config, i)
+	first, err := planFor(a.cfg, i)
 	if err != nil {
-		return nil, a.cfg.Locate(i, err)
+		return nil, err
 	}
-	rules, err := verdict.Compile(cfg.Verdict, &r.Manifest)
-	if err != nil {
-		return nil, a.cfg.Locate(i, err)
-	}
-	s := &actor{place: place, client: cfg.Client(), recipe: r}
-	s.station = station.New(a.stationOptions(i, place, rules, r))
+	s := &actor{place: place, client: cfg.Client(), change: newChange(first)}
+	s.station = station.New(a.stationOptions(i, place, s.change.live.judge()))
 	s.line = plc.New(plc.Options{
 		Station: place, Triggered: cfg.Trigger.Mode == config.ModeMQTT, Trigger: s.station.Trigger,
 		Announce: func(payload []byte) { a.announce(place, payload) }, Now: monotime.Now, Log: a.log,
@@ -52,13 +46,11 @@ func (a *agent) newActor(i int) (*actor, error) {
 	return s, nil
 }
 
-func (a *agent) stationOptions(
-	i int, place topic.Station, rules *verdict.Rules, r *recipe.Recipe,
-) station.Options {
+func (a *agent) stationOptions(i int, place topic.Station, r station.Recipe) station.Options {
 	cfg := &a.cfg.Stations[i]
 	return station.Options{
-		Place: place, Index: i, Trigger: cfg.Trigger, Rules: rules, Digest: r.Digest, Recipe: r.ID,
-		ConfigurationID: a.cfg.ID, Boot: a.boot, NextJob: func() uint64 { return a.jobs.Add(1) },
+		Place: place, Index: i, Trigger: cfg.Trigger, Recipe: r, Boot: a.boot,
+		NextJob:  func() uint64 { return a.jobs.Add(1) },
 		MaxCrops: *a.cfg.Evidence.MaxCrops, Prefetch: a.cfg.Worker.Parallel + 1,
 		Outbox: a.offer,
 		Evidence: func(resultID string, n int, jpeg []byte) error {

@@ -26,6 +26,8 @@ type Options struct {
 	Config *config.Loaded
 	// Launch starts a vision worker; nil: the executable of the configuration.
 	Launch func(context.Context) (vision.Process, error)
+	// Reload brings the configuration anew whenever it was changed. May be nil.
+	Reload <-chan *config.Loaded
 	// Started is told the address of the health endpoint, empty when it is off, once everything runs. May be
 	// nil.
 	Started func(health string)
@@ -36,6 +38,7 @@ type Options struct {
 type agent struct {
 	cfg      *config.Loaded
 	launch   func(context.Context) (vision.Process, error)
+	trial    func(context.Context) (vision.Process, error) // of what was never run before
 	log      *slog.Logger
 	boot     string
 	jobs     atomic.Uint64
@@ -62,11 +65,23 @@ func Run(ctx context.Context, o Options) error {
 	if o.Started != nil {
 		o.Started(a.health.Address())
 	}
-	<-ctx.Done()
+	a.serve(ctx, o.Reload)
 	a.log.InfoContext(living, "agent stopping")
 	a.stop(living)
 	a.log.InfoContext(living, "agent stopped")
 	return nil
+}
+
+// serve takes one configuration after the other until ctx ends.
+func (a *agent) serve(ctx context.Context, reload <-chan *config.Loaded) {
+	for {
+		select {
+		case next := <-reload:
+			a.reload(ctx, next)
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // prepare checks everything that can be checked before anything runs.
@@ -75,13 +90,17 @@ func prepare(o Options) (*agent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mint boot id: %w", err)
 	}
-	a := &agent{cfg: o.Config, launch: o.Launch, log: o.Log, boot: id[len(id)-12:], metrics: newMetrics()}
+	a := &agent{
+		cfg: o.Config, launch: o.Launch, trial: o.Launch, log: o.Log, boot: id[len(id)-12:],
+		metrics: newMetrics(),
+	}
 	if a.launch == nil {
 		path, err := vision.Find(o.Config.Worker.Path)
 		if err != nil {
 			return nil, err
 		}
 		a.launch = vision.Executable(path, workerArgs(&o.Config.Worker), o.Log)
+		a.trial = vision.Executable(path, trialArgs(&o.Config.Worker), o.Log.With("trial", true))
 	}
 	for i := range o.Config.Stations {
 		s, err := a.newActor(i)
@@ -103,7 +122,10 @@ func (a *agent) start(ctx context.Context) error {
 	}
 	a.workers = vision.StartCrew(ctx, vision.Options{
 		Launch: a.launch, Configure: a.configure(), Log: a.log,
-		Deliver: func(station int, message any) { a.stations[station].station.Deliver(message) },
+		Deliver: func(station int, message any) {
+			a.stations[station].station.Deliver(message)
+			a.stations[station].change.heard(message)
+		},
 	})
 	for _, s := range a.stations {
 		if err := s.start(ctx, a); err != nil {

@@ -26,11 +26,9 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/broker"
 	"github.com/sightline-edge/sightline/agent/internal/broker/brokertest"
 	"github.com/sightline-edge/sightline/agent/internal/config"
-	"github.com/sightline-edge/sightline/agent/internal/vision"
 	"github.com/sightline-edge/sightline/agent/internal/vision/fakeworker"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/agent/topic"
-	"github.com/sightline-edge/sightline/models/bundle"
 )
 
 const pcbDefects = "../../../models/pcb-defects"
@@ -97,14 +95,6 @@ func runAgent(t *testing.T, o app.Options) (stop func()) {
 	})
 	t.Cleanup(stop)
 	return stop
-}
-
-func launch(t *testing.T, script fakeworker.Script) func(context.Context) (vision.Process, error) {
-	t.Helper()
-	b, err := bundle.Load(pcbDefects)
-	require.NoError(t, err)
-	script.Digest = b.Digest
-	return fakeworker.Launch(script)
 }
 
 // plcClient triggers, takes results and acknowledges them, as a PLC does.
@@ -217,7 +207,7 @@ func TestPartsGoFromTriggerToAcknowledgedResult(t *testing.T) {
 	p := connectPLC(t, port)
 	stop := runAgent(t, app.Options{
 		Config: configured(t, port, ""), Log: slog.New(slog.DiscardHandler),
-		Launch: launch(t, fakeworker.Script{
+		Launch: fakeworker.Launch(fakeworker.Script{
 			Inspect: func(p *fakeworker.Peer, m *wire.Inspect) {
 				p.Answer(m, &wire.Detection{Score: 0.99, X2: 20, Y2: 20})
 			},
@@ -246,7 +236,7 @@ func TestBrokerAwayAtStartIsNoError(t *testing.T) {
 	cfg.Health.Listen = "127.0.0.1:0"
 	started := make(chan string, 1)
 	runAgent(t, app.Options{
-		Config: cfg, Log: slog.New(slog.DiscardHandler), Launch: launch(t, fakeworker.Script{}),
+		Config: cfg, Log: slog.New(slog.DiscardHandler), Launch: fakeworker.Launch(fakeworker.Script{}),
 		Started: func(health string) { started <- health },
 	})
 	health := <-started
@@ -277,7 +267,7 @@ func TestALostConnectionLeavesTheWill(t *testing.T) {
 	cfg.MQTT.Local = proxy.URL()
 	p := connectPLC(t, port)
 	runAgent(t, app.Options{
-		Config: cfg, Log: slog.New(slog.DiscardHandler), Launch: launch(t, fakeworker.Script{}),
+		Config: cfg, Log: slog.New(slog.DiscardHandler), Launch: fakeworker.Launch(fakeworker.Script{}),
 	})
 	p.awaitState(event.Ready)
 	proxy.Cut()
@@ -297,7 +287,7 @@ func TestResultsOfAnOutageComeWhenTheBrokerReturns(t *testing.T) {
 	answer := make(chan func(), 1)
 	runAgent(t, app.Options{
 		Config: configured(t, port, ""), Log: slog.New(slog.DiscardHandler),
-		Launch: launch(t, fakeworker.Script{
+		Launch: fakeworker.Launch(fakeworker.Script{
 			Inspect: func(p *fakeworker.Peer, m *wire.Inspect) { answer <- func() { p.Answer(m) } },
 		}),
 	})
@@ -330,52 +320,11 @@ func TestWrongConfigurationIsRefusedBeforeAnythingRuns(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			err := app.Run(t.Context(), app.Options{
 				Config: configured(t, brokertest.FreePort(t), c.extra), Log: slog.New(slog.DiscardHandler),
-				Launch: launch(t, fakeworker.Script{}),
+				Launch: fakeworker.Launch(fakeworker.Script{}),
 			})
 			require.ErrorContains(t, err, c.want)
 		})
 	}
-}
-
-// The rules stay those of the bundle that the agent read. A worker that starts later reads it as it is then.
-func TestABundleChangedUnderARunningAgentJudgesNoPart(t *testing.T) {
-	port := brokertest.FreePort(t)
-	t.Cleanup(serveMQTT(t, port))
-	p := connectPLC(t, port)
-	cfg, dir := configured(t, port, ""), t.TempDir()
-	require.NoError(t, os.CopyFS(dir, os.DirFS(pcbDefects)))
-	cfg.Stations[0].Bundle = dir
-	runAgent(t, app.Options{
-		Config: cfg, Log: slog.New(slog.DiscardHandler), Launch: fakeworker.Launch(fakeworker.Script{
-			Configured: func(p *fakeworker.Peer, m *wire.Configure) {
-				b, err := bundle.Load(m.GetStations()[0].GetBundleDir())
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				p.Send(wire.KindStationState, &wire.StationState{
-					Phase: wire.Phase_PHASE_READY, Model: &wire.Model{Digest: b.Digest},
-				})
-			},
-			Inspect: func(p *fakeworker.Peer, _ *wire.Inspect) { p.Die() },
-		}),
-	})
-	before := p.awaitState(event.Ready)
-	manifest := filepath.Join(dir, bundle.ManifestFile)
-	text, err := os.ReadFile(manifest)
-	require.NoError(t, err)
-	changed := strings.Replace(string(text), "name: open, threshold: 0.", "name: open, threshold: 0.9", 1)
-	require.NotEqual(t, string(text), changed)
-	require.NoError(t, os.WriteFile(manifest, []byte(changed), 0o600))
-	p.trigger("P1")
-	require.Equal(t, "worker_died", p.await(1)[0].Reason)
-	after := p.awaitState(event.Error)
-	require.Contains(t, after.Reason, "the bundle has changed since the agent read it")
-	require.NotEqual(t, before.Model.Digest, after.Model.Digest)
-	p.trigger("P2")
-	in := p.await(2)[1]
-	require.Equal(t, event.Unknown, in.Verdict)
-	require.Equal(t, "not_ready", in.Reason)
 }
 
 func TestTheWorkerIsStartedWithItsMemoryLimit(t *testing.T) {
@@ -411,7 +360,7 @@ func TestTheCloudGetsTheSameBytesAndHealthSaysHowItIs(t *testing.T) {
 	atLine, atCloud := collect(t, local, topic.Result), collect(t, cloud, topic.Inspection)
 	p := connectPLC(t, local)
 	stop := runAgent(t, app.Options{
-		Config: cfg, Log: slog.New(slog.DiscardHandler), Launch: launch(t, fakeworker.Script{
+		Config: cfg, Log: slog.New(slog.DiscardHandler), Launch: fakeworker.Launch(fakeworker.Script{
 			Counts: []*wire.StationCount{{Captured: 30, BadFrames: 3, StaleFrames: 4, Reconnects: 5}},
 			Inspect: func(p *fakeworker.Peer, m *wire.Inspect) {
 				p.Answer(m, &wire.Detection{Score: 0.99, X2: 20, Y2: 20})

@@ -52,6 +52,7 @@ type counts struct {
 	workerState *prometheus.Desc
 	frames      *prometheus.Desc
 	reconnects  *prometheus.Desc
+	changes     *prometheus.Desc
 }
 
 func newCounts(a *agent) *counts {
@@ -75,6 +76,9 @@ func newCounts(a *agent) *counts {
 		reconnects: prometheus.NewDesc("sightline_camera_reconnects_total",
 			"Captures of the camera that worked after one had failed, since the worker started.",
 			[]string{"station"}, nil),
+		changes: prometheus.NewDesc("sightline_changes_total",
+			"Changes of bundle, recipe or rules at a running station, taken and refused.",
+			[]string{"station", "what"}, nil),
 		workerState: prometheus.NewDesc("sightline_worker_total",
 			"Vision worker processes started, and died unasked.", []string{"what"}, nil),
 	}
@@ -116,6 +120,8 @@ func (c *counts) Collect(to chan<- prometheus.Metric) {
 		for what, n := range s.lineCounts() {
 			count(c.line, n, path, what)
 		}
+		count(c.changes, s.change.taken.Load(), path, "taken")
+		count(c.changes, s.change.refused.Load(), path, "refused")
 		state := s.line.State()
 		gauge(c.held, state.HeldResults, path)
 		gauge(c.ready, 1, path, string(state.State))

@@ -184,7 +184,8 @@ func TestTheAgentWorksWithTheGuidesRightsAndNobodyElseMovesIt(t *testing.T) {
 	p := connectPLCAs(t, line.url, line.login("plc-line3"))
 	var log safe
 	runAgent(t, app.Options{
-		Config: cfg, Log: slog.New(slog.NewTextHandler(&log, nil)), Launch: launch(t, fakeworker.Script{}),
+		Config: cfg, Log: slog.New(slog.NewTextHandler(&log, nil)),
+		Launch: fakeworker.Launch(fakeworker.Script{}),
 	})
 	p.awaitState(event.Ready)
 	const parts = 5
@@ -233,7 +234,7 @@ func TestALoginIsWorthNothingAtTheOtherBroker(t *testing.T) {
 		var log safe
 		stop := runAgent(t, app.Options{
 			Config: cfg, Log: slog.New(slog.NewTextHandler(&log, nil)),
-			Launch: launch(t, fakeworker.Script{}),
+			Launch: fakeworker.Launch(fakeworker.Script{}),
 		})
 		require.Eventually(t, func() bool {
 			return strings.Contains(log.String(), "not Authorized") &&
@@ -256,7 +257,7 @@ func TestACloudThatForbidsWhatTheAgentSaysIsLogged(t *testing.T) {
 	p := connectPLCAs(t, line.url, line.login("plc-line3"))
 	runAgent(t, app.Options{
 		Config: loggedIn(t, line, cloud, "bridge"), Log: slog.New(slog.NewTextHandler(&log, nil)),
-		Launch: launch(t, fakeworker.Script{}),
+		Launch: fakeworker.Launch(fakeworker.Script{}),
 	})
 	p.awaitState(event.Ready)
 	i := 0

@@ -59,7 +59,7 @@ func TestAStationThatComparesRunsWithoutABundle(t *testing.T) {
 				s := m.GetStations()[0]
 				asked <- s
 				p.Send(wire.KindStationState, &wire.StationState{
-					Phase: wire.Phase_PHASE_READY, Provider: "cpu",
+					Phase: wire.Phase_PHASE_READY, Provider: "cpu", Generation: s.GetGeneration(),
 					Model: &wire.Model{Name: "compare", Template: s.GetTemplate().GetDigest()},
 				})
 			},

@@ -16,21 +16,32 @@ func workerArgs(w *config.Worker) []string {
 	return args
 }
 
+// trialMemory is the address space of the process that tries a bundle nobody trusts yet.
+const trialMemory = 64 << 30
+
+// trialArgs are those of the process that tries a bundle before it is live.
+func trialArgs(w *config.Worker) []string {
+	limited := *w
+	if limited.MemoryLimit == 0 {
+		limited.MemoryLimit = trialMemory
+	}
+	return workerArgs(&limited)
+}
+
 // configure is what the worker is told of all stations, in the order of the configuration.
 func (a *agent) configure() *wire.Configure {
-	c := &wire.Configure{
-		InferenceThreads: uint32(a.cfg.Worker.Threads), OnnxruntimeLibrary: a.cfg.Worker.ONNXRuntime,
-		Spinning: a.cfg.Worker.Spinning, ParallelRuns: uint32(a.cfg.Worker.Parallel),
+	var stations []*wire.StationConfig
+	for _, s := range a.stations {
+		stations = append(stations, s.change.live.config)
 	}
-	for i := range a.cfg.Stations {
-		s := &a.cfg.Stations[i]
-		station := &wire.StationConfig{
-			Name: s.Name, Camera: s.Camera,
-			OpenTimeoutNs: int64(s.OpenTimeout), ReadTimeoutNs: int64(s.ReadTimeout),
-			EvidenceQuality: int32(a.cfg.Evidence.Quality), MaxCrops: int32(*a.cfg.Evidence.MaxCrops),
-		}
-		a.stations[i].recipe.Tell(station)
-		c.Stations = append(c.Stations, station)
+	return a.around(stations...)
+}
+
+// around is what a worker of some stations is told.
+func (a *agent) around(stations ...*wire.StationConfig) *wire.Configure {
+	return &wire.Configure{
+		Stations: stations, InferenceThreads: uint32(a.cfg.Worker.Threads),
+		OnnxruntimeLibrary: a.cfg.Worker.ONNXRuntime, Spinning: a.cfg.Worker.Spinning,
+		ParallelRuns: uint32(a.cfg.Worker.Parallel),
 	}
-	return c
 }

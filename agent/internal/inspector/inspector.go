@@ -43,6 +43,8 @@ type Options struct {
 	Loading func(elapsed time.Duration)
 	// Progress is told, while Answer waits, how many tiles of a frame are done. May be nil.
 	Progress func(done, total int)
+	// Background has the worker wait for cores that others want.
+	Background bool
 }
 
 // Inspector holds a worker. One caller at a time.
@@ -64,7 +66,7 @@ func Open(ctx context.Context, o Options) *Inspector {
 		limit: grace + wire.LongestLoad*time.Duration(max(1, o.Configure.GetParallelRuns())),
 	}
 	i.worker = vision.Start(ctx, vision.Options{
-		Launch: o.Launch, Configure: o.Configure, Log: o.Log,
+		Launch: o.Launch, Configure: o.Configure, Log: o.Log, Background: o.Background,
 		Deliver: func(_ int, message any) {
 			select {
 			case i.inbox <- message:

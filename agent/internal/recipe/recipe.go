@@ -114,7 +114,7 @@ func brought(camera string) bool {
 
 // Tell writes into a worker's configuration what it needs to know.
 func (r *Recipe) Tell(c *wire.StationConfig) {
-	c.BundleDir, c.ProviderPolicy = r.dir, r.station.Provider
+	c.BundleDir, c.BundleDigest, c.ProviderPolicy = r.dir, r.Digest, r.station.Provider
 	c.Method, c.Binarize = r.station.Method, r.station.Binarize
 	c.TileOverlap = int32(r.station.Tiles.Overlap)
 	if r.Template != nil {

@@ -22,6 +22,12 @@ func (s *Station) message(m any) {
 		s.changed(m)
 	case *wire.Evidence:
 		s.evidence(m)
+	case *wire.Changed:
+		s.settled(m)
+	case Recipe:
+		s.adopt(m)
+	case announcement:
+		s.announce(m.candidate)
 	case vision.Died:
 		s.died(m)
 	}
@@ -81,7 +87,7 @@ func (s *Station) judge(p *inspected, m *wire.Inspected) verdict.Outcome {
 	if s.seen.GetPaced() && p.TriggerNs != 0 && m.GetExposedNs() < p.TriggerNs {
 		return verdict.Unknown(ReasonStale, "the frame is older than the trigger: it shows an earlier part")
 	}
-	return s.opts.Rules.Judge(m)
+	return s.of(m).Rules.Judge(m)
 }
 
 // settle frees the part's frame in the worker and asks for pictures of what is not PASS. It is due once for
@@ -90,14 +96,14 @@ func (s *Station) settle(p *inspected, answer *wire.Inspected) {
 	if answer.GetExposedNs() == 0 {
 		return
 	}
-	out := p.View.outcome
+	out, rules := p.View.outcome, s.of(answer).Rules
 	m := &wire.Settle{
 		Station: uint32(s.opts.Index), Job: p.Job,
 		Evidence: out.Verdict != event.Pass, Verdict: string(out.Verdict),
 	}
 	for _, d := range out.Defects {
 		m.Defects = append(m.Defects, &wire.Detection{
-			Class: int32(slices.Index(s.opts.Rules.Classes(), d.Class)), Score: d.Score,
+			Class: int32(slices.Index(rules.Classes(), d.Class)), Score: d.Score,
 			X1: d.Box[0], Y1: d.Box[1], X2: d.Box[2], Y2: d.Box[3],
 			Outline: wire.AppendPoints(nil, d.Outline), Area: d.Area,
 		})
@@ -113,10 +119,7 @@ func (s *Station) settle(p *inspected, answer *wire.Inspected) {
 // changed takes the worker's report of the station.
 func (s *Station) changed(m *wire.StationState) {
 	s.seen = m
-	s.mismatch = ""
-	if m.GetPhase() == wire.Phase_PHASE_READY && m.GetModel().GetDigest() != s.opts.Digest {
-		s.mismatch = "the bundle has changed since the agent read it: restart the agent"
-	}
+	s.described(m)
 	s.met = s.met || s.ready()
 	s.report()
 }

@@ -96,10 +96,11 @@ func (s *Station) inspection(p *inspected) event.Inspection {
 	for i := range min(len(out.Defects), s.opts.MaxCrops) {
 		out.Defects[i].Crop = i + 1
 	}
-	model := s.seen.GetModel()
+	recipe := s.of(answer)
+	model := recipe.model
 	return event.Inspection{
 		ResultID: p.ResultID, JobID: p.JobID, AcquisitionID: p.Job, PartID: p.PartID,
-		RecipeID: s.opts.Recipe, ProductID: p.ProductID, ConfigurationID: s.opts.ConfigurationID,
+		RecipeID: recipe.ID, ProductID: p.ProductID, ConfigurationID: recipe.ConfigurationID,
 		CreationTime: now, ProcessingTimes: s.processing(p, now),
 		IsPartial: answer == nil, IsSimulated: s.seen.GetSimulated() || answer.GetSimulated(),
 		ResultState: resultState(out),
@@ -111,7 +112,7 @@ func (s *Station) inspection(p *inspected) event.Inspection {
 		},
 		Model: event.Model{
 			Name: model.GetName(), Version: model.GetVersion(), Digest: model.GetDigest(),
-			Provider: s.seen.GetProvider(), Template: model.GetTemplate(),
+			Provider: recipe.provider, Template: model.GetTemplate(),
 		},
 		TimesMs: s.times(p), Truth: s.truth(answer),
 	}
@@ -145,7 +146,7 @@ func (s *Station) truth(answer *wire.Inspected) []event.Defect {
 	var truth []event.Defect
 	for _, d := range answer.GetTruth() {
 		truth = append(truth, event.Defect{
-			Class: s.opts.Rules.Class(d.GetClass()), Score: d.GetScore(),
+			Class: s.of(answer).Rules.Class(d.GetClass()), Score: d.GetScore(),
 			Box: [4]float32{d.X1, d.Y1, d.X2, d.Y2},
 		})
 	}

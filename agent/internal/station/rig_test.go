@@ -75,8 +75,8 @@ func startOn(
 	opts := station.Options{
 		Place:   place,
 		Trigger: config.Trigger{Mode: mode, Interval: 20 * time.Millisecond, Deadline: deadline},
-		Rules:   rules, Digest: digest, Recipe: "boards",
-		Boot: "boot", NextJob: func() uint64 { return jobs.Add(1) },
+		Recipe:  station.Recipe{ID: "boards", Rules: rules, Digest: digest},
+		Boot:    "boot", NextJob: func() uint64 { return jobs.Add(1) },
 		Outbox: r.outbox.offer, MaxCrops: 2, Prefetch: 2, Now: clock, Log: log,
 		Evidence: func(string, int, []byte) error { r.pictures.Add(1); return nil },
 	}

@@ -53,17 +53,14 @@ type status interface {
 
 // Options say what the station is.
 type Options struct {
-	Place           topic.Station
-	Index           int // of the station in the worker's configuration
-	Trigger         config.Trigger
-	Rules           *verdict.Rules
-	Digest          string // of the bundle that Rules were compiled from: no other model is judged by them
-	Recipe          string
-	ConfigurationID string
-	Boot            string        // makes job ids unique over restarts
-	NextJob         func() uint64 // unique in the process
-	MaxCrops        int           // evidence pictures of single defects
-	Prefetch        int           // continuous: requests outstanding, one more than the parallel runs
+	Place    topic.Station
+	Index    int // of the station in the worker's configuration
+	Trigger  config.Trigger
+	Recipe   Recipe        // the first
+	Boot     string        // makes job ids unique over restarts
+	NextJob  func() uint64 // unique in the process
+	MaxCrops int           // evidence pictures of single defects
+	Prefetch int           // continuous: requests outstanding, one more than the parallel runs
 	// Outbox takes the result's bytes for the cloud, Evidence a picture of a result. Neither may wait.
 	Outbox   func(rejected bool, topic string, payload []byte) error
 	Evidence func(resultID string, n int, jpeg []byte) error
@@ -99,18 +96,23 @@ type Station struct {
 	line   line
 	worker worker
 
-	seen     *wire.StationState // last report of the worker; an empty one after its death
-	mismatch string             // the worker runs another bundle than the rules were made from
-	over     bool               // the source has no more frames
-	halted   string             // why there will be no more frames
-	met      bool               // was ready once
-	asked    map[uint64]bool    // continuous: requests without an answer
-	askAtNs  int64              // continuous: not before
+	recipes   []*current         // what answers may come of: the last one is the next, if not what is live
+	live      *current           // what the worker inspects with
+	candidate *event.Candidate   // what is about to be live, or was refused; nil: nothing
+	seen      *wire.StationState // last report of the worker; an empty one after its death
+	mismatch  string             // the worker runs something that the rules were not made for
+	over      bool               // the source has no more frames
+	halted    string             // why there will be no more frames
+	met       bool               // was ready once
+	asked     map[uint64]bool    // continuous: requests without an answer
+	askAtNs   int64              // continuous: not before
 }
 
 // New makes a station that already takes triggers and messages, to be looked at after Start.
 func New(opts Options) *Station {
+	live := &current{Recipe: opts.Recipe}
 	return &Station{
+		recipes: []*current{live}, live: live,
 		opts: opts, triggers: make(chan plc.Trigger, inbox), messages: make(chan any, inbox),
 		gone: make(chan struct{}), stopped: make(chan struct{}),
 		warn:   sparse.New(opts.Log.With("station", opts.Place.Path()), opts.Now),
@@ -180,6 +182,6 @@ func (s *Station) take(t plc.Trigger) bool {
 	}
 }
 
-// Deliver takes a message of the worker: *wire.StationState, *wire.Exposed, *wire.Inspected, *wire.Evidence
-// or vision.Died. It waits only while the station is busy with earlier ones.
+// Deliver takes a message of the worker: *wire.StationState, *wire.Exposed, *wire.Inspected, *wire.Evidence,
+// *wire.Changed or vision.Died. It waits only while the station is busy with earlier ones.
 func (s *Station) Deliver(message any) { s.messages <- message }

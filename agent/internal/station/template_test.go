@@ -21,7 +21,7 @@ func beside(p *fakeworker.Peer, _ *wire.Configure) {
 }
 
 // compares lets the station expect a worker without a model.
-func compares(o *station.Options) { o.Digest = "" }
+func compares(o *station.Options) { o.Recipe.Digest = "" }
 
 func TestResultsCarryTheGoldenTemplate(t *testing.T) {
 	r := start(t, config.ModeMQTT, fakeworker.Script{Configured: beside}, compares)

@@ -32,9 +32,10 @@ type Crew struct {
 
 // seat is where a station's messages go and come from.
 type seat struct {
-	worker atomic.Pointer[Worker] // nil while there is none
-	index  int                    // of the station in the worker's configuration
-	own    bool                   // nobody else has this worker
+	worker  atomic.Pointer[Worker]             // nil while there is none
+	index   int                                // of the station in the worker's configuration
+	own     bool                               // nobody else has this worker
+	pending atomic.Pointer[wire.StationConfig] // of a change that is under way
 }
 
 // StartCrew runs workers until Close. Options are those of the shared one.
@@ -94,6 +95,19 @@ func (c *Crew) Settle(m *wire.Settle) error {
 	return w.Settle(m)
 }
 
+// Change has a station inspect with something else from some part on, and from then on each worker that takes
+// the station over. It never blocks. What became of it is delivered as *wire.Changed, or as Died; until then
+// no other change of the station may be asked for. The configuration is the crew's from now on.
+func (c *Crew) Change(station int, to *wire.StationConfig) error {
+	s := c.seats[station].Load()
+	w := s.worker.Load()
+	if w == nil {
+		return ErrDown
+	}
+	s.pending.Store(to)
+	return w.Change(&wire.Change{Station: uint32(s.index), Config: to})
+}
+
 // Starts counts the processes started.
 func (c *Crew) Starts() uint64 { return c.sum((*Worker).Starts) }
 
@@ -135,6 +149,9 @@ func (c *Crew) deliver(station int, from *seat, m any) {
 	if c.seats[station].Load() != from {
 		return
 	}
+	if changed, ok := m.(*wire.Changed); ok && changed.GetRefused() == "" {
+		from.worker.Load().become(from.index, from.pending.Load())
+	}
 	c.opts.Deliver(station, m)
 	state, ok := m.(*wire.StationState)
 	// A worker of one station dies of it, and is replaced.
@@ -155,13 +172,13 @@ func (c *Crew) part(station int) {
 	if c.closed {
 		return
 	}
+	opts := c.opts
+	opts.Configure = proto.CloneOf(c.shared.configure.Load())
 	c.shared.leave(station)
 	c.sharing--
 	if c.sharing == 0 {
 		c.shared.cancel()
 	}
-	opts := c.opts
-	opts.Configure = proto.CloneOf(c.opts.Configure)
 	opts.Configure.Stations = opts.Configure.Stations[station : station+1]
 	opts.Deliver = func(_ int, m any) { c.deliver(station, own, m) }
 	w := c.start(opts)

@@ -152,6 +152,8 @@ func (s *session) dispatch(kind wire.Kind, payload []byte) error {
 		return deliver(s, payload, &wire.Progress{})
 	case wire.KindEvidence:
 		return deliver(s, payload, &wire.Evidence{})
+	case wire.KindChanged:
+		return deliver(s, payload, &wire.Changed{})
 	default:
 		return fmt.Errorf("%w: the worker sent kind %d", wire.ErrFrame, kind)
 	}

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sightline-edge/sightline/agent/internal/wire"
@@ -29,6 +30,8 @@ const (
 	firstWait = 100 * time.Millisecond // before the second restart in a row
 	longWait  = 2 * time.Second
 	goodbye   = time.Second // for a worker to leave after Shutdown
+	// background is a nice value: a tenth of a core where others want it whole, enough to come to an end.
+	background = 10
 )
 
 // Process is a running worker: its end of the socket, and its end.
@@ -42,13 +45,16 @@ type Process interface {
 type Died struct{ Err error }
 
 // Options says what to run. Deliver is called for each station with *wire.StationState, *wire.Exposed,
-// *wire.Progress, *wire.Inspected, *wire.Evidence or Died, in the worker's order, by one goroutine at a time,
-// of a Crew for each station. The receiver owns the message; while Deliver blocks the worker waits.
+// *wire.Progress, *wire.Inspected, *wire.Evidence, *wire.Changed or Died, in the worker's order, by one
+// goroutine at a time, of a Crew for each station. The receiver owns the message; while Deliver blocks the
+// worker waits.
 type Options struct {
 	Launch    func(context.Context) (Process, error) // Executable, or a fake
 	Configure *wire.Configure
 	Deliver   func(station int, message any)
 	Log       *slog.Logger
+	// Background has the process wait for cores that others want: it tries what may never inspect.
+	Background bool
 }
 
 // Worker keeps one worker process alive. Safe for concurrent use.
@@ -82,6 +88,9 @@ func (w *Worker) Inspect(m *wire.Inspect) error { return w.send(wire.KindInspect
 
 // Settle tells the worker that a part is closed. It never blocks.
 func (w *Worker) Settle(m *wire.Settle) error { return w.send(wire.KindSettle, m) }
+
+// Change tells the worker what to inspect with. It never blocks; the answer is *wire.Changed, or Died.
+func (w *Worker) Change(m *wire.Change) error { return w.send(wire.KindChange, m) }
 
 // Starts counts the processes started.
 func (w *Worker) Starts() uint64 { return w.starts.Load() }
@@ -129,8 +138,12 @@ func (w *Worker) send(kind wire.Kind, m proto.Message) error {
 // run starts worker after worker. It keeps its thread, since the kernel kills a child of Pdeathsig when the
 // thread that started it ends.
 func (w *Worker) run(ctx context.Context) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	runtime.LockOSThread() // never unlocked: the thread ends with its priority, which children inherit
+	if w.opts.Background {
+		if err := unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), background); err != nil {
+			w.opts.Log.WarnContext(ctx, "a trial runs at normal priority", "error", err)
+		}
+	}
 	wait := time.Duration(0)
 	for {
 		began := time.Now()
@@ -169,6 +182,13 @@ func (w *Worker) live(ctx context.Context) error {
 func (w *Worker) leave(station int) {
 	next := proto.CloneOf(w.configure.Load())
 	next.GetStations()[station].Camera = ""
+	w.configure.Store(next)
+}
+
+// become has the next process inspect as this one does since a change.
+func (w *Worker) become(station int, c *wire.StationConfig) {
+	next := proto.CloneOf(w.configure.Load())
+	next.Stations[station] = c
 	w.configure.Store(next)
 }
 

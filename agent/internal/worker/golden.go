@@ -88,7 +88,7 @@ func loadGolden(c *wire.StationConfig, plan *tensor.Plan) (*golden, error) {
 	}
 	if got := "sha256:" + hex.EncodeToString(sum[:]); t.GetDigest() != "" && got != t.GetDigest() {
 		return nil, fmt.Errorf("golden template %s: it is %s, not %s: it changed since the agent read it; "+
-			"have the agent read its configuration again", t.GetPath(), got, t.GetDigest())
+			"have the agent read its configuration again, by SIGHUP", t.GetPath(), got, t.GetDigest())
 	}
 	if g.prepared, err = g.take(f); err == nil && g.blank() {
 		err = fmt.Errorf("golden template %s: in black and white it is all of one shade: "+

@@ -157,7 +157,7 @@ func TestMethodTemplateAndBundleThatDoNotFitAreRefused(t *testing.T) {
 			func(s *wire.StationConfig) { s.BundleDir, s.Method, s.Binarize = colourBundle(t), "", "128" },
 		},
 		"template changed": {
-			"it changed since the agent read it; have the agent read its configuration again",
+			"it changed since the agent read it; have the agent read its configuration again, by SIGHUP",
 			func(s *wire.StationConfig) {
 				s.Template = &wire.Template{Path: template.GetPath(), Digest: "sha256:00"}
 			},

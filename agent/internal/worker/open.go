@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 
 	"golang.org/x/sync/errgroup"
@@ -12,6 +13,9 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
 	"github.com/sightline-edge/sightline/models/bundle"
 )
+
+// errBundleChanged is of a bundle that is not what the supervisor judges by.
+var errBundleChanged = errors.New("the bundle has changed since the agent read it")
 
 // opener loads bundles, each once, opens cameras, and then changes what stations inspect with. One goroutine.
 type opener struct {
@@ -126,6 +130,10 @@ func (o *opener) lane(ctx context.Context, s *station, c *wire.StationConfig) (*
 	b, err := bundle.Load(c.GetBundleDir())
 	if err != nil {
 		return nil, err
+	}
+	if wanted := c.GetBundleDigest(); wanted != "" && wanted != b.Digest {
+		return nil, fmt.Errorf("%w: %s is %s, not %s: have the agent read its configuration again, by SIGHUP",
+			errBundleChanged, c.GetBundleDir(), b.Digest, wanted)
 	}
 	key := laneKey{b.Digest, c.GetProviderPolicy()}
 	if l := o.worker.lanes.find(key); l != nil {

@@ -28,11 +28,12 @@ type Script struct {
 	Configured func(*Peer, *wire.Configure)
 	Inspect    func(*Peer, *wire.Inspect)
 	Settle     func(*Peer, *wire.Settle)
+	Change     func(*Peer, *wire.Change)
 	Mute       bool                 // says no Hello
 	Silent     bool                 // has no heartbeat
 	Counts     []*wire.StationCount // in each heartbeat
 	Now        func() int64         // default monotime.Now
-	Digest     string               // of the bundle that it claims to run
+	Digest     string               // of the bundle that it claims to run; default: that it is to run
 }
 
 // Peer is the worker as its script sees it. Safe for concurrent use.
@@ -40,8 +41,10 @@ type Peer struct {
 	conn   *wire.Conn
 	raw    net.Conn
 	script Script
-	frames uint64
-	mu     sync.Mutex
+
+	mu       sync.Mutex
+	frames   uint64
+	stations []*wire.StationConfig
 }
 
 // Serve runs the worker on its end of the socket until the other side closes it or asks for the end.
@@ -76,6 +79,8 @@ func (p *Peer) read() error {
 			err = handle(p, payload, &wire.Inspect{}, p.inspect)
 		case wire.KindSettle:
 			err = handle(p, payload, &wire.Settle{}, p.settle)
+		case wire.KindChange:
+			err = handle(p, payload, &wire.Change{}, p.change)
 		case wire.KindShutdown:
 			return nil
 		default:
@@ -96,6 +101,9 @@ func handle[M proto.Message](p *Peer, payload []byte, m M, then func(M)) error {
 }
 
 func (p *Peer) configure(m *wire.Configure) {
+	p.mu.Lock()
+	p.stations = m.GetStations()
+	p.mu.Unlock()
 	if !p.script.Mute {
 		p.Send(wire.KindHello, &wire.Hello{Pid: int32(os.Getpid()), Version: "fake"})
 	}
@@ -120,6 +128,35 @@ func (p *Peer) settle(m *wire.Settle) {
 	if p.script.Settle != nil {
 		p.script.Settle(p, m)
 	}
+}
+
+func (p *Peer) change(m *wire.Change) {
+	if p.script.Change != nil {
+		p.script.Change(p, m)
+		return
+	}
+	p.Take(m)
+	p.Send(wire.KindChanged, &wire.Changed{
+		Station: m.GetStation(), Generation: m.GetConfig().GetGeneration(),
+	})
+}
+
+// Take inspects with what a change says, and reports it.
+func (p *Peer) Take(m *wire.Change) {
+	p.mu.Lock()
+	p.stations[m.GetStation()] = m.GetConfig()
+	p.mu.Unlock()
+	p.State(m.GetStation(), wire.Phase_PHASE_READY, "")
+}
+
+// config is that of a station, empty before Configure.
+func (p *Peer) config(station uint32) *wire.StationConfig {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if int(station) >= len(p.stations) {
+		return &wire.StationConfig{}
+	}
+	return p.stations[station]
 }
 
 func (p *Peer) beat(stop chan struct{}) {
@@ -149,9 +186,15 @@ func (p *Peer) Die() { _ = p.raw.Close() }
 
 // State reports a station.
 func (p *Peer) State(station uint32, phase wire.Phase, reason string) {
+	c := p.config(station)
+	digest := p.script.Digest
+	if digest == "" {
+		digest = c.GetBundleDigest()
+	}
 	p.Send(wire.KindStationState, &wire.StationState{
 		Station: station, Phase: phase, Reason: reason, Provider: "fake", Simulated: true,
-		Model: &wire.Model{Name: "fake", Version: "1.0.0", Digest: p.script.Digest},
+		Model:      &wire.Model{Name: "fake", Version: "1.0.0", Digest: digest},
+		Generation: c.GetGeneration(),
 	})
 }
 
@@ -175,6 +218,7 @@ func (p *Peer) Inspected(m *wire.Inspect, found ...*wire.Detection) {
 	p.Send(wire.KindInspected, &wire.Inspected{
 		Station: m.GetStation(), Job: m.GetJob(), ExposedNs: p.script.Now(), Width: 640, Height: 640,
 		InferenceNs: 1, Detections: found, Simulated: true,
+		Generation: p.config(m.GetStation()).GetGeneration(),
 	})
 }
 

@@ -1,0 +1,254 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/sightline-edge/sightline/agent/event"
+	"github.com/sightline-edge/sightline/agent/internal/config"
+	"github.com/sightline-edge/sightline/agent/internal/inspector"
+	"github.com/sightline-edge/sightline/agent/internal/recipe"
+	"github.com/sightline-edge/sightline/agent/internal/station"
+	"github.com/sightline-edge/sightline/agent/internal/verdict"
+	"github.com/sightline-edge/sightline/agent/internal/vision"
+	"github.com/sightline-edge/sightline/agent/internal/wire"
+)
+
+// Errors of a configuration that is not taken over.
+var (
+	ErrRestart = errors.New("restart the agent to change this")
+	ErrRefused = errors.New("refused")
+)
+
+// plan is how one station is to inspect and judge.
+type plan struct {
+	recipe *recipe.Recipe
+	rules  *verdict.Rules
+	id     string // of the configuration
+	config *wire.StationConfig
+}
+
+// planFor reads what a station's configuration names: bundle, template and rules for its classes.
+func planFor(c *config.Loaded, i int) (*plan, error) {
+	s := &c.Stations[i]
+	r, err := recipe.Load(&c.Config, i)
+	if err != nil {
+		return nil, c.Locate(i, err)
+	}
+	rules, err := verdict.Compile(s.Verdict, &r.Manifest)
+	if err != nil {
+		return nil, c.Locate(i, err)
+	}
+	p := &plan{recipe: r, rules: rules, id: c.ID, config: &wire.StationConfig{
+		Name: s.Name, Camera: s.Camera,
+		OpenTimeoutNs: int64(s.OpenTimeout), ReadTimeoutNs: int64(s.ReadTimeout),
+		EvidenceQuality: int32(c.Evidence.Quality), MaxCrops: int32(*c.Evidence.MaxCrops), Generation: 1,
+	}}
+	r.Tell(p.config)
+	return p, nil
+}
+
+// judge is how the station judges what the worker finds with it.
+func (p *plan) judge() station.Recipe {
+	return station.Recipe{
+		Generation: p.config.GetGeneration(), ID: p.recipe.ID, ConfigurationID: p.id, Rules: p.rules,
+		Digest: p.recipe.Digest,
+	}
+}
+
+// shown is what the station's state says of a candidate.
+func (p *plan) shown(phase event.CandidatePhase, reason string) *event.Candidate {
+	return &event.Candidate{
+		RecipeID: p.recipe.ID, Phase: phase, Reason: reason, Model: event.Model{
+			Name: p.recipe.Manifest.Name, Version: p.recipe.Manifest.Version, Digest: p.recipe.Digest,
+			Template: p.config.GetTemplate().GetDigest(),
+		},
+	}
+}
+
+// alike says that a worker does the same by both.
+func (p *plan) alike(other *plan) bool {
+	a, b := proto.CloneOf(p.config), proto.CloneOf(other.config)
+	a.Generation, b.Generation = 0, 0
+	return proto.Equal(a, b)
+}
+
+// change is what a station inspects by, and what it is asked to inspect by. One goroutine, besides heard.
+type change struct {
+	live  *plan
+	last  uint64     // generation that was asked for
+	ended chan ended // of the change under way
+
+	taken, refused atomic.Uint64 // changes so far
+}
+
+// ended is what became of a change.
+type ended struct {
+	generation uint64 // 0: of any
+	err        error
+}
+
+func newChange(first *plan) *change {
+	return &change{live: first, last: first.config.GetGeneration(), ended: make(chan ended, 1)}
+}
+
+// heard listens to the worker. It never blocks: nobody waits for what is not under way.
+func (c *change) heard(message any) {
+	var e ended
+	switch m := message.(type) {
+	case *wire.Changed:
+		e.generation = m.GetGeneration()
+		if refused := m.GetRefused(); refused != "" {
+			e.err = fmt.Errorf("%w: %s", ErrRefused, refused)
+		}
+	case vision.Died:
+		e.err = fmt.Errorf("%w: the vision worker ended while it loaded it: %w", ErrRefused, m.Err)
+	default:
+		return
+	}
+	select {
+	case c.ended <- e:
+	default:
+	}
+}
+
+// wait returns what became of a generation.
+func (c *change) wait(ctx context.Context, generation uint64) error {
+	for {
+		select {
+		case e := <-c.ended:
+			if e.generation == 0 || e.generation == generation {
+				return e.err
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// reload takes a configuration over while the stations inspect: all of it, or nothing but for a station whose
+// worker refuses it at the last step.
+func (a *agent) reload(ctx context.Context, next *config.Loaded) {
+	plans, err := a.plans(next)
+	if err == nil {
+		err = a.tryAll(ctx, plans)
+	}
+	if err != nil {
+		a.log.ErrorContext(ctx, "configuration not taken: everything goes on as it was",
+			"configuration", next.ID, "error", err)
+		return
+	}
+	a.cfg = next
+	for i, p := range plans {
+		if err := a.apply(ctx, i, p); err != nil && ctx.Err() == nil {
+			a.refused(ctx, i, p, err)
+		}
+	}
+	a.log.InfoContext(ctx, "configuration taken", "configuration", next.ID)
+}
+
+// plans reads what all stations are to inspect by. All faults come back at once.
+func (a *agent) plans(next *config.Loaded) (plans []*plan, err error) {
+	if fixed := config.Fixed(&a.cfg.Config, &next.Config); len(fixed) > 0 {
+		return nil, fmt.Errorf("%w: %s", ErrRestart, strings.Join(fixed, ", "))
+	}
+	for i := range next.Stations {
+		p, fault := planFor(next, i)
+		if fault != nil {
+			err = errors.Join(err, fmt.Errorf("station %s: %w", next.Stations[i].Name, fault))
+		}
+		plans = append(plans, p)
+	}
+	return plans, err
+}
+
+// tryAll tries what the stations have not run yet, each bundle once.
+func (a *agent) tryAll(ctx context.Context, plans []*plan) error {
+	type trial struct{ digest, policy, template string }
+	tried := map[trial]error{}
+	var failed error
+	for i, p := range plans {
+		if p.alike(a.stations[i].change.live) {
+			continue
+		}
+		key := trial{p.recipe.Digest, p.config.GetProviderPolicy(), p.config.GetTemplate().GetDigest()}
+		if _, known := tried[key]; !known {
+			a.stations[i].station.Announce(p.shown(event.CandidateTrial, ""))
+			tried[key] = a.try(ctx, p.config)
+			a.stations[i].station.Announce(nil)
+		}
+		if err := tried[key]; err != nil && ctx.Err() == nil {
+			a.refused(ctx, i, p, err)
+			failed = errors.Join(failed, fmt.Errorf("station %s: %w", p.config.GetName(), err))
+		}
+	}
+	return failed
+}
+
+// try loads what a station is to inspect by in a process of its own, with the golden samples.
+func (a *agent) try(ctx context.Context, c *wire.StationConfig) error {
+	c = proto.CloneOf(c)
+	c.Camera = ""
+	i := inspector.Open(ctx, inspector.Options{
+		Launch: a.trial, Configure: a.around(c), Log: a.log, Background: true,
+	})
+	defer i.Close()
+	if _, err := i.Ready(ctx); err != nil {
+		return fmt.Errorf("%w in its trial: %w", ErrRefused, err)
+	}
+	return nil
+}
+
+// apply has a station inspect by a plan from some part on.
+func (a *agent) apply(ctx context.Context, i int, p *plan) error {
+	s := a.stations[i]
+	if p.alike(s.change.live) { // the worker need not know
+		p.config.Generation = s.change.live.config.GetGeneration()
+		s.change.live = p
+		s.station.Adopt(p.judge())
+		s.station.Announce(nil)
+		return nil
+	}
+	s.change.last++
+	p.config.Generation = s.change.last
+	s.station.Adopt(p.judge())
+	s.station.Announce(p.shown(event.CandidateLoading, ""))
+	select {
+	case <-s.change.ended: // of before
+	default:
+	}
+	if err := a.workers.Change(i, proto.CloneOf(p.config)); err != nil {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	if err := s.change.wait(ctx, p.config.GetGeneration()); err != nil {
+		return err
+	}
+	s.change.live = p
+	s.change.taken.Add(1)
+	s.station.Announce(nil)
+	a.log.InfoContext(ctx, "station inspects by its new recipe", "station", s.place.Path(),
+		"recipe", p.recipe.ID, "bundle", p.recipe.Manifest.Name, "version", p.recipe.Manifest.Version,
+		"digest", p.recipe.Digest)
+	return nil
+}
+
+// maxReason bounds a candidate's reason in a state, in bytes.
+const maxReason = 512
+
+func clip(text string) string {
+	return strings.ToValidUTF8(text[:min(len(text), maxReason)], "")
+}
+
+// refused says why a station goes on as it was.
+func (a *agent) refused(ctx context.Context, i int, p *plan, err error) {
+	s := a.stations[i]
+	s.change.refused.Add(1)
+	s.station.Announce(p.shown(event.CandidateRefused, clip(err.Error())))
+	a.log.ErrorContext(ctx, "station goes on as it was", "station", s.place.Path(), "refused", p.recipe.ID,
+		"bundle", p.recipe.Manifest.Name, "version", p.recipe.Manifest.Version, "error", err)
+}
