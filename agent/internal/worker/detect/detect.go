@@ -10,6 +10,8 @@ type Detection struct {
 	// valid as long as its detection, and not to be changed.
 	Outline [][2]float32
 	Area    float32 // of the outline's inside, in pixels; 0 without one
+	// Measures are what a second model measured, in the manifest's order; valid as long as the outline.
+	Measures []float32
 }
 
 // Heat is how unusual each place of a frame is, as a model for anomalies gave it. Valid until the next run.
