@@ -116,11 +116,28 @@ func brought(camera string) bool {
 func (r *Recipe) Tell(c *wire.StationConfig) {
 	c.BundleDir, c.BundleDigest, c.ProviderPolicy = r.dir, r.Digest, r.station.Provider
 	c.Method, c.Binarize = r.station.Method, r.station.Binarize
-	c.TileOverlap = int32(r.station.Tiles.Overlap)
+	c.TileOverlap, c.HeatFrom = int32(r.station.Tiles.Overlap), r.heatFrom()
 	if r.Template != nil {
 		c.Template = &wire.Template{Path: r.Template.Path, Digest: r.Template.Digest}
 	}
 	if s := r.station.Compare; s != (config.Compare{}) {
 		c.Compare = &wire.Compare{Tolerance: int32(s.Tolerance), MinArea: int32(s.MinArea)}
 	}
+}
+
+// heatFrom is the least score with which an anomaly may count at this station; 0: it is no such bundle.
+func (r *Recipe) heatFrom() float32 {
+	if r.Manifest.Task != bundle.TaskAnomaly {
+		return 0
+	}
+	name, least := r.Manifest.Classes[0].Name, r.Manifest.Classes[0].Threshold
+	if t := r.station.Verdict.Classes[name].Threshold; t != nil {
+		least = *t
+	}
+	for _, z := range r.station.Verdict.Zones {
+		if t := z.Classes[name].Threshold; t != nil {
+			least = min(least, *t)
+		}
+	}
+	return float32(least)
 }

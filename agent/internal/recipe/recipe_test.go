@@ -18,8 +18,8 @@ import (
 	"github.com/sightline-edge/sightline/models/strictyaml"
 )
 
-// bundles writes four: frames looks at gray frames, colours at colour, pairs beside a template; kinds
-// classifies.
+// bundles writes five: frames looks at gray frames, colours at colour, pairs beside a template; kinds
+// classifies, and anomalies finds what is odd.
 func bundles(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -29,6 +29,8 @@ func bundles(t *testing.T) string {
 		"pairs":   "{width: 64, height: 64, channels: 2, template: true}\npreprocess: {binarize: otsu}",
 		"kinds": "{width: 64, height: 64}\ntask: classification\ndecoder: {family: classifier, " +
 			"activation: none}\nclasses: [{name: ok, threshold: 0.5, good: true}]\n",
+		"anomalies": "{width: 64, height: 64}\ndecoder: {family: anomaly, anomaly: {normalized: true}}\n" +
+			"classes: [{name: odd}]\n",
 	} {
 		folder := filepath.Join(dir, name)
 		require.NoError(t, os.Mkdir(folder, 0o750))
@@ -205,4 +207,24 @@ func TestTheWorkerIsToldWhatItNeeds(t *testing.T) {
 	c = tell("    camera: \"sim:?template=1\"\n    bundle: pairs\n    method: pair\n")
 	require.Equal(t, "pair", c.GetMethod())
 	require.Nil(t, c.GetTemplate())
+}
+
+// A map is kept for the pictures of parts that may fail by any rule of the station, and of no others.
+func TestTheWorkerIsToldFromWhichScoreAnAnomalyMayCount(t *testing.T) {
+	models := bundles(t)
+	for rules, want := range map[string]float32{
+		"":                                  0.5,
+		"classes: {odd: {threshold: 0.8}}":  0.8,
+		"classes: {odd: {verdict: rework}}": 0.5,
+		"zones: [{name: a, polygon: [[0, 0], [9, 0], [9, 9]], classes: {odd: {threshold: 0.3}}}]": 0.3,
+		"zones: [{name: a, polygon: [[0, 0], [9, 0], [9, 9]], classes: {odd: {threshold: 0.9}}}]": 0.5,
+	} {
+		cfg := station(t, models, t.TempDir(),
+			fmt.Sprintf("    camera: \"sim:\"\n    bundle: anomalies\n    verdict: {%s}\n", rules))
+		r, err := recipe.Load(&cfg.Config, 0)
+		require.NoError(t, err)
+		var c wire.StationConfig
+		r.Tell(&c)
+		require.InDelta(t, want, c.GetHeatFrom(), 1e-6, rules)
+	}
 }

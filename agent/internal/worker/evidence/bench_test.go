@@ -37,3 +37,24 @@ func BenchmarkAnnotate(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkHeated draws the same with a map of anomalies, all of which is coloured.
+func BenchmarkHeated(b *testing.B) {
+	f := &frame.Frame{}
+	require.NoError(b, f.Shape(1920, 1080, 3))
+	defer f.Release()
+	heat := &evidence.Heat{
+		Levels: bytes.Repeat([]byte{200}, 256*256), Width: 256, Height: 256,
+		Box: [4]float32{0, 0, 1920, 1080},
+	}
+	pen := evidence.NewPen()
+	var raw []byte
+	for b.Loop() {
+		var err error
+		raw, err = pen.Heated(f, heat, evidence.Caption{Verdict: "FAIL"}, nil, 85)
+		require.NoError(b, err)
+	}
+	c, err := jpeg.DecodeConfig(bytes.NewReader(raw))
+	require.NoError(b, err)
+	require.Equal(b, 1920, c.Width)
+}
