@@ -56,6 +56,7 @@ func (a *agent) stationOptions(i int, place topic.Station, r station.Recipe) sta
 		Evidence: func(resultID string, n int, jpeg []byte) error {
 			return a.durable.evidence.Put(place, resultID, n, jpeg)
 		},
+		Samples: a.sampler(), Margin: *a.cfg.Samples.Margin,
 		Observe: a.metrics.observer(place), Now: monotime.Now, Log: a.log,
 	}
 }

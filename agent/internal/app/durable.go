@@ -12,6 +12,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/broker"
 	"github.com/sightline-edge/sightline/agent/internal/evidence"
 	"github.com/sightline-edge/sightline/agent/internal/outbox"
+	"github.com/sightline-edge/sightline/agent/internal/samples"
 	"github.com/sightline-edge/sightline/agent/internal/uplink"
 	"github.com/sightline-edge/sightline/agent/topic"
 )
@@ -23,7 +24,8 @@ type durable struct {
 	outbox   *outbox.Outbox
 	taken    atomic.Uint64 // entries that the outbox took
 	evidence *evidence.Store
-	conn     *broker.Conn // nil without uplink, as is link
+	samples  *samples.Store // nil: none are kept
+	conn     *broker.Conn   // nil without uplink, as is link
 	link     *uplink.Uplink
 	cancel   context.CancelFunc
 	done     sync.WaitGroup
@@ -44,6 +46,9 @@ func (a *agent) startDurable(ctx context.Context) error {
 	})
 	if err != nil {
 		return fmt.Errorf("open evidence store, check evidence.dir: %w", err)
+	}
+	if err = a.startSamples(); err != nil {
+		return err
 	}
 	if a.cfg.MQTT.Uplink == "" {
 		a.log.WarnContext(ctx, "no uplink is configured: results stay in the outbox until it is full")
@@ -78,6 +83,7 @@ func (d *durable) close(ctx context.Context) {
 	if d.conn != nil {
 		d.conn.Close()
 	}
+	d.closeSamples(ctx) // overrides may look for evidence
 	if d.evidence != nil {
 		if err := d.evidence.Close(); err != nil {
 			d.log.ErrorContext(ctx, "evidence store not closed", "error", err)

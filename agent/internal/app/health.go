@@ -17,6 +17,9 @@ func working(s event.State) bool {
 
 func (a *agent) startHealth(ctx context.Context) error {
 	durability := health.Durability{Outbox: a.durable.outbox.Stats, Evidence: a.durable.evidence.Stats}
+	if a.durable.samples != nil {
+		durability.Samples = a.durable.samples.Stats
+	}
 	if a.durable.link != nil {
 		durability.Uplink, durability.Link = a.durable.link.Stats, a.durable.conn.Stats
 	}

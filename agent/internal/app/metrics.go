@@ -105,6 +105,7 @@ func (c *counts) Collect(to chan<- prometheus.Metric) {
 			count(c.frames, frames.GetStaleFrames(), path, "stale")
 			count(c.frames, frames.GetHungCaptures(), path, "captures_hung")
 			count(c.frames, frames.GetEvidenceDropped(), path, "evidence_dropped")
+			count(c.frames, frames.GetSamplesDropped(), path, "samples_dropped")
 			count(c.reconnects, frames.GetReconnects(), path)
 		}
 		for _, n := range s.station.Counters().All() {

@@ -199,3 +199,22 @@ func TestFullQueueDropsAndCounts(t *testing.T) {
 	require.Equal(t, refused, s.Stats().Dropped)
 	require.Equal(t, 20-refused, s.Stats().Stored)
 }
+
+func TestEvidenceIsFoundByItsResult(t *testing.T) {
+	const id = "019cb79c-2c17-7000-8000-000000000001" // of 2026-03-04T06:49:46Z
+	s := open(t, evidence.Options{})
+	require.NoError(t, s.Put(place, id, 0, []byte("frame")))
+	require.NoError(t, s.Put(place, id, 1, []byte("crop")))
+	require.Eventually(t, func() bool { return s.Stats().Stored == 2 }, 10*time.Second, time.Millisecond)
+	got, err := s.Find(place, id)
+	require.NoError(t, err)
+	require.Equal(t, "frame", string(got))
+	for _, other := range []string{
+		"019cb79c-2c17-7000-8000-000000000002", "019db79c-2c17-7000-8000-000000000001", "r-1",
+	} {
+		_, err = s.Find(place, other)
+		require.ErrorIs(t, err, os.ErrNotExist)
+	}
+	_, err = s.Find(place, "../"+id)
+	require.Error(t, err)
+}

@@ -6,6 +6,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/broker"
 	"github.com/sightline-edge/sightline/agent/internal/evidence"
 	"github.com/sightline-edge/sightline/agent/internal/outbox"
+	"github.com/sightline-edge/sightline/agent/internal/samples"
 	"github.com/sightline-edge/sightline/agent/internal/uplink"
 )
 
@@ -15,6 +16,7 @@ type Durability struct {
 	Uplink   func() uplink.Stats
 	Link     func() broker.Stats // the uplink's connection
 	Evidence func() evidence.Stats
+	Samples  func() samples.Stats
 }
 
 // Describe implements prometheus.Collector.
@@ -46,6 +48,19 @@ func (d Durability) Collect(to chan<- prometheus.Metric) {
 		count(to, "sightline_evidence_evicted_total", "Pictures deleted to stay in the budget.", s.Evicted)
 		gauge(to, "sightline_evidence_bytes", "Bytes of pictures on disk.", float64(s.Bytes))
 	}
+	if d.Samples != nil {
+		collectSamples(to, d.Samples())
+	}
+}
+
+func collectSamples(to chan<- prometheus.Metric, s samples.Stats) {
+	gauge(to, "sightline_samples", "Samples on disk.", float64(s.Count))
+	gauge(to, "sightline_samples_bytes", "Bytes of samples on disk.", float64(s.Bytes))
+	count(to, "sightline_samples_stored_total", "Samples written.", s.Stored)
+	count(to, "sightline_samples_overridden_total", "Overrides that became samples.", s.Overridden)
+	count(to, "sightline_samples_declined_total", "Samples worth less than all that is kept.", s.Declined)
+	count(to, "sightline_samples_dropped_total", "Samples lost: disk too slow or refusing.", s.Dropped)
+	count(to, "sightline_samples_evicted_total", "Samples deleted to stay in the budget.", s.Evicted)
 }
 
 func collectOutbox(to chan<- prometheus.Metric, s outbox.Stats) {

@@ -18,6 +18,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/evidence"
 	"github.com/sightline-edge/sightline/agent/internal/health"
 	"github.com/sightline-edge/sightline/agent/internal/outbox"
+	"github.com/sightline-edge/sightline/agent/internal/samples"
 	"github.com/sightline-edge/sightline/agent/internal/uplink"
 )
 
@@ -89,11 +90,13 @@ func TestMetricsShowTheWayToTheCloud(t *testing.T) {
 		Uplink:   func() uplink.Stats { return uplink.Stats{Sent: 5} },
 		Link:     func() broker.Stats { return broker.Stats{Takeovers: 2, Failures: 8} },
 		Evidence: func() evidence.Stats { return evidence.Stats{Bytes: 9} },
+		Samples:  func() samples.Stats { return samples.Stats{Count: 4, Evicted: 6} },
 	})
 	s := start(t, health.Options{Metrics: registry})
 	status, body := get(t, s, "/metrics")
 	require.Equal(t, http.StatusOK, status)
 	for _, line := range []string{
+		"sightline_samples 4", "sightline_samples_evicted_total 6",
 		"sightline_outbox_backlog 7", `sightline_outbox_dropped_total{priority="normal"} 3`,
 		`sightline_outbox_dropped_total{priority="high"} 1`, "sightline_uplink_sent_total 5",
 		"sightline_uplink_takeovers_total 2", "sightline_uplink_failures_total 8",

@@ -99,7 +99,7 @@ func (s *Station) settle(p *inspected, answer *wire.Inspected) {
 	out, rules := p.View.outcome, s.of(answer).Rules
 	m := &wire.Settle{
 		Station: uint32(s.opts.Index), Job: p.Job,
-		Evidence: out.Verdict != event.Pass, Verdict: string(out.Verdict),
+		Evidence: out.Verdict != event.Pass, Verdict: string(out.Verdict), Sample: s.sample(p),
 	}
 	for _, d := range out.Defects {
 		m.Defects = append(m.Defects, &wire.Detection{
@@ -142,6 +142,10 @@ func (s *Station) died(m vision.Died) {
 
 // evidence passes a picture on to the store under its result's id.
 func (s *Station) evidence(m *wire.Evidence) {
+	if m.GetN() == wire.PlainFrame {
+		s.framed(m)
+		return
+	}
 	p := s.ledger.Closed(m.GetJob())
 	if p == nil {
 		s.counters.add(CountEvidenceLost, "")

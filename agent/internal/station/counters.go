@@ -21,6 +21,8 @@ const (
 	CountOutboxLost    = "outbox_lost"         // events that the outbox did not take
 	CountEvidence      = "evidence"            // pictures handed to the store
 	CountEvidenceLost  = "evidence_lost"       // pictures not stored, requests for them not taken
+	CountSamples       = "samples"             // frames asked for to learn from, reason
+	CountSamplesLost   = "samples_lost"        // frames that the store did not take
 	CountWorkerRefused = "inspections_refused" // requests that the worker did not take
 	CountFrames        = "frames_failed"       // fault of a frame that belongs to no part
 )

@@ -64,6 +64,8 @@ type Options struct {
 	// Outbox takes the result's bytes for the cloud, Evidence a picture of a result. Neither may wait.
 	Outbox   func(rejected bool, topic string, payload []byte) error
 	Evidence func(resultID string, n int, jpeg []byte) error
+	Samples  Sampler      // nil: none are kept
+	Margin   float64      // of a score from its threshold, up to which it is uncertain
 	Observe  func(Closed) // of each part, for metrics; may be nil
 	Now      func() int64 // CLOCK_MONOTONIC nanoseconds
 	Log      *slog.Logger
@@ -106,6 +108,8 @@ type Station struct {
 	met       bool               // was ready once
 	asked     map[uint64]bool    // continuous: requests without an answer
 	askAtNs   int64              // continuous: not before
+	frame     partial            // of a part that is a sample
+	holdAtNs  int64              // not before
 }
 
 // New makes a station that already takes triggers and messages, to be looked at after Start.

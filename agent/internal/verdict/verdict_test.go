@@ -312,3 +312,45 @@ func TestAnIgnoredZoneHidesAnOutlineOnlyWhenItHoldsAllOfIt(t *testing.T) {
 		}
 	}
 }
+
+func TestDoubtIsTheDistanceToTheNearestThresholdThatMatters(t *testing.T) {
+	small, high := 20.0, 0.9
+	rules, err := verdict.Compile(config.Verdict{
+		Classes: map[string]config.ClassRule{
+			"short": {MinSize: &small}, "spur": {Verdict: config.RuleIgnore},
+		},
+		Zones: []config.Zone{{
+			Name: "strict", Polygon: [][2]float64{{100, 100}, {200, 100}, {200, 200}, {100, 200}},
+			Classes: map[string]config.ClassRule{"open": {Threshold: &high}},
+		}},
+	}, &bundle.Manifest{Classes: []bundle.Class{
+		{Name: "open", Threshold: 0.5}, {Name: "short", Threshold: 0.4}, {Name: "spur", Threshold: 0.3},
+	}})
+	require.NoError(t, err)
+	at := func(class int32, score, place, size float32) *wire.Detection {
+		return &wire.Detection{
+			Class: class, Score: score, X1: place, Y1: place, X2: place + size, Y2: place + size,
+		}
+	}
+	for _, c := range []struct {
+		name  string
+		found []*wire.Detection
+		want  float64
+	}{
+		{"nothing found", nil, math.Inf(1)},
+		{"above", []*wire.Detection{at(0, 0.95, 0, 9), at(0, 0.56, 0, 9)}, 0.06},
+		{"below", []*wire.Detection{at(0, 0.95, 0, 9), at(0, 0.46, 0, 9)}, 0.04},
+		{"too small to count", []*wire.Detection{at(1, 0.41, 0, 9)}, math.Inf(1)},
+		{"large enough", []*wire.Detection{at(1, 0.41, 0, 29)}, 0.01},
+		{"ignored", []*wire.Detection{at(2, 0.31, 0, 9)}, math.Inf(1)},
+		{"another threshold in a zone", []*wire.Detection{at(0, 0.5, 150, 9)}, 0.4},
+		{"no number", []*wire.Detection{at(0, float32(math.NaN()), 0, 9), at(7, 0.5, 0, 9)}, math.Inf(1)},
+	} {
+		got := float64(rules.Doubt(&wire.Inspected{Detections: c.found}))
+		if math.IsInf(c.want, 1) {
+			require.Equal(t, c.want, got, c.name)
+			continue
+		}
+		require.InDelta(t, c.want, got, 1e-6, c.name)
+	}
+}

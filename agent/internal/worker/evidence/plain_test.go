@@ -54,9 +54,9 @@ func TestAPlainPictureThatIsTooLargeIsAJPEGOrNone(t *testing.T) {
 	whole, err := evidence.Plain(f, 1<<20)
 	require.NoError(t, err)
 	for _, limit := range []int{len(whole) - 1, 64 * 64} { // just, and so much that no PNG is tried
-		b, err := evidence.Plain(f, limit)
-		if err != nil {
-			require.ErrorIs(t, err, evidence.ErrFrame)
+		b, failed := evidence.Plain(f, limit)
+		if failed != nil {
+			require.ErrorIs(t, failed, evidence.ErrFrame)
 			continue
 		}
 		_, format, err := image.DecodeConfig(bytes.NewReader(b))
