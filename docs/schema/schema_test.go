@@ -221,6 +221,20 @@ func TestManifestsAreValidExactlyWhenTheyLoad(t *testing.T) {
 			"an option of the CPU", least + "providers: {order: [{name: cpu, options: {device_id: '0'}}]}\n",
 			false,
 		},
+		{
+			"memory of the CPU", least + "providers: {order: [{name: cpu, options: " +
+				"{enable_cpu_mem_arena: '0', enable_mem_pattern: '1'}}]}\n", true,
+		},
+		{"a switch of words", least + "providers: {order: [{name: cpu, options: " +
+			"{enable_cpu_mem_arena: 'no'}}]}\n", false},
+		{"memory of a GPU", least + "providers: {order: [{name: cuda, options: " +
+			"{gpu_mem_limit: '2147483648'}}]}\n", true},
+		{"memory in words", least + "providers: {order: [{name: cuda, options: " +
+			"{gpu_mem_limit: 2GB}}]}\n", false},
+		{"OpenVINO on an NPU", least + "providers: {order: [{name: openvino, options: " +
+			"{device_type: NPU}}]}\n", true},
+		{"OpenVINO wherever it likes", least + "providers: {order: [{name: openvino, options: " +
+			"{device_type: AUTO}}]}\n", false},
 		{"no option of the CPU", least + "providers: {order: [{name: cpu, options: {}}]}\n", true},
 		{"a wrong policy", least + "providers: {policy: perhaps}\n", false},
 		{"a tolerance below zero", least + "golden: {box_tolerance: -1}\n", false},
@@ -421,7 +435,7 @@ func TestTheSchemaAndTheGuideNameTheOptionsThatLoad(t *testing.T) {
 	}
 	require.NoError(t, json.Unmarshal([]byte(text(t, bundleFile)), &schema))
 	rules := schema.Defs.Provider.AllOf
-	require.Len(t, rules, 3, "tensorrt, cuda, cpu")
+	require.Len(t, rules, 4, "tensorrt, cuda, openvino, cpu")
 	guide := text(t, "../bundle.md")
 	for _, rule := range rules {
 		options := bundle.ProviderOptions(rule.If.Properties.Name.Const)

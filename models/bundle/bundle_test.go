@@ -1,6 +1,7 @@
 package bundle_test
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -178,6 +179,9 @@ func TestOptionsThatLoadFilesOrCodeAreRefused(t *testing.T) {
 			"gpu_external_alloc", "gpu_external_free", "gpu_external_empty_cache", "user_compute_stream",
 			"has_user_compute_stream", "default_memory_arena_cfg", "enable_cuda_graph", "trt_fp16_enable",
 		},
+		"openvino": {
+			"cache_dir", "load_config", "context", "device_luid", "reshape_input", "layout", "blob_dump_path",
+		},
 		"cpu": {"device_id", "use_arena"},
 	} {
 		for _, key := range keys {
@@ -196,16 +200,42 @@ func TestOptionsThatLoadFilesOrCodeAreRefused(t *testing.T) {
 }
 
 func TestOptionsOfPrecisionAndMemoryAreTaken(t *testing.T) {
-	for _, provider := range []string{"tensorrt", "cuda"} {
+	other := map[string]string{
+		"gpu_mem_limit": "2147483648", "trt_max_workspace_size": "1048576", "device_type": "GPU.1",
+	}
+	for _, provider := range []string{"tensorrt", "cuda", "openvino", "cpu"} {
 		options := bundle.ProviderOptions(provider)
 		require.True(t, slices.IsSorted(options))
 		require.NotEmpty(t, options)
 		for _, key := range options {
+			value := cmp.Or(other[key], "1")
 			b, err := bundle.Load(folder(t, manifest+fmt.Sprintf(
-				"providers: {order: [{name: %s, options: {%s: '1'}}]}\n", provider, key)))
+				"providers: {order: [{name: %s, options: {%s: '%s'}}]}\n", provider, key, value)))
 			require.NoError(t, err)
-			require.Equal(t, map[string]string{key: "1"}, b.Manifest.Providers.Order[0].Options)
+			require.Equal(t, map[string]string{key: value}, b.Manifest.Providers.Order[0].Options)
 		}
+	}
+}
+
+// A limit that nobody understands is found before a GPU is there to refuse it; a device that stands for
+// several could be another one in silence.
+func TestValuesOfOptionsThatWillNotDoAreRefused(t *testing.T) {
+	for _, c := range []struct{ provider, key, value, says string }{
+		{"cuda", "gpu_mem_limit", "2GB", "write bytes, 1048576 to 1099511627776"},
+		{"cuda", "gpu_mem_limit", "1048575", "write bytes"},
+		{"cuda", "gpu_mem_limit", "-1", "write bytes"},
+		{"cuda", "gpu_mem_limit", "1e9", "write bytes"},
+		{"tensorrt", "trt_max_workspace_size", "1099511627777", "write bytes"},
+		{"cpu", "enable_cpu_mem_arena", "false", "write '0' or '1'"},
+		{"openvino", "device_type", "AUTO:GPU,CPU", "one device, whose place no other takes in silence"},
+		{"openvino", "device_type", "HETERO:GPU,CPU", "one device"},
+		{"openvino", "device_type", "/dev/dri/card0", "one device"},
+		{"openvino", "device_type", "GPU\nCPU", "one device"},
+	} {
+		_, err := bundle.Load(folder(t, manifest+fmt.Sprintf(
+			"providers: {order: [{name: %s, options: {%s: %q}}]}\n", c.provider, c.key, c.value)))
+		require.ErrorContains(t, err, "line 11: providers.order[0].options."+c.key)
+		require.ErrorContains(t, err, strings.TrimPrefix(c.says, "write "), c.value)
 	}
 }
 

@@ -97,7 +97,7 @@ func (m *Manifest) complete() {
 		m.Preprocess.Std = slices.Repeat([]float64{1}, m.bounded())
 	}
 	if m.Providers.Order == nil {
-		m.Providers.Order = []Provider{{Name: "tensorrt"}, {Name: "cuda"}, {Name: "cpu"}}
+		m.Providers.Order = []Provider{{Name: ProviderTensorRT}, {Name: ProviderCUDA}, {Name: ProviderCPU}}
 	}
 	for i := range m.Providers.Order {
 		setDefault(&m.Providers.Order[i].Model, m.Model)
@@ -227,7 +227,7 @@ func (m *Manifest) checkProviders(doc *strictyaml.Document) {
 	}
 	for i, p := range m.Providers.Order {
 		at := fmt.Sprintf("providers.order[%d]", i)
-		doc.OneOf(at+".name", p.Name, "tensorrt", "cuda", "cpu")
+		doc.OneOf(at+".name", p.Name, providers()...)
 		doc.Within(at+".batch", float64(p.Batch), 1, maxBatch)
 		p.checkOptions(doc, at)
 		checkRun(doc, at+".batch", p.Batch, &m.Input)

@@ -110,7 +110,7 @@ type Providers struct {
 
 // Provider is one execution provider.
 type Provider struct {
-	Name  string `yaml:"name"`  // tensorrt, cuda, cpu
+	Name  string `yaml:"name"`  // tensorrt, cuda, openvino, cpu
 	Model string `yaml:"model"` // a variant, such as int8; default the bundle's
 	// Batch is the most images of one run, 1 (default) to 64, as tiles of a sheet: more than one where the
 	// model's first dimension is not fixed. It is used only where it turns out to be faster.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer/engines"
+	"github.com/sightline-edge/sightline/models/bundle"
 )
 
 // Options of TensorRT that no bundle may set: they name a folder, and what lies there is run.
@@ -41,7 +42,7 @@ func (r *Runtime) KeepEngines(open func() (*engines.Store, error), log *slog.Log
 // engine is where the session of a spec finds its engine, or builds it; nil where none is kept. An error
 // means that the provider is absent.
 func (r *Runtime) engine(s infer.Spec) (*engines.Entry, error) {
-	if r.store == nil || s.Provider.Name != tensorRT {
+	if r.store == nil || s.Provider.Name != bundle.ProviderTensorRT {
 		return nil, nil //nolint:nilnil // no engine, and none wanted
 	}
 	if err := loadTensorRT(s); err != nil {

@@ -5,7 +5,9 @@ package ort
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
+	"strconv"
 
 	onnx "github.com/yalue/onnxruntime_go"
 
@@ -21,12 +23,13 @@ const (
 	noFallbackKey = "session.disable_cpu_ep_fallback"
 )
 
+const deviceID = "device_id" // of TensorRT and CUDA
+
+// What OpenVINO takes where the bundle does not say: the CPU, with as many threads as any model's run.
 const (
-	tensorRT = "tensorrt"
-	cuda     = "cuda"
-	openVINO = "openvino"
-	cpu      = "cpu"
-	deviceID = "device_id"
+	deviceKey  = "device_type"
+	threadsKey = "num_of_threads"
+	cpuDevice  = "CPU"
 )
 
 // What a bundle says of the CPU's memory, under the names that ONNX Runtime's Python has for it.
@@ -55,12 +58,12 @@ func setUp(options *onnx.SessionOptions, s infer.Spec, engine string) error {
 	for _, p := range chain(s.Provider) {
 		var err error
 		switch p.Name {
-		case tensorRT:
+		case bundle.ProviderTensorRT:
 			err = appendTensorRT(options, stored(tensorRTOptions(s), engine))
-		case cuda:
+		case bundle.ProviderCUDA:
 			err = appendCUDA(options, p.Options)
-		case openVINO:
-			err = appendOpenVINO(options, p.Options)
+		case bundle.ProviderOpenVINO:
+			err = appendOpenVINO(options, openVINOOptions(s))
 		default:
 			err = fmt.Errorf("there is no provider %q", p.Name)
 		}
@@ -75,12 +78,8 @@ func setUp(options *onnx.SessionOptions, s infer.Spec, engine string) error {
 // inspected as, ONNX, whatever its bytes look like; and what a GPU does not run is not left to the CPU in
 // silence.
 func configure(options *onnx.SessionOptions, s infer.Spec) error {
-	threads := s.Threads
-	if threads <= 0 {
-		threads = runtime.GOMAXPROCS(0)
-	}
 	err := errors.Join(
-		options.SetIntraOpNumThreads(threads),
+		options.SetIntraOpNumThreads(threads(s)),
 		options.SetInterOpNumThreads(1),
 		options.AddSessionConfigEntry(spinningKey, flag(s.Spinning != infer.SpinNever)),
 		options.AddSessionConfigEntry(spinStopKey, flag(s.Spinning != infer.SpinAlways)),
@@ -94,10 +93,18 @@ func configure(options *onnx.SessionOptions, s infer.Spec) error {
 	return nil
 }
 
+// threads of one run.
+func threads(s infer.Spec) int {
+	if s.Threads <= 0 {
+		return runtime.GOMAXPROCS(0)
+	}
+	return s.Threads
+}
+
 // frugal gives the CPU's memory back behind each run, where the bundle asks for that: an arena keeps the most
 // that any run took, and a pattern of a run's tensors is one block.
 func frugal(options *onnx.SessionOptions, p bundle.Provider) error {
-	if p.Name != cpu {
+	if p.Name != bundle.ProviderCPU {
 		return nil
 	}
 	var err error
@@ -121,13 +128,13 @@ func flag(on bool) string {
 // not, on the same device. The CPU is always there.
 func chain(p bundle.Provider) []bundle.Provider {
 	switch p.Name {
-	case tensorRT:
-		rest := bundle.Provider{Name: cuda}
+	case bundle.ProviderTensorRT:
+		rest := bundle.Provider{Name: bundle.ProviderCUDA}
 		if device, set := p.Options[deviceID]; set {
 			rest.Options = map[string]string{deviceID: device}
 		}
 		return []bundle.Provider{p, rest}
-	case cpu:
+	case bundle.ProviderCPU:
 		return nil
 	default:
 		return []bundle.Provider{p}
@@ -166,6 +173,15 @@ func appendCUDA(options *onnx.SessionOptions, values map[string]string) error {
 		return fmt.Errorf("start CUDA: %w", err)
 	}
 	return nil
+}
+
+func openVINOOptions(s infer.Spec) map[string]string {
+	all := map[string]string{deviceKey: cpuDevice}
+	maps.Copy(all, s.Provider.Options)
+	if _, given := all[threadsKey]; !given && all[deviceKey] == cpuDevice {
+		all[threadsKey] = strconv.Itoa(threads(s))
+	}
+	return all
 }
 
 func appendOpenVINO(options *onnx.SessionOptions, values map[string]string) error {

@@ -89,3 +89,16 @@ func TestWhatAGPUDoesNotRunIsNotLeftToTheCPU(t *testing.T) {
 		})
 	}
 }
+
+// OpenVINO runs on the CPU with the worker's threads unless the bundle says otherwise.
+func TestOpenVINOTakesTheThreadsOfARun(t *testing.T) {
+	of := func(options map[string]string) map[string]string {
+		return openVINOOptions(infer.Spec{
+			Threads: 3, Provider: bundle.Provider{Name: "openvino", Options: options},
+		})
+	}
+	require.Equal(t, map[string]string{"device_type": "CPU", "num_of_threads": "3"}, of(nil))
+	require.Equal(t, map[string]string{"device_type": "CPU", "num_of_threads": "1", "precision": "FP32"},
+		of(map[string]string{"num_of_threads": "1", "precision": "FP32"}))
+	require.Equal(t, map[string]string{"device_type": "GPU.1"}, of(map[string]string{"device_type": "GPU.1"}))
+}

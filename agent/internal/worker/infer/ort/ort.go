@@ -60,7 +60,7 @@ func (r *Runtime) Version() string { return r.version }
 
 // Close unloads the library. All runners are closed before.
 func (r *Runtime) Close() error {
-	if err := onnx.DestroyEnvironment(); err != nil {
+	if err := undisturbed(onnx.DestroyEnvironment); err != nil {
 		return fmt.Errorf("unload ONNX Runtime: %w", err)
 	}
 	if store := r.opened.Load(); store != nil {

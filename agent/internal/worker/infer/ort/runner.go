@@ -52,7 +52,15 @@ func (b *batched) run(images int, options *onnx.RunOptions) error {
 
 // Open makes a session on the execution provider of the spec. Where an engine that was kept does not load, it
 // is built anew.
-func (r *Runtime) Open(s infer.Spec) (infer.Runner, error) {
+func (r *Runtime) Open(s infer.Spec) (run infer.Runner, err error) {
+	err = undisturbed(func() error {
+		run, err = r.open(s)
+		return err
+	})
+	return run, err
+}
+
+func (r *Runtime) open(s infer.Spec) (infer.Runner, error) {
 	engine, err := r.engine(s)
 	if err != nil {
 		return nil, err
@@ -76,11 +84,11 @@ func open(s infer.Spec, engine *engines.Entry) (infer.Runner, error) {
 	}
 	options, err := sessionOptions(s, dir)
 	if err != nil {
-		return nil, errors.Join(err, run.Close())
+		return nil, errors.Join(err, run.close())
 	}
 	defer func() { _ = options.Destroy() }()
 	if err := run.open(s, options); err != nil {
-		return nil, errors.Join(err, run.Close())
+		return nil, errors.Join(err, run.close())
 	}
 	return run, nil
 }
@@ -220,7 +228,9 @@ func (r *runner) Terminate() { _ = r.options.Terminate() } // fails only for opt
 func (r *runner) Rearm() error { return r.options.UnsetTerminate() }
 
 // Close implements infer.Runner.
-func (r *runner) Close() error {
+func (r *runner) Close() error { return undisturbed(r.close) }
+
+func (r *runner) close() error {
 	var errs []error
 	if r.session != nil {
 		errs = append(errs, r.session.Destroy())
