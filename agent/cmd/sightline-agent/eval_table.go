@@ -48,7 +48,7 @@ func (row rows) times(r *eval.Report) {
 }
 
 func (row rows) boxes(r *eval.Report) {
-	if r.Task != bundle.TaskDetection {
+	if r.Task != bundle.TaskDetection && r.MaskMAP50 == nil {
 		row("task\t%s: measured by the upright boxes around what is found, not by outlines", r.Task)
 	}
 	row("map_iou33\t%.4f\tmean average precision, IoU over 0.33", r.MAPIoU33)
@@ -60,13 +60,25 @@ func (row rows) boxes(r *eval.Report) {
 	}
 	row("map50\t%.4f\tCOCO's, IoU 0.50", r.MAP50)
 	row("map50_95\t%.4f\tCOCO's, mean of IoU 0.50 to 0.95", r.MAP5095)
+	if r.MaskMAP50 != nil {
+		row("mask_map50\t%.4f\tthe same of masks instead of boxes", *r.MaskMAP50)
+		row("mask_map50_95\t%.4f", *r.MaskMAP5095)
+	}
 }
 
 func (row rows) classes(r *eval.Report) {
-	row("class\tlabels\tap_iou33\tap50\tap50_95\tprecision\trecall\tf\tthreshold")
+	masks := ""
+	if r.MaskMAP50 != nil {
+		masks = "\tmask_ap50\tmask_ap50_95"
+	}
+	row("class\tlabels\tap_iou33\tap50\tap50_95\tprecision\trecall\tf\tthreshold%s", masks)
 	for _, k := range r.Classes {
-		row("%s\t%6d\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.2f",
-			k.Class, k.Labels, k.APIoU33, k.AP50, k.AP5095, k.Precision, k.Recall, k.F, k.Threshold)
+		masks = ""
+		if k.MaskAP50 != nil {
+			masks = fmt.Sprintf("\t%.4f\t%.4f", *k.MaskAP50, *k.MaskAP5095)
+		}
+		row("%s\t%6d\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.2f%s",
+			k.Class, k.Labels, k.APIoU33, k.AP50, k.AP5095, k.Precision, k.Recall, k.F, k.Threshold, masks)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -81,9 +82,10 @@ func putPNG(t *testing.T, path string, picture image.Image) {
 }
 
 // measuredWhole runs eval with the real worker, as JSON and as a table.
-func measuredWhole(t *testing.T, worker, family, data string) (eval.Report, string) {
+func measuredWhole(t *testing.T, worker, family, data string, more ...string) (eval.Report, string) {
 	t.Helper()
-	args := []string{"eval", "--worker", worker, "--bundle", networks + family, "--data", data}
+	args := slices.Concat(
+		[]string{"eval", "--worker", worker, "--bundle", networks + family, "--data", data}, more)
 	out, beside, err := said(t, "", append(args, "-o", "json")...)
 	require.NoError(t, err, beside)
 	var report eval.Report
@@ -169,4 +171,56 @@ func unlabelled(boxes []image.Rectangle, within image.Rectangle) bool {
 		}
 	}
 	return true
+}
+
+// What a network finds is labelled, as COCO has it, and then it is moved: to the outlines there is more than
+// to their boxes.
+func TestMasksAreEvaluatedByARealWorker(t *testing.T) {
+	worker := realWorker(t)
+	for _, family := range []string{"yolov8-seg", "semantic"} {
+		t.Run(family, func(t *testing.T) {
+			all, b := judged(t, worker, family, "")
+			labelled := func(shift float64) string {
+				type object = map[string]any
+				data, images, annotations := t.TempDir(), []object{}, []object{}
+				for n, one := range all {
+					picture := read(t, filepath.Join(b.Dir, b.Manifest.Golden.Samples[n].Image))
+					put(t, filepath.Join(data, "images", one.Image), picture)
+					images = append(images, object{"id": n, "file_name": one.Image})
+					for _, d := range one.Defects {
+						corners := []float64{}
+						for _, at := range d.Outline {
+							corners = append(corners, float64(at[0])+shift, float64(at[1]))
+						}
+						annotations = append(annotations, object{
+							"id": len(annotations), "image_id": n, "segmentation": [][]float64{corners},
+							"category_id": slices.Index(b.ClassNames(), d.Class),
+							"bbox": []float32{
+								d.Box[0], d.Box[1], d.Box[2] - d.Box[0], d.Box[3] - d.Box[1],
+							},
+						})
+					}
+				}
+				categories := []object{}
+				for i, name := range b.ClassNames() {
+					categories = append(categories, object{"id": i, "name": name})
+				}
+				raw, err := json.Marshal(object{
+					"images": images, "annotations": annotations, "categories": categories,
+				})
+				require.NoError(t, err)
+				put(t, filepath.Join(data, "annotations.json"), raw)
+				return data
+			}
+			same, table := measuredWhole(t, worker, family, labelled(0), "--layout", "coco")
+			require.Contains(t, table, "mask_map50_95")
+			require.NotContains(t, table, "not by outlines")
+			require.InDelta(t, 1, *same.MaskMAP50, 1e-9)
+			require.InDelta(t, 1, *same.MaskMAP5095, 1e-9)
+			moved, _ := measuredWhole(t, worker, family, labelled(4), "--layout", "coco")
+			require.InDelta(t, 1, moved.MAP5095, 1e-9, "boxes are where they were")
+			require.Less(t, *moved.MaskMAP5095, 0.95)
+			require.NotNil(t, moved.Classes[0].MaskAP50)
+		})
+	}
 }

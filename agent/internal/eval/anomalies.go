@@ -95,7 +95,7 @@ func (a *anomalies) compare(sample *Sample, answer *wire.Inspected) error {
 	return a.pixels.add(answer.GetHeat(), m, width, height)
 }
 
-func (a *anomalies) report(r *Report) {
+func (a *anomalies) report(r *Report) error {
 	p := &Anomalies{Threshold: a.threshold, Masks: a.masks, Kinds: []Kind{}}
 	r.Judgement, r.Anomalies = &a.figures, p
 	var all []scored
@@ -113,4 +113,5 @@ func (a *anomalies) report(r *Report) {
 		p.PixelAUROC, p.AUPRO, p.PixelF = a.pixels.auroc(), a.pixels.aupro(), a.pixels.f()
 		p.Regions = a.pixels.regions
 	}
+	return nil
 }

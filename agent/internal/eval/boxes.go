@@ -23,7 +23,12 @@ type Boxes struct {
 	Unlabelled   int     `json:"unlabelled"` // images without a file of labels
 	Clean        int     `json:"clean"`
 	CleanAlarmed int     `json:"clean_alarmed"` // of these, with a detection at the thresholds
-	ClassesBy    string  `json:"classes_by"`    // name, number or none
+
+	// As map50 and map50_95, of masks instead of boxes; missing where labels have no outlines.
+	MaskMAP50   *float64 `json:"mask_map50,omitempty"`
+	MaskMAP5095 *float64 `json:"mask_map50_95,omitempty"`
+
+	ClassesBy string `json:"classes_by"` // name, number or none
 }
 
 // Ranking is how well the scores of one class rank true boxes before false ones.
@@ -31,6 +36,9 @@ type Ranking struct {
 	APIoU33 float64 `json:"ap_iou33"`
 	AP50    float64 `json:"ap50"`
 	AP5095  float64 `json:"ap50_95"`
+
+	MaskAP50   *float64 `json:"mask_ap50,omitempty"`
+	MaskAP5095 *float64 `json:"mask_ap50_95,omitempty"`
 }
 
 // boxes measures what was found against boxes that are labelled. An image that failed counts as one on which
@@ -45,7 +53,10 @@ type boxes struct {
 func newBoxes(m *bundle.Manifest, data *Dataset) *boxes { return &boxes{manifest: m, data: data} }
 
 func (b *boxes) add(sample *Sample, answer *wire.Inspected, failed bool) error {
-	image := Image{Name: sample.Name, Labels: sample.Labels}
+	image := Image{
+		Name: sample.Name, Labels: sample.Labels,
+		width: int(answer.GetWidth()), height: int(answer.GetHeight()),
+	}
 	if b.data.Shares && !failed {
 		if answer.GetWidth() < 1 || answer.GetHeight() < 1 {
 			return fmt.Errorf("the worker does not say how large %s is: its labels need it", sample.Name)
@@ -53,10 +64,14 @@ func (b *boxes) add(sample *Sample, answer *wire.Inspected, failed bool) error {
 		image.Labels = inPixels(sample.Labels, answer.GetWidth(), answer.GetHeight())
 	}
 	for _, d := range answer.GetDetections() {
-		image.Detected = append(image.Detected, Box{
+		one := Box{
 			Class: int(d.GetClass()), Score: d.GetScore(),
 			Corners: [4]float32{d.GetX1(), d.GetY1(), d.GetX2(), d.GetY2()},
-		})
+		}
+		if b.data.Outlines {
+			one.shape = outlined(d.GetOutline(), one.Corners)
+		}
+		image.Detected = append(image.Detected, one)
 	}
 	b.images = append(b.images, image)
 	if !failed && len(sample.Labels) == 0 {
@@ -88,7 +103,7 @@ func inPixels(labels []Box, width, height int32) []Box {
 	return boxes
 }
 
-func (b *boxes) report(r *Report) {
+func (b *boxes) report(r *Report) error {
 	classes := b.manifest.Classes
 	thresholds := make([]float64, len(classes))
 	for i, c := range classes {
@@ -112,4 +127,29 @@ func (b *boxes) report(r *Report) {
 			Precision: c.Precision, Recall: c.Recall, F: c.F, Threshold: thresholds[c.Class],
 		})
 	}
+	if b.data.Outlines {
+		return b.masks(r, m.PerClass)
+	}
+	return nil
+}
+
+// masks adds the figures of masks to those of boxes.
+func (b *boxes) masks(r *Report, classes []ClassMetrics) error {
+	labelled, fifty, every := 0, 0.0, 0.0
+	for i, c := range classes {
+		if c.Labels == 0 {
+			continue
+		}
+		ap50, ap5095, err := maskPrecision(b.images, c.Class)
+		if err != nil {
+			return err
+		}
+		r.Classes[i].MaskAP50, r.Classes[i].MaskAP5095 = &ap50, &ap5095
+		labelled, fifty, every = labelled+1, fifty+ap50, every+ap5095
+	}
+	if labelled > 0 {
+		fifty, every = fifty/float64(labelled), every/float64(labelled)
+	}
+	r.MaskMAP50, r.MaskMAP5095 = &fifty, &every
+	return nil
 }

@@ -48,7 +48,7 @@ func (c *classification) add(sample *Sample, answer *wire.Inspected, failed bool
 	return nil
 }
 
-func (c *classification) report(r *Report) {
+func (c *classification) report(r *Report) error {
 	p := &Classification{Confusion: c.confusion}
 	r.Judgement, r.Classification = &c.figures, p
 	images, right, sum, met := 0, 0, 0.0, 0
@@ -73,4 +73,5 @@ func (c *classification) report(r *Report) {
 	if images > 0 {
 		p.Accuracy, p.MacroF = float64(right)/float64(images), sum/float64(met)
 	}
+	return nil
 }

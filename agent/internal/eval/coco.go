@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/sightline-edge/sightline/models/bundle"
 )
 
 // loadCOCO reads one file of annotations and finds its images below the folder of the data set. Categories
@@ -20,7 +22,8 @@ func loadCOCO(s *Source) (*Dataset, error) {
 	if err != nil {
 		return nil, err
 	}
-	read, err := readCOCO(file)
+	outlines := s.Task == bundle.TaskSegmentation || s.Task == bundle.TaskSemantic
+	read, err := readCOCO(file, outlines)
 	if err != nil {
 		return nil, err
 	}
@@ -29,8 +32,13 @@ func loadCOCO(s *Source) (*Dataset, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrLabels, file, err)
 	}
-	if err := read.label(set.Samples, at, s.kinds()); err != nil {
+	if err = read.label(set.Samples, at, s.kinds()); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrLabels, file, err)
+	}
+	if outlines {
+		if set.Outlines, err = read.outlined(); err != nil {
+			return nil, fmt.Errorf("%w: %s: %w", ErrLabels, file, err)
+		}
 	}
 	return set, nil
 }
@@ -76,9 +84,26 @@ func (c *cocoFile) label(samples []Sample, at map[int64]int, kinds *kinds) error
 			classes[a.category] = class
 		}
 		samples[to].Labels = append(samples[to].Labels,
-			Box{Class: class, Score: 1, Corners: a.corners, Ignored: a.crowd})
+			Box{Class: class, Score: 1, Corners: a.corners, Ignored: a.crowd, shape: a.shape})
 	}
 	return nil
+}
+
+// outlined says whether annotations have outlines. All have them, or none.
+func (c *cocoFile) outlined() (bool, error) {
+	with, without := 0, int64(0)
+	for i := range c.annotations {
+		if c.annotations[i].shape != nil {
+			with++
+		} else {
+			without = c.annotations[i].id
+		}
+	}
+	if with > 0 && with < len(c.annotations) {
+		return false, fmt.Errorf("annotation %d has no segmentation, and others have: figures of masks need "+
+			"all", without)
+	}
+	return with > 0, nil
 }
 
 // class is that of a category, one of theirs.

@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/sightline-edge/sightline/agent/event"
@@ -17,8 +18,28 @@ const (
 func cocoPrecision(images []Image, class int) (ap50, ap5095 float64) {
 	pairs := make([]pairing, 0, len(images))
 	for i := range images {
-		pairs = append(pairs, pair(&images[i], class))
+		p := pair(&images[i], class)
+		p.byBoxes()
+		pairs = append(pairs, p)
 	}
+	return precisionOf(pairs)
+}
+
+// maskPrecision is the same of outlines instead of boxes.
+func maskPrecision(images []Image, class int) (ap50, ap5095 float64, err error) {
+	pairs := make([]pairing, 0, len(images))
+	for i := range images {
+		p := pair(&images[i], class)
+		if err := p.byMasks(&images[i]); err != nil {
+			return 0, 0, fmt.Errorf("%s: %w", images[i].Name, err)
+		}
+		pairs = append(pairs, p)
+	}
+	ap50, ap5095 = precisionOf(pairs)
+	return ap50, ap5095, nil
+}
+
+func precisionOf(pairs []pairing) (ap50, ap5095 float64) {
 	for step := range cocoSteps {
 		var m matching
 		for i := range pairs {
@@ -56,6 +77,10 @@ func pair(im *Image, class int) pairing {
 	p := pairing{labels: ofClass(im.Labels, class), detected: byScore(ofClass(im.Detected, class))}
 	slices.SortStableFunc(p.labels, func(a, b Box) int { return last(a) - last(b) })
 	p.detected = p.detected[:min(len(p.detected), cocoMost)]
+	return p
+}
+
+func (p *pairing) byBoxes() {
 	for _, d := range p.detected {
 		row := make([]float64, len(p.labels))
 		for j, l := range p.labels {
@@ -67,7 +92,48 @@ func pair(im *Image, class int) pairing {
 		}
 		p.overlaps = append(p.overlaps, row)
 	}
-	return p
+}
+
+// byMasks compares pixels. Of an image that was not inspected there is nothing to compare.
+func (p *pairing) byMasks(im *Image) error {
+	if len(p.detected) == 0 || len(p.labels) == 0 {
+		p.overlaps = make([][]float64, len(p.detected))
+		return nil
+	}
+	labels, err := rasters(p.labels, im)
+	if err != nil {
+		return err
+	}
+	detected, err := rasters(p.detected, im)
+	if err != nil {
+		return err
+	}
+	for _, d := range detected {
+		row, area := make([]float64, len(labels)), d.area()
+		for j, l := range labels {
+			shared, whole := d.shared(l), area
+			if !p.labels[j].Ignored {
+				whole += l.area() - shared
+			}
+			if shared > 0 {
+				row[j] = float64(shared) / float64(whole)
+			}
+		}
+		p.overlaps = append(p.overlaps, row)
+	}
+	return nil
+}
+
+func rasters(boxes []Box, im *Image) ([]raster, error) {
+	all := make([]raster, 0, len(boxes))
+	for i := range boxes {
+		r, err := boxes[i].shape.draw(im.width, im.height)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
+	return all, nil
 }
 
 func last(b Box) int {

@@ -34,10 +34,12 @@ type cocoAnnotation struct {
 	id, image, category int64
 	corners             [4]float32
 	crowd               bool
+	shape               *shape // nil: none, or none is wanted
 }
 
-// readCOCO reads the file entry by entry: outlines, which make up most of it, are never kept.
-func readCOCO(path string) (*cocoFile, error) {
+// readCOCO reads the file entry by entry. Outlines, which make up most of it, are kept only where they are
+// wanted.
+func readCOCO(path string, outlines bool) (*cocoFile, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoData, err)
@@ -50,7 +52,7 @@ func readCOCO(path string) (*cocoFile, error) {
 	if !info.Mode().IsRegular() || info.Size() > maxCOCOBytes {
 		return nil, fmt.Errorf("%w: %s is no file of at most %d bytes", ErrLabels, path, maxCOCOBytes)
 	}
-	file, at, err := decodeCOCO(f)
+	file, at, err := decodeCOCO(f, outlines)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s, line %d: %w", ErrLabels, path, lineAt(f, at), err)
 	}
@@ -61,8 +63,8 @@ func readCOCO(path string) (*cocoFile, error) {
 }
 
 // decodeCOCO also returns about where in the file it stopped, in bytes.
-func decodeCOCO(from io.Reader) (file *cocoFile, at int64, err error) {
-	c := cocoDecoder{budget: budget{from: from, left: maxCOCOEntry}}
+func decodeCOCO(from io.Reader, outlines bool) (file *cocoFile, at int64, err error) {
+	c := cocoDecoder{budget: budget{from: from, left: maxCOCOEntry}, outlines: outlines}
 	c.json = json.NewDecoder(&c.budget)
 	c.file.categories = map[int64]string{}
 	if err := c.all(); err != nil {
@@ -75,6 +77,9 @@ type cocoDecoder struct {
 	json   *json.Decoder
 	budget budget
 	file   cocoFile
+
+	outlines bool // are kept
+	numbers  int  // that they hold
 }
 
 func (c *cocoDecoder) all() error {
@@ -172,6 +177,8 @@ func (c *cocoDecoder) annotation() error {
 		Category *int64    `json:"category_id"`
 		Box      []float64 `json:"bbox"`
 		Crowd    flag      `json:"iscrowd"`
+
+		Segmentation json.RawMessage `json:"segmentation"`
 	}
 	if err := c.json.Decode(&a); err != nil {
 		return err
@@ -183,10 +190,27 @@ func (c *cocoDecoder) annotation() error {
 	if err != nil {
 		return fmt.Errorf("annotation %d: %w", a.ID, err)
 	}
+	outline, err := c.outline(a.Segmentation)
+	if err != nil {
+		return fmt.Errorf("annotation %d: %w", a.ID, err)
+	}
 	c.file.annotations = append(c.file.annotations, cocoAnnotation{
 		id: a.ID, image: *a.Image, category: *a.Category, corners: corners, crowd: bool(a.Crowd),
+		shape: outline,
 	})
 	return nil
+}
+
+// outline reads a segmentation, if it is wanted.
+func (c *cocoDecoder) outline(raw json.RawMessage) (*shape, error) {
+	if !c.outlines {
+		return nil, nil //nolint:nilnil // none is wanted
+	}
+	s, numbers, err := cocoShape(raw)
+	if c.numbers += numbers; err == nil && c.numbers > maxShapeNumbers {
+		err = fmt.Errorf("all segmentations so far hold over %d numbers", maxShapeNumbers)
+	}
+	return s, err
 }
 
 // cocoCorners takes x, y, width, height in pixels. A box without area can be found by nothing, but COCO has

@@ -69,6 +69,9 @@ type Dataset struct {
 	// bundle's order.
 	Names string
 
+	// Outlines says that all labels have one, beside their box.
+	Outlines bool
+
 	// OneClass says that all labels are of class 0, whatever they are of.
 	OneClass bool
 }

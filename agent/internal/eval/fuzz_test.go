@@ -11,11 +11,14 @@ import (
 func FuzzCOCO(f *testing.F) {
 	f.Add([]byte(`{"images": [{"id": 7, "file_name": "b.png"}], "categories": [{"id": 1, "name": "open"}],
 		"annotations": [{"id": 1, "image_id": 7, "category_id": 1, "bbox": [1, 2, 3.5, 4], "iscrowd": 1}]}`))
+	f.Add([]byte(`{"annotations": [{"image_id": 7, "category_id": 1, "bbox": [1, 2, 3, 4],
+		"segmentation": [[1, 2, 3, 4, 5, 6.5]]}, {"image_id": 7, "category_id": 1, "bbox": [1, 2, 3, 4],
+		"segmentation": {"size": [4, 3], "counts": "34310"}}]}`))
 	f.Add([]byte(`{"images": [{"id": 1, "file_name": "b.png"}], "annotations": [{"bbox": [1]}]}`))
 	f.Add([]byte(`{"images": [{"id": null}], "info": [[[]]]}`))
 	f.Add([]byte(`{"annotations": [{"image_id": 7, "category_id": 1, "bbox": [1e308, 1e308, 1e308, -0]}]`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		file, at, err := decodeCOCO(bytes.NewReader(raw))
+		file, at, err := decodeCOCO(bytes.NewReader(raw), true)
 		if err != nil {
 			require.LessOrEqual(t, at, int64(len(raw)))
 			return
@@ -26,6 +29,11 @@ func FuzzCOCO(f *testing.F) {
 		}
 		for _, a := range file.annotations {
 			requireBox(t, a.corners, 2*maxSide)
+			if a.shape != nil && a.shape.width > 0 {
+				drawn, err := a.shape.draw(a.shape.width, a.shape.height)
+				require.NoError(t, err)
+				require.LessOrEqual(t, drawn.area(), uint64(a.shape.width)*uint64(a.shape.height))
+			}
 		}
 	})
 }

@@ -11,6 +11,8 @@ type Box struct {
 	// Ignored marks a labelled region of which nobody says what is in it, such as COCO's iscrowd: it need
 	// not be found, and what is found in it counts neither as true nor as false.
 	Ignored bool
+
+	shape *shape // nil: none is known
 }
 
 // Image is one image's labels and what was detected.
@@ -18,6 +20,8 @@ type Image struct {
 	Name     string
 	Labels   []Box
 	Detected []Box
+
+	width, height int // pixels; 0: it was not inspected
 }
 
 // Metrics are the figures over a set of images, 0 to 1. Precision, Recall and FIoU33 are at the bundle's

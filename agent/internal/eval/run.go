@@ -93,7 +93,7 @@ type measure interface {
 	// add takes the next image; failed says that nothing was inspected.
 	add(sample *Sample, answer *wire.Inspected, failed bool) error
 	// report writes the task's figures.
-	report(r *Report)
+	report(r *Report) error
 }
 
 // measure is that of the bundle's task.
@@ -160,11 +160,11 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	r := &run{options: o, measure: measured, report: Report{Classes: []ClassReport{}, Failed: []Failure{}}}
-	if err := r.inspectAll(ctx, i); err != nil {
+	if err = r.inspectAll(ctx, i); err != nil {
 		return nil, err
 	}
-	r.finish(state)
-	return &r.report, nil
+	err = r.finish(state)
+	return &r.report, err
 }
 
 func (r *run) inspectAll(ctx context.Context, i *inspector.Inspector) error {
@@ -205,9 +205,11 @@ func (r *run) add(n int, answer *wire.Inspected) error {
 	return r.measure.add(sample, answer, failed)
 }
 
-func (r *run) finish(state *wire.StationState) {
+func (r *run) finish(state *wire.StationState) error {
 	manifest, p := r.options.manifest(), &r.report
-	r.measure.report(p)
+	if err := r.measure.report(p); err != nil {
+		return err
+	}
 	p.Images, p.Layout, p.Task = len(r.options.Data.Samples), r.options.Data.Layout, manifest.Task
 	p.Bundle, p.Version, p.Digest = manifest.Name, state.GetModel().GetVersion(), state.GetModel().GetDigest()
 	p.Provider, p.FellBack = state.GetProvider(), state.GetFellBack()
@@ -221,6 +223,7 @@ func (r *run) finish(state *wire.StationState) {
 	}
 	p.MsP50, p.MsP99 = Quantile(r.model, 0.5), Quantile(r.model, 0.99)
 	p.InspectionMsP50, p.InspectionMsP99 = Quantile(r.inspection, 0.5), Quantile(r.inspection, 0.99)
+	return nil
 }
 
 // Quantile is the nearest rank, for q from 0 to 1: the least value that so large a share of them does not

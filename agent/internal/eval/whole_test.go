@@ -107,7 +107,7 @@ func TestClassesOfImagesAreCountedAsScikitLearnDoes(t *testing.T) {
 			require.NoError(t, measured.add(&Sample{Class: class}, answer, true), "it counts for nothing")
 		}
 		var r Report
-		measured.report(&r)
+		require.NoError(t, measured.report(&r))
 		require.InDelta(t, c.Want.Accuracy, r.Accuracy, near)
 		require.InDelta(t, c.Want.MacroF, r.MacroF, near)
 		require.Equal(t, c.Want.Confusion, r.Confusion)

@@ -11,19 +11,19 @@ import (
 )
 
 // hot is a map of 8×8 places, of which all are cold but one.
-func hot(x, y int, level uint8, box [4]float32) *evidence.Heat {
+func hot(x, y int, box [4]float32) *evidence.Heat {
 	h := &evidence.Heat{Levels: make([]uint8, 64), Width: 8, Height: 8, Box: box}
 	for i := range h.Levels {
 		h.Levels[i] = 60
 	}
-	h.Levels[y*8+x] = level
+	h.Levels[y*8+x] = 255
 	return h
 }
 
 func TestWhatIsUnusualIsColouredAndTheRestIsTheFrame(t *testing.T) {
 	f, pen := plain(t, 640, 640, 1, 100), evidence.NewPen()
 	t.Cleanup(pen.Close)
-	raw, err := pen.Heated(f, hot(2, 5, 255, [4]float32{0, 0, 640, 640}), evidence.Caption{Verdict: "FAIL"},
+	raw, err := pen.Heated(f, hot(2, 5, [4]float32{0, 0, 640, 640}), evidence.Caption{Verdict: "FAIL"},
 		nil, quality)
 	picture := decode(t, raw, err)
 	banner := picture.Bounds().Dy() - 640
@@ -44,7 +44,7 @@ func TestWhatIsUnusualIsColouredAndTheRestIsTheFrame(t *testing.T) {
 func TestAMapThatCoversMoreThanTheFrameLiesWhereItBelongs(t *testing.T) {
 	f, pen := plain(t, 640, 320, 3, 100, 100, 100), evidence.NewPen()
 	t.Cleanup(pen.Close)
-	raw, err := pen.Heated(f, hot(1, 3, 255, [4]float32{0, -160, 640, 480}), evidence.Caption{}, nil, quality)
+	raw, err := pen.Heated(f, hot(1, 3, [4]float32{0, -160, 640, 480}), evidence.Caption{}, nil, quality)
 	picture := decode(t, raw, err)
 	banner := picture.Bounds().Dy() - 320
 	near(t, picture, 120, banner+120, color.RGBA{131, 37, 94, 255})
@@ -54,7 +54,7 @@ func TestAMapThatCoversMoreThanTheFrameLiesWhereItBelongs(t *testing.T) {
 func TestAMapOfASheetIsReducedWithIt(t *testing.T) {
 	f, pen := plain(t, 9000, 6000, 1, 100), evidence.NewPen()
 	t.Cleanup(pen.Close)
-	raw, err := pen.Heated(f, hot(7, 7, 255, [4]float32{0, 0, 9000, 6000}), evidence.Caption{}, nil, quality)
+	raw, err := pen.Heated(f, hot(7, 7, [4]float32{0, 0, 9000, 6000}), evidence.Caption{}, nil, quality)
 	picture := decode(t, raw, err)
 	banner := picture.Bounds().Dy() - 3000
 	near(t, picture, 4300, banner+2850, color.RGBA{131, 37, 94, 255})
@@ -76,11 +76,11 @@ func TestAMapThatIsNoneIsLeftOut(t *testing.T) {
 		{Levels: make([]uint8, 4), Width: 2, Height: 2, Box: [4]float32{0, 0, infinite, 1}},
 		{Levels: make([]uint8, 4), Width: 2, Height: 2, Box: [4]float32{0, 0, float32(math.NaN()), 1}},
 	} {
-		got, err := pen.Heated(f, bad, evidence.Caption{Verdict: "FAIL"}, nil, quality)
-		require.NoError(t, err)
+		got, failed := pen.Heated(f, bad, evidence.Caption{Verdict: "FAIL"}, nil, quality)
+		require.NoError(t, failed)
 		require.Equal(t, want, got)
 	}
-	_, err = pen.Heated(plain(t, 1, 1, 1, 7), hot(1, 1, 255, [4]float32{0, 0, 1, 1}), evidence.Caption{}, nil,
+	_, err = pen.Heated(plain(t, 1, 1, 1, 7), hot(1, 1, [4]float32{0, 0, 1, 1}), evidence.Caption{}, nil,
 		quality)
 	require.NoError(t, err, "a picture too narrow for its legend")
 }
