@@ -141,9 +141,11 @@ func DecodeCommand(b []byte) (CommandMessage, error) {
 	return m, err
 }
 
-func decodePLC(b []byte, m any) error {
-	if len(b) > MaxPLCBytes {
-		return fmt.Errorf("%w: %d bytes are over %d", ErrEvent, len(b), MaxPLCBytes)
+func decodePLC(b []byte, m any) error { return decodeBounded(b, m, MaxPLCBytes) }
+
+func decodeBounded(b []byte, m any, most int) error {
+	if len(b) > most {
+		return fmt.Errorf("%w: %d bytes are over %d", ErrEvent, len(b), most)
 	}
 	err := json.Unmarshal(b, m)
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
@@ -156,10 +158,14 @@ func decodePLC(b []byte, m any) error {
 }
 
 // correct says what to write instead of a value of another type: all that is read of a PLC's messages are
-// strings.
+// strings, but for the defects of an override.
 func correct(wrong *json.UnmarshalTypeError) string {
 	if wrong.Field == "" {
 		return "the message is JSON, but no object: write {...} around its fields, not " + a(wrong.Value)
+	}
+	if strings.HasPrefix(wrong.Field, "defects") {
+		return wrong.Field + " is " + a(wrong.Value) + `: defects is a list of such as ` +
+			`{"class":"open","box":[10,20,30,40]}`
 	}
 	return fmt.Sprintf(`%[1]s is %[2]s: write a string, with quotation marks, such as "%[1]s":"17"`,
 		wrong.Field, a(wrong.Value))

@@ -23,13 +23,15 @@ type Leaf string
 
 // The leaves that PLC and agent exchange on the line's own broker.
 const (
-	Trigger     Leaf = "trigger"     // PLC → agent: a part is in position
-	TriggerAck  Leaf = "trigger/ack" // agent → PLC: accepted with its acquisition id, or refused
-	Acquisition Leaf = "acquisition" // agent → PLC: exposed, the part may move
-	Result      Leaf = "result"      // agent → PLC: the verdict
-	ResultAck   Leaf = "result/ack"  // PLC → agent: the verdict has been taken over
-	Command     Leaf = "command"     // PLC → agent: reset and the like
-	State       Leaf = "state"       // agent → all, retained, also last will
+	Trigger     Leaf = "trigger"      // PLC → agent: a part is in position
+	TriggerAck  Leaf = "trigger/ack"  // agent → PLC: accepted with its acquisition id, or refused
+	Acquisition Leaf = "acquisition"  // agent → PLC: exposed, the part may move
+	Result      Leaf = "result"       // agent → PLC: the verdict
+	ResultAck   Leaf = "result/ack"   // PLC → agent: the verdict has been taken over
+	Command     Leaf = "command"      // PLC → agent: reset and the like
+	Override    Leaf = "override"     // operator → agent: what a part is
+	OverrideAck Leaf = "override/ack" // agent → operator: kept to learn from, or refused
+	State       Leaf = "state"        // agent → all, retained, also last will
 )
 
 // The leaves that travel through the uplink.
@@ -127,7 +129,8 @@ func Parse(topic string) (Address, error) {
 
 func parseLeaf(station Station, leaf string) (Address, error) {
 	switch l := Leaf(leaf); l {
-	case Trigger, TriggerAck, Acquisition, Result, ResultAck, Command, State, Inspection, Metrics, Update:
+	case Trigger, TriggerAck, Acquisition, Result, ResultAck, Command, Override, OverrideAck, State,
+		Inspection, Metrics, Update:
 		return Address{Station: station, Leaf: l}, nil
 	case Evidence: // its address is longer
 	}

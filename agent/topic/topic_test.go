@@ -14,7 +14,8 @@ func TestEveryLeafParsesBackToItsAddress(t *testing.T) {
 	require.NoError(t, err)
 	leaves := []topic.Leaf{
 		topic.Trigger, topic.TriggerAck, topic.Acquisition, topic.Result, topic.ResultAck,
-		topic.Command, topic.State, topic.Inspection, topic.Metrics, topic.Update,
+		topic.Command, topic.Override, topic.OverrideAck, topic.State,
+		topic.Inspection, topic.Metrics, topic.Update,
 	}
 	for _, leaf := range leaves {
 		got, failed := topic.Parse(station.Topic(leaf))

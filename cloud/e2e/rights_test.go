@@ -128,6 +128,7 @@ func (in inbox) until(t *testing.T, tell func(mqtt.Message) string) []string {
 func leaves() []topic.Leaf {
 	return []topic.Leaf{
 		topic.Trigger, topic.TriggerAck, topic.Acquisition, topic.Result, topic.ResultAck, topic.Command,
+		topic.Override, topic.OverrideAck,
 		topic.State, topic.Inspection, topic.Metrics, topic.Update, topic.Evidence + "/id/1",
 	}
 }

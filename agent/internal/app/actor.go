@@ -41,6 +41,7 @@ func (a *agent) newActor(i int) (*actor, error) {
 	s.station = station.New(a.stationOptions(i, place, s.change.live.judge()))
 	s.line = plc.New(plc.Options{
 		Station: place, Triggered: cfg.Trigger.Mode == config.ModeMQTT, Trigger: s.station.Trigger,
+		Override: a.override(place),
 		Announce: func(payload []byte) { a.announce(place, payload) }, Now: monotime.Now, Log: a.log,
 	})
 	return s, nil

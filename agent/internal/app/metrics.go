@@ -135,7 +135,8 @@ func (s *actor) lineCounts() map[string]uint64 {
 	n, broker := s.line.Counts(), s.conn.Stats()
 	return map[string]uint64{
 		"malformed": n.Malformed.Load(), "retained": n.Retained.Load(), "acks_unknown": n.UnknownAcks.Load(),
-		"commands_unknown": n.Refused.Load(), "messages_lost": n.Lost.Load(),
+		"commands_unknown":   n.Refused.Load(),
+		"overrides_not_kept": n.NotKept.Load(), "messages_lost": n.Lost.Load(),
 		"results_republished": s.line.Republished(), "results_lost": n.ResultsLost.Load(),
 		"results_not_delivered": n.NotDelivered.Load(), "broker_connects": broker.Connects,
 		"broker_failures": broker.Failures, "broker_losses": broker.Losses,

@@ -117,7 +117,8 @@ func (g *guided) client(user string, handle func(broker.Delivery), filters ...st
 
 func startLine(t *testing.T) *guided {
 	t.Helper()
-	return startGuided(t, "plc.md", "/etc/mosquitto/sightline.acl", "node-line3", "plc-line3", "scada")
+	return startGuided(t, "plc.md", "/etc/mosquitto/sightline.acl", "node-line3", "plc-line3", "scada",
+		"operator")
 }
 
 func startCloud(t *testing.T) *guided {

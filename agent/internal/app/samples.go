@@ -2,10 +2,13 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/sightline-edge/sightline/agent/event"
 	"github.com/sightline-edge/sightline/agent/internal/config"
+	"github.com/sightline-edge/sightline/agent/internal/plc"
 	"github.com/sightline-edge/sightline/agent/internal/samples"
 	"github.com/sightline-edge/sightline/agent/internal/station"
 	"github.com/sightline-edge/sightline/agent/topic"
@@ -65,4 +68,45 @@ func (s sampling) Note(r *samples.Record) { s.durable().samples.Note(r) }
 // Sampled implements station.Sampler.
 func (s sampling) Sampled(resultID string, picture []byte) error {
 	return s.durable().samples.Sampled(resultID, picture)
+}
+
+// override makes a sample of what an operator says of a part of a station; nil: none are kept.
+func (a *agent) override(
+	place topic.Station,
+) func(event.OverrideMessage, time.Time, func(event.OverrideAckMessage)) {
+	if a.cfg.Samples.Dir == config.Off {
+		return nil
+	}
+	return func(m event.OverrideMessage, at time.Time, answer func(event.OverrideAckMessage)) {
+		order := samples.Order{
+			Place: place, ResultID: m.ResultID, PartID: m.PartID,
+			Override: samples.Override{Verdict: m.Verdict, Operator: m.Operator, Time: at},
+		}
+		if m.Defects != nil {
+			order.Override.Labels = []samples.Label{}
+		}
+		for _, d := range m.Defects {
+			order.Override.Labels = append(order.Override.Labels, samples.Label{Class: d.Class, Box: d.Box})
+		}
+		err := a.durable.samples.Override(order, func(done samples.Answer) { answer(answered(done, at)) })
+		if err != nil {
+			answer(answered(samples.Answer{ResultID: m.ResultID, PartID: m.PartID, Err: err}, at))
+		}
+	}
+}
+
+func answered(done samples.Answer, at time.Time) event.OverrideAckMessage {
+	m := event.OverrideAckMessage{
+		ResultID: done.ResultID, PartID: done.PartID, Accepted: done.Err == nil, Kept: done.With, Time: at,
+	}
+	switch {
+	case errors.Is(done.Err, samples.ErrUnknown):
+		m.Reason = plc.RefusedUnknown
+	case done.Err != nil:
+		m.Reason = plc.RefusedNotKept
+	}
+	if done.Err != nil {
+		m.Detail, m.Kept = done.Err.Error(), ""
+	}
+	return m
 }

@@ -37,6 +37,9 @@ type Options struct {
 	Triggered bool
 	// Trigger takes each trigger. It may wait for the station, never for the broker.
 	Trigger func(Trigger)
+	// Override takes what an operator says of a part; answer may be called at any time, and from anywhere.
+	// It must not wait. Nil: overrides are refused.
+	Override func(m event.OverrideMessage, at time.Time, answer func(event.OverrideAckMessage))
 	// Announce is given each state event that says something new, for the uplink. It must not wait.
 	Announce func(payload []byte)
 	Now      func() int64 // CLOCK_MONOTONIC nanoseconds
@@ -49,6 +52,7 @@ type Counts struct {
 	Retained     atomic.Uint64 // triggers, acknowledgements and commands refused because they are retained
 	UnknownAcks  atomic.Uint64 // acknowledgements of results that are not held
 	Refused      atomic.Uint64 // commands that are not known
+	NotKept      atomic.Uint64 // overrides that became no sample, those that cannot be read not among them
 	Lost         atomic.Uint64 // acknowledgements and acquisitions that the broker did not take
 	ResultsLost  atomic.Uint64 // results that never reached the broker
 	NotDelivered atomic.Uint64 // attempts to publish a result that failed

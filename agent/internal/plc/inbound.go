@@ -27,6 +27,7 @@ const (
 
 var (
 	errTooLarge = errors.New("the message is larger than a trigger may be")
+	errOverride = errors.New("the message is larger than an override may be")
 	errForeign  = errors.New("it came on another topic")
 )
 
@@ -46,6 +47,7 @@ func (h *Handshake) Subscriptions() []broker.Subscription {
 	all := []broker.Subscription{
 		{Filter: s.Topic(topic.ResultAck), Depth: inbox, Handle: h.onAck},
 		{Filter: s.Topic(topic.Command), Depth: inbox, Handle: h.onCommand},
+		{Filter: s.Topic(topic.Override), Depth: inbox, Handle: h.onOverride},
 	}
 	if h.opts.Triggered {
 		trigger := broker.Subscription{Filter: s.Topic(topic.Trigger), Depth: inbox, Handle: h.onTrigger}
