@@ -212,6 +212,10 @@ bench-faults: setup-tests ## decisions while cloud broker, Kafka or disk fail, b
 	@$(ENV); SIGHTLINE_WHOLE=1 SIGHTLINE_ROUNDS=$(ROUNDS) go test -count=1 -v -timeout 20m \
 	  -run DecisionsDoNotWait ./cloud/e2e/line
 
+.PHONY: bench-swaps
+bench-swaps: setup-tests ## a thousand swaps of bundles while parts pass: lost parts, times beside steady ones, memory
+	@$(ENV); SIGHTLINE_WHOLE=1 go test -count=1 -v -timeout 90m -run SwapsUnderLoad ./cloud/e2e/line
+
 # It ends with an error when a bar is missed, after the figures have been printed.
 .PHONY: bench-sheet
 bench-sheet: build ## a simulated sheet of 16,384 × 16,384 px in tiles: time, memory, defects on seams; PAIR=1, ARGS for benchsheet

@@ -102,7 +102,8 @@ type plc struct {
 	client  mqtt.Client
 	inbox   chan mqtt.Message
 	ready   bool
-	acked   int // triggers accepted
+	state   event.StateData // the last
+	acked   int             // triggers accepted
 	refused int
 	results []event.Inspection       // by arrival, repeated ones left out
 	seen    map[string]string        // result id by part
@@ -187,7 +188,7 @@ func (p *plc) take(m mqtt.Message) {
 	if m.Topic() == place().Topic(topic.State) {
 		var state event.StateData
 		require.NoError(p.t, json.Unmarshal(e.Data, &state))
-		p.ready = state.TriggerReady
+		p.ready, p.state = state.TriggerReady, state
 		return
 	}
 	in, err := event.DecodeInspection(e.Data)
