@@ -77,6 +77,15 @@ type Defect struct {
 	Area    float32      `json:"area,omitempty"`
 	Crop    int          `json:"crop,omitempty"` // number of its evidence picture, 1…
 	Zone    string       `json:"zone,omitempty"`
+	// Measures are what a second model measured of it.
+	Measures []Measure `json:"measures,omitempty"`
+}
+
+// Measure is a number that was measured of a finding.
+type Measure struct {
+	Name  string  `json:"name"`
+	Value float32 `json:"value"`
+	Unit  string  `json:"unit,omitempty"`
 }
 
 // Frame tells which picture was inspected.

@@ -48,6 +48,7 @@ func TestSchemasNameTheFieldsOfTheGoTypesAndNoOthers(t *testing.T) {
 		{inspectionFile, "inspection", "json", event.Inspection{}},
 		{inspectionFile, "processingTimes", "json", event.ProcessingTimes{}},
 		{inspectionFile, "defect", "json", event.Defect{}},
+		{inspectionFile, "measure", "json", event.Measure{}},
 		{inspectionFile, "frame", "json", event.Frame{}},
 		{inspectionFile, "model", "json", event.Model{}},
 		{inspectionFile, "timesMs", "json", event.TimesMs{}},
@@ -67,6 +68,7 @@ func TestSchemasNameTheFieldsOfTheGoTypesAndNoOthers(t *testing.T) {
 		{bundleFile, "anomaly", "yaml", bundle.Anomaly{}},
 		{bundleFile, "class", "yaml", bundle.Class{}},
 		{bundleFile, "then", "yaml", bundle.Then{}},
+		{bundleFile, "measure", "yaml", bundle.Measure{}},
 		{bundleFile, "providers", "yaml", bundle.Providers{}},
 		{bundleFile, "provider", "yaml", bundle.Provider{}},
 		{bundleFile, "golden", "yaml", bundle.Golden{}},
@@ -92,7 +94,7 @@ func TestSchemasNameTheFieldsOfTheGoTypesAndNoOthers(t *testing.T) {
 // written says whether the agent encodes the type; in what it only reads, fields may be left out.
 func written(value any) bool {
 	switch value.(type) {
-	case event.Event, event.Inspection, event.ProcessingTimes, event.Defect, event.Frame, event.Model,
+	case event.Event, event.Inspection, event.ProcessingTimes, event.Defect, event.Measure, event.Frame,
 		event.TimesMs, event.StateData, event.Candidate, event.TriggerAckMessage, event.AcquisitionMessage:
 		return true
 	}
@@ -197,6 +199,10 @@ func TestManifestsAreValidExactlyWhenTheyLoad(t *testing.T) {
 		"decoder: {family: classifier, activation: softmax}, classes: " +
 		"[{name: ok, threshold: 0.5, good: true}, {name: scratch, threshold: 0.5}]}\n"
 	judged := func(from, to string) string { return least + strings.Replace(judge, from, to, 1) }
+	measured := func(keys string) string {
+		return least + "then:\n  model: small.onnx\n  input: {width: 64, height: 64}\n" +
+			"  decoder: {family: measure, measures: [{name: width" + keys + "}]}\n"
+	}
 	more := func(keys string) string { return judged("then: {", "then: {"+keys+", ") }
 	gray := strings.Replace(least, "height: 64", "height: 64, channels: 1", 1)
 	pixels := strings.Replace(least, "height: 64", "height: 64, type: uint8", 1)
@@ -398,6 +404,23 @@ func TestManifestsAreValidExactlyWhenTheyLoad(t *testing.T) {
 			"a variant of the second model",
 			least + judge + "providers: {order: [{name: cpu, then: model.onnx}]}\n", true,
 		},
+		{"measures", measured(""), true},
+		{
+			"a measure with all keys",
+			measured(", unit: mm, relative: width, scale: -0.01, min: -1, max: 2, tolerance: 0"), true,
+		},
+		{"a measure with a unit too long", measured(", unit: " + strings.Repeat("m", 17)), false},
+		{"a measure of an area", measured(", relative: area"), false},
+		{"a measure that is endless", measured(", max: 10000000000"), false},
+		{"a measure of a tolerance below zero", measured(", tolerance: -1"), false},
+		{"a measure with classes", measured("") + "  classes: [{name: a, threshold: 0.5}]\n", false},
+		{"no measures", strings.Replace(measured(""), "measures: [{name: width}]", "measures: []", 1), false},
+		{"measures of nothing", strings.Replace(measured(""), ", measures: [{name: width}]", "", 1), false},
+		{"measures of a classifier", judged("activation", "measures: [{name: width}], activation"), false},
+		{
+			"measures of a frame", strings.Replace(least, "yolov8", "measure, measures: [{name: width}]", 1),
+			false,
+		},
 		{"a variant of none", least + "providers: {order: [{name: cpu, then: small.onnx}]}\n", false},
 		{"tolerances of zero", least + "golden: {box_tolerance: 0, score_tolerance: 0}\n", true},
 		{"a tolerance of more than any input", least + "golden: {box_tolerance: 4097}\n", false},
@@ -483,6 +506,7 @@ func TestTheGuidesExampleOfAManifestIsValidAndFull(t *testing.T) {
 		bundle.Anomaly{},
 		bundle.Class{},
 		bundle.Then{},
+		bundle.Measure{},
 		bundle.Providers{},
 		bundle.Provider{},
 		bundle.Golden{},
@@ -496,6 +520,7 @@ func TestTheGuidesExampleOfAManifestIsValidAndFull(t *testing.T) {
 		"constants", "coordinates", "corners", "no_object",
 		"anomaly", "image_threshold", "pixel_threshold", "min", "max", "normalized",
 		"then", "of", "margin", "most", "then",
+		"measures", "unit", "relative", "scale", "min", "max", "tolerance",
 	}, left)
 }
 
@@ -577,6 +602,7 @@ func inspection() event.Inspection {
 		ResultState: event.ResultCompleted, Verdict: event.Fail, Overrun: true,
 		Defects: []event.Defect{{
 			Class: "open", Score: 0.5, Box: [4]float32{1, 2, 3, 4}, Crop: 1, Zone: "edge",
+			Measures: []event.Measure{{Name: "width", Value: 0.25, Unit: "mm"}, {Name: "offset"}},
 		}},
 		Frame: event.Frame{Number: 1, Width: 640, Height: 640, Source: "0"},
 		Model: event.Model{

@@ -167,6 +167,7 @@ func (m *Manifest) checkDecoder(doc *strictyaml.Document) {
 	m.checkFamily(doc)
 	m.checkSemantic(doc)
 	m.checkDetector(doc)
+	m.Decoder.checkMeasures(doc)
 	doc.Within("decoder.score_floor", m.Decoder.ScoreFloor, 0.0001, 0.99) // at 1 its logit is endless
 	doc.Within("decoder.nms_iou", m.Decoder.NMSIoU, 0.01, 1)
 	doc.Within("decoder.max_detections", float64(m.Decoder.MaxDetections), 1, 1000)

@@ -46,6 +46,7 @@ func (m *Manifest) givenOfFamilies(doc *strictyaml.Document) {
 		{"decoder.coordinates", d.Coordinates != "", []string{FamilySSD}},
 		{"decoder.corners", d.Corners != "", []string{FamilySSD}},
 		{"decoder.no_object", d.NoObject != "", []string{FamilySSD, FamilyLabelled}},
+		{"decoder.measures", d.Measures != nil, []string{FamilyMeasure}},
 		{"decoder.anomaly", d.Anomaly != (Anomaly{}), []string{FamilyAnomaly}},
 	} {
 		if key.given && !slices.Contains(key.families, d.Family) {

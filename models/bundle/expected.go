@@ -18,6 +18,8 @@ type listed struct {
 	Score *float32  `json:"score"`
 	Box   []float32 `json:"box"`
 	Area  *float32  `json:"area"`
+
+	Measures []float32 `json:"measures"`
 }
 
 // Expected reads what a golden sample must bring out. A list that asks for what the bundle cannot
@@ -74,7 +76,13 @@ func (b *Bundle) detection(in listed) (Detection, error) {
 		return Detection{}, fmt.Errorf("%s has the box %g: write x1, y1, x2, y2 with x1 < x2 and y1 < y2",
 			*in.Class, in.Box)
 	}
-	one := Detection{Class: *in.Class, Score: *in.Score, Box: [4]float32(in.Box)}
+	if n := len(b.Manifest.Measures()); in.Measures != nil && len(in.Measures) != n {
+		return Detection{}, fmt.Errorf("%s has %d measures: write all %d that the manifest names, in its "+
+			"order, or leave them out", *in.Class, len(in.Measures), n)
+	}
+	one := Detection{
+		Class: *in.Class, Score: *in.Score, Box: [4]float32(in.Box), Measures: in.Measures,
+	}
 	if in.Area != nil {
 		one.Area = *in.Area
 		if !(one.Area > 0) {

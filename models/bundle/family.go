@@ -28,6 +28,8 @@ const (
 
 	FamilyClassifier = "classifier"
 	FamilyAnomaly    = "anomaly"
+
+	FamilyMeasure = "measure" // of a second model alone
 )
 
 // Role is an output that a family reads.
@@ -39,7 +41,7 @@ type Role struct {
 }
 
 type family struct {
-	task  string
+	task  string // empty: it sees what another model found
 	roles []Role
 }
 
@@ -78,20 +80,26 @@ func families() map[string]family {
 		FamilyAnomaly: {TaskAnomaly, []Role{
 			{Key: "map", Usual: "anomaly_map"}, {Key: "score", Usual: "pred_score", Optional: true},
 		}},
+
+		FamilyMeasure: {"", []Role{{Key: "values"}}},
 	}
 }
 
-// Families are all of them, sorted.
-func Families() []string { return slices.Sorted(maps.Keys(families())) }
+// Families are all that see frames, sorted.
+func Families() []string {
+	all := families()
+	maps.DeleteFunc(all, func(_ string, f family) bool { return f.task == "" })
+	return slices.Sorted(maps.Keys(all))
+}
 
-// FamiliesOfCrops are those that a second model may have.
-func FamiliesOfCrops() []string { return []string{FamilyClassifier} }
+// FamiliesOfCrops are those that a second model may have, sorted.
+func FamiliesOfCrops() []string { return []string{FamilyClassifier, FamilyMeasure} }
 
 // Tasks are what they are for, sorted.
 func Tasks() []string {
 	known := map[string]bool{}
-	for _, f := range families() {
-		known[f.task] = true
+	for _, name := range Families() {
+		known[Task(name)] = true
 	}
 	return slices.Sorted(maps.Keys(known))
 }
@@ -109,10 +117,10 @@ func (m *Manifest) checkFamily(doc *strictyaml.Document) {
 	}
 	doc.OneOf("decoder.family", m.Decoder.Family, readers...)
 	known, found := families()[m.Decoder.Family]
-	if !found {
+	if !found || !slices.Contains(readers, m.Decoder.Family) {
 		return
 	}
-	if m.Task != known.task {
+	if m.Task != known.task && !m.ofCrops {
 		doc.Add("decoder.family", fmt.Sprintf("%s is for task %s", m.Decoder.Family, known.task),
 			"correct task or family")
 	}

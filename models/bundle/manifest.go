@@ -79,9 +79,10 @@ type Decoder struct {
 	// labelled: none (default), first or, of ssd, last.
 	NoObject string `yaml:"no_object"`
 	// Of family semantic. Background is the class that is no finding, -1: none; needed but for one class: -1.
-	Background *int    `yaml:"background"`
-	MinArea    float64 `yaml:"min_area"` // pixels of the frame that a finding has at least, default 1
-	Anomaly    Anomaly `yaml:"anomaly"`  // of family anomaly
+	Background *int      `yaml:"background"`
+	MinArea    float64   `yaml:"min_area"` // pixels of the frame that a finding has at least, default 1
+	Anomaly    Anomaly   `yaml:"anomaly"`  // of family anomaly
+	Measures   []Measure `yaml:"measures"` // of family measure, in the order of its numbers
 }
 
 // Anomaly says how the numbers of an anomaly map and of its image become scores: a number x becomes
@@ -136,12 +137,14 @@ type GoldenSample struct {
 }
 
 // Detection is one expected detection of a golden sample. Box is x1, y1, x2, y2 in image pixels, exclusive at
-// right and bottom. Area is that of an outline's inside in image pixels; 0: it is not compared.
+// right and bottom. Area is that of an outline's inside in image pixels; 0: it is not compared. Measures are
+// what the second model measures, each of them; nil: they are not compared.
 type Detection struct {
-	Class string     `json:"class"`
-	Score float32    `json:"score"`
-	Box   [4]float32 `json:"box"`
-	Area  float32    `json:"area,omitempty"`
+	Class    string     `json:"class"`
+	Score    float32    `json:"score"`
+	Box      [4]float32 `json:"box"`
+	Area     float32    `json:"area,omitempty"`
+	Measures []float32  `json:"measures,omitempty"`
 }
 
 // Comparison is the manifest of an inspection without a model, which finds where a board differs from its

@@ -11,7 +11,8 @@ import (
 
 // Then is a second model, which sees what the first one found: each box, cut out of the frame's own pixels.
 // Where it is sure of a class, the finding is of that class and has its score; of a good one, it is no
-// finding. Where it is not, the finding stays what the first model said.
+// finding. Where it is not, the finding stays what the first model said. One that measures makes no finding
+// of what is within the limits, and a defect of what is not; without limits it only adds its numbers.
 type Then struct {
 	Model  string   `yaml:"model"`  // an ONNX file of the bundle, one file, no external data
 	Of     []string `yaml:"of"`     // classes of the first model that it sees; default all that are not good
@@ -22,8 +23,8 @@ type Then struct {
 	Batch      int        `yaml:"batch"`
 	Input      Input      `yaml:"input"`
 	Preprocess Preprocess `yaml:"preprocess"` // of a crop
-	Decoder    Decoder    `yaml:"decoder"`    // of family classifier
-	Classes    []Class    `yaml:"classes"`    // in the order of its outputs
+	Decoder    Decoder    `yaml:"decoder"`    // of family classifier or measure
+	Classes    []Class    `yaml:"classes"`    // of a classifier in the order of its outputs
 }
 
 const (
@@ -86,8 +87,13 @@ func (m *Manifest) join() {
 }
 
 func (m *Manifest) givenOfThen(doc *strictyaml.Document) {
-	if m.Then != nil {
-		m.Then.manifest(m).checkGiven(doc.Below("then"))
+	t := m.Then
+	if t == nil {
+		return
+	}
+	t.manifest(m).checkGiven(doc.Below("then"))
+	if t.Decoder.Family == FamilyMeasure && t.Classes != nil {
+		doc.Add("then.classes", "a measurement has a class for each measure with limits", "leave it out")
 	}
 }
 
@@ -98,20 +104,19 @@ func (m *Manifest) completeThen() {
 	}
 	setDefault(&t.Most, usualCrops)
 	setDefault(&t.Batch, 1)
+	given := t.Of != nil
 	second := t.manifest(m)
 	second.complete()
 	t.Input, t.Preprocess, t.Decoder = second.Input, second.Preprocess, second.Decoder
 	for i := range m.Providers.Order {
 		setDefault(&m.Providers.Order[i].Then, t.Model)
 	}
-	if t.Of != nil {
-		return
-	}
 	for _, c := range m.Classes {
-		if !c.Good {
+		if !c.Good && !given {
 			t.Of = append(t.Of, c.Name)
 		}
 	}
+	t.completeMeasures(m.Classes)
 }
 
 func (m *Manifest) checkThen(doc *strictyaml.Document) {
@@ -138,7 +143,9 @@ func (t *Then) check(m *Manifest, doc *strictyaml.Document) {
 	second.checkInput(doc)
 	second.checkPreprocess(doc)
 	second.checkDecoder(doc)
-	second.checkClasses(doc)
+	if t.Decoder.Family != FamilyMeasure {
+		second.checkClasses(doc)
+	}
 	if t.Input.Template {
 		doc.Add("input.template", "a crop has no golden template beside it", "leave it out")
 	}
@@ -147,11 +154,25 @@ func (t *Then) check(m *Manifest, doc *strictyaml.Document) {
 	doc.Within("batch", float64(t.Batch), 1, maxBatch)
 	checkRun(doc, "batch", t.Batch, &t.Input)
 	t.checkOf(m, doc)
-	for i, c := range t.Classes {
-		if slices.ContainsFunc(m.Classes, func(own Class) bool { return own.Name == c.Name }) {
-			doc.Add(fmt.Sprintf("classes[%d].name", i), c.Name+" is a class of the first model, too",
+	t.checkNames(m.Classes, doc)
+}
+
+// checkNames reports classes that would be in a result twice.
+func (t *Then) checkNames(first []Class, doc *strictyaml.Document) {
+	check := func(at, name string) {
+		if slices.ContainsFunc(first, func(own Class) bool { return own.Name == name }) {
+			doc.Add(at+".name", name+" is a class of the first model, too",
 				"give one of them another name: a result says by it which model has spoken")
 		}
+	}
+	if t.Decoder.Family == FamilyMeasure {
+		for i := range t.Decoder.Measures {
+			check(fmt.Sprintf("decoder.measures[%d]", i), t.Decoder.Measures[i].Name)
+		}
+		return
+	}
+	for i, c := range t.Classes {
+		check(fmt.Sprintf("classes[%d]", i), c.Name)
 	}
 }
 

@@ -136,7 +136,7 @@ func TestWhatIsWrongWithASecondModelIsExplained(t *testing.T) {
 		},
 		"boxes once more": {
 			"{family: classifier, activation: softmax}", "{family: yolov8}",
-			`line 15: then.decoder.family: "yolov8" is not known (one of classifier)`,
+			`line 15: then.decoder.family: "yolov8" is not known (one of classifier, measure)`,
 		},
 		"no activation": {", activation: softmax", "", "line 15: then.decoder.activation: missing"},
 		"a background": {

@@ -49,7 +49,7 @@ func TestABundleOfTwoModelsIsJudgedByARealWorker(t *testing.T) {
 		path := filepath.Join(dir, bundle.ManifestFile)
 		raw, err := os.ReadFile(path)
 		require.NoError(t, err)
-		edit := strings.NewReplacer("margin: 0.1", "margin: 3", "states.onnx", "model.onnx")
+		edit := strings.NewReplacer("margin: 0.1", "margin: 3", "second.onnx", "model.onnx")
 		wrong := edit.Replace(string(raw))
 		require.NoError(t, os.WriteFile(path, []byte(wrong), 0o600))
 		out, _, err = said(t, "", "check", dir, "--worker", worker)
@@ -61,6 +61,27 @@ func TestABundleOfTwoModelsIsJudgedByARealWorker(t *testing.T) {
 		require.Error(t, err)
 		require.Contains(t, out, "the worker refuses: second model: ", "it is the first one's file")
 	})
+}
+
+func TestWhatASecondModelMeasuresReachesTheEvent(t *testing.T) {
+	all, b := judged(t, realWorker(t), "yolov8-then-measure", "")
+	measured := 0
+	for i, one := range all {
+		expected, err := b.Expected(b.Manifest.Golden.Samples[i])
+		require.NoError(t, err)
+		require.Len(t, one.Defects, len(expected), one.Image)
+		require.Equal(t, len(expected) > 0, one.Verdict == event.Fail, one.Image)
+		for n, defect := range one.Defects {
+			require.Equal(t, "spot", defect.Class)
+			require.Len(t, defect.Measures, 2)
+			for k, m := range defect.Measures {
+				require.InDelta(t, expected[n].Measures[k], m.Value, 0.5)
+			}
+			require.Equal(t, [2]string{"spot", "px"}, [2]string{defect.Measures[0].Name, defect.Measures[0].Unit})
+			measured++
+		}
+	}
+	require.Positive(t, measured)
 }
 
 // labelled makes a data set of a bundle's samples.

@@ -16,6 +16,9 @@ import (
 // with every mistake, its path below the station and without a line: config.Loaded.Locate knows that.
 func Compile(cfg config.Verdict, m *bundle.Manifest) (*Rules, error) {
 	r := &Rules{task: m.Task}
+	for _, one := range m.Measures() {
+		r.measures = append(r.measures, event.Measure{Name: one.Name, Unit: one.Unit})
+	}
 	for _, c := range m.Classes {
 		r.names = append(r.names, c.Name)
 		made := rule{

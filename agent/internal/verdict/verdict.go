@@ -45,6 +45,8 @@ type Rules struct {
 	names []string // classes, in the order of the model's outputs
 	plain []rule   // by class, outside of all zones
 	zones []zone
+
+	measures []event.Measure // of the second model, without values
 }
 
 // rule is what one class means at one place.
@@ -92,7 +94,7 @@ func (r *Rules) Judge(answer *wire.Inspected) Outcome {
 		out.Verdict = graver(out.Verdict, meant.verdict)
 		out.Defects = append(out.Defects, event.Defect{
 			Class: r.names[d.Class], Score: d.Score, Box: [4]float32{d.X1, d.Y1, d.X2, d.Y2}, Zone: where,
-			Outline: wire.Points(d.GetOutline()), Area: d.GetArea(),
+			Outline: wire.Points(d.GetOutline()), Area: d.GetArea(), Measures: r.measured(d.GetMeasures()),
 		})
 	}
 	if out.Verdict == event.Pass && r.hidden(answer) {
@@ -145,6 +147,9 @@ func (r *Rules) distrust(d *wire.Detection) string {
 	}
 	if d.X2 < d.X1 || d.Y2 < d.Y1 {
 		return "a box that is turned inside out"
+	}
+	if n := len(d.GetMeasures()); n != 0 && n != len(r.measures) || !finite(d.GetMeasures()...) {
+		return "measures that are not finite or not the bundle's"
 	}
 	return distrustOutline(d)
 }

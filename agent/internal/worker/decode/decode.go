@@ -41,8 +41,8 @@ type family interface {
 	decode(d *Decoder, outputs [][]float32, g tensor.Geometry) error
 }
 
-// families makes each of bundle.Families for outputs in the order of its roles. An error says what is wrong
-// with them.
+// families makes each of bundle.Families and bundle.FamiliesOfCrops for outputs in the order of its roles. An
+// error says what is wrong with them.
 func families() map[string]func(m *bundle.Manifest, ports []Port) (family, error) {
 	return map[string]func(m *bundle.Manifest, ports []Port) (family, error){
 		bundle.FamilyYOLOv8: newYOLOv8,
@@ -62,6 +62,8 @@ func families() map[string]func(m *bundle.Manifest, ports []Port) (family, error
 
 		bundle.FamilyClassifier: newClassifier,
 		bundle.FamilyAnomaly:    newAnomaly,
+
+		bundle.FamilyMeasure: newMeasure,
 	}
 }
 

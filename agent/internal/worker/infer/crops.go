@@ -26,6 +26,12 @@ type crops struct {
 	margin  float32
 	most    int // crops of one frame
 
+	measures []bundle.Measure // nil: it classifies
+	limits   []int            // by measure its class among those of the second model; -1: it has no limits
+	limited  bool             // any of them has
+	values   []float32        // memory of the results' measures
+	used     int              // of values
+
 	part     frame.Frame // that is fitted
 	canvases []*tensor.Canvas
 	waiting  []crop // what the first canvases hold
@@ -34,11 +40,22 @@ type crops struct {
 // crop is where a crop comes from: a finding of one of the images.
 type crop struct{ image, finding int }
 
-func newCrops(m *bundle.Manifest, s *Session) *crops {
+// newCrops makes the second model's part of a session that takes so many frames at once.
+func newCrops(m *bundle.Manifest, s *Session, frames int) *crops {
 	first := m.First()
 	c := &crops{
 		session: s, own: first.Classes, classes: m.Then.Classes, margin: float32(m.Then.Margin),
-		most: m.Then.Most, waiting: make([]crop, 0, s.Images()),
+		most: m.Then.Most, waiting: make([]crop, 0, s.Images()), measures: m.Then.Decoder.Measures,
+	}
+	c.values = make([]float32, frames*c.most*len(c.measures))
+	for i := range c.measures {
+		c.limits = append(c.limits, -1)
+		if c.measures[i].Limited() {
+			c.limits[i] = slices.IndexFunc(c.classes, func(class bundle.Class) bool {
+				return class.Name == c.measures[i].Name
+			})
+			c.limited = true
+		}
 	}
 	for _, class := range first.Classes {
 		c.asked = append(c.asked, slices.Contains(m.Then.Of, class.Name))
@@ -52,6 +69,7 @@ func newCrops(m *bundle.Manifest, s *Session) *crops {
 // judge shows the second model what was found in the frames that the canvases hold, as many crops in one run
 // as it takes, and changes the results as it says. A crop that cannot be judged fails its image.
 func (c *crops) judge(canvases []*tensor.Canvas, results []Result, deadlineNs int64) {
+	c.used = 0
 	for i, canvas := range canvases {
 		c.show(canvas.Frame(), results, i, deadlineNs)
 	}
@@ -131,6 +149,8 @@ func (c *crops) run(results []Result, deadlineNs int64) {
 		case r.Err != nil:
 		case answer.Err != nil:
 			r.Err = fmt.Errorf("second model: %w", answer.Err)
+		case c.measures != nil:
+			c.measured(&r.Detections[from.finding], answer.Detections[0].Measures)
 		default:
 			c.believe(&r.Detections[from.finding], answer.Detections)
 		}
@@ -154,6 +174,22 @@ func (c *crops) believe(d *detect.Detection, answer []detect.Detection) {
 		}
 	}
 	if good {
+		d.Class = dismissed
+	}
+}
+
+// measured adds what was measured to a finding: a defect of the first measure that is beyond its limits, and
+// none when all are within theirs.
+func (c *crops) measured(d *detect.Detection, values []float32) {
+	d.Measures = c.values[c.used:][:len(values):len(values)]
+	c.used += copy(d.Measures, values)
+	for i, value := range values {
+		if !c.measures[i].Within(value) {
+			d.Class = len(c.own) + c.limits[i]
+			return
+		}
+	}
+	if c.limited {
 		d.Class = dismissed
 	}
 }

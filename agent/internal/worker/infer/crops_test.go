@@ -392,3 +392,115 @@ func TestBothModelsRunOnOneProvider(t *testing.T) {
 	require.Contains(t, s.FallbackReason, "tensorrt: second model: ")
 	require.Contains(t, s.FallbackReason, "no engine for crops")
 }
+
+// gauged is what a manifest says of a second model that measures the crop: the shade in its middle, and its
+// width.
+func gauged(limits string) string {
+	return fmt.Sprintf(`then:
+  model: %s
+  margin: 0.25
+  input: {width: %d, height: %d, channels: 1}
+  decoder:
+    family: measure
+    measures:
+      - {name: wide, unit: mm, relative: width, scale: 0.5}
+      - {name: bright, scale: 100%s}
+      - {name: dark%s}
+golden: {samples: [{image: g.png, expect: g.json}]}`, kindsFile, cropSide, cropSide, limits, limits)
+}
+
+// measuring is the second model of gauged.
+func (m *finder) measuring(s infer.Spec, stop <-chan struct{}) error {
+	if s.InputName != "crops" {
+		return m.run(s, stop)
+	}
+	for i := range s.Images {
+		shade := s.Input.Floats[i*cropSide*cropSide+cropSide*cropSide/2+cropSide/2]
+		copy(s.Outputs[0].Values[3*i:], []float32{1, shade, 1 - shade})
+	}
+	return m.fails
+}
+
+func TestWhatIsMeasuredIsComparedWithItsLimits(t *testing.T) {
+	for name, c := range map[string]struct {
+		limits  string
+		shade   int
+		class   int // -1: none is found
+		expect  string
+		refused string
+	}{
+		"no limits": {
+			shade: 51, class: 0, expect: `[{"class": "open", "score": 0.9, "box": [100, 60, 132, 92], ` +
+				`"measures": [24, 20, 0.8]}]`,
+		},
+		"within all": {limits: ", min: 0.5, max: 60", shade: 51, class: -1, expect: `[]`},
+		"below": {
+			limits: ", min: 0.5, max: 60", shade: 0, class: ownKinds, expect: `[{"class": "bright", ` +
+				`"score": 0.9, "box": [100, 60, 132, 92], "measures": [24, 0, 1]}]`,
+		},
+		"above": {
+			limits: ", min: 0.5, max: 60", shade: 204, class: ownKinds, expect: `[{"class": "bright", ` +
+				`"score": 0.9, "box": [100, 60, 132, 92]}]`,
+		},
+		"the second one": {
+			limits: ", max: 0.7", shade: 0, class: ownKinds + 1, expect: `[{"class": "dark", "score": 0.9, ` +
+				`"box": [100, 60, 132, 92], "measures": [24, 0, 1]}]`,
+		},
+		"another value than the sample's": {
+			shade: 51, refused: "open at [100 60 132 92] has a bright of 20 instead of 30", expect: `[{"class": ` +
+				`"open", "score": 0.9, "box": [100, 60, 132, 92], "measures": [24, 30, 0.8]}]`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := &finder{things: []thing{{0, 100, 60, cropSide, 0.9}}}
+			dir := put(t, onnxtest.Bundle(t, gauged(c.limits)), kinds(3))
+			picture := image.NewGray(image.Rect(0, 0, wide, wide))
+			for i := range picture.Pix {
+				picture.Pix[i] = byte(c.shade)
+			}
+			f, err := os.Create(filepath.Join(dir, "g.png"))
+			require.NoError(t, err)
+			require.NoError(t, png.Encode(f, picture))
+			require.NoError(t, f.Close())
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "g.json"), []byte(c.expect), 0o600))
+			s, err := load(t, &fake.Runtime{Script: m.measuring}, "", dir)
+			if c.refused != "" {
+				require.ErrorIs(t, err, infer.ErrGolden)
+				require.ErrorContains(t, err, c.refused)
+				return
+			}
+			require.NoError(t, err)
+			r := s.Infer([]*tensor.Canvas{painted(t, s, m.things, c.shade)}, 0)[0]
+			require.NoError(t, r.Err)
+			if c.class < 0 {
+				require.Empty(t, r.Detections)
+				return
+			}
+			require.Equal(t, []int{c.class}, classes(r.Detections))
+			require.InDelta(t, 0.9, r.Detections[0].Score, 1e-6, "that of the first model")
+			shade := float32(c.shade) / 255
+			require.InDeltaSlice(t, []float32{24, 100 * shade, 1 - shade}, r.Detections[0].Measures, 1e-4,
+				"the crop is 48 pixels wide, with its margin")
+		})
+	}
+}
+
+func TestEachFindingHasItsOwnMeasures(t *testing.T) {
+	m := &finder{things: row(5)}
+	keys := strings.Replace(gauged(""), "golden: {samples: [{image: g.png, expect: g.json}]}", "", 1)
+	dir := put(t, onnxtest.Bundle(t, strings.Replace(keys, "margin: 0.25", "batch: 2", 1)), kinds(3))
+	s, err := load(t, &fake.Runtime{Script: m.measuring}, "", dir)
+	require.NoError(t, err)
+	canvas := []*tensor.Canvas{painted(t, s, m.things, 0, 51, 102, 153, 204)}
+	for range 2 { // the same memory once more
+		r := s.Infer(canvas, 0)[0]
+		require.NoError(t, r.Err)
+		require.Len(t, r.Detections, 5)
+		for i, d := range r.Detections {
+			require.InDelta(t, 20*i, d.Measures[1], 1e-3)
+		}
+	}
+	m.things[3].score = 0.1 // is not measured
+	r := s.Infer(canvas, 0)[0]
+	require.Empty(t, r.Detections[4].Measures)
+}

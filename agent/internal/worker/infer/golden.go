@@ -139,9 +139,8 @@ func (s *Session) compare(found []detect.Detection, expected []bundle.Detection)
 			return fmt.Sprintf("%s at %.0f scores %.3f instead of %.3f",
 				want.Class, want.Box, found[best].Score, want.Score)
 		}
-		if unlike(found[best].Area, want.Area) > *m.Golden.AreaTolerance {
-			return fmt.Sprintf("%s at %.0f has an area of %.0f pixels instead of %.0f",
-				want.Class, want.Box, found[best].Area, want.Area)
+		if difference := compareSizes(m, &found[best], &want); difference != "" {
+			return fmt.Sprintf("%s at %.0f %s", want.Class, want.Box, difference)
 		}
 	}
 	for i, d := range found {
@@ -173,6 +172,22 @@ func (s *Session) threshold(class string) float32 {
 		}
 	}
 	return 0
+}
+
+// compareSizes tells by what area and measures differ, or nothing.
+func compareSizes(m *bundle.Manifest, found *detect.Detection, want *bundle.Detection) string {
+	if unlike(found.Area, want.Area) > *m.Golden.AreaTolerance {
+		return fmt.Sprintf("has an area of %.0f pixels instead of %.0f", found.Area, want.Area)
+	}
+	for i, value := range want.Measures {
+		switch one := &m.Measures()[i]; {
+		case found.Measures == nil:
+			return "is not measured"
+		case !one.Agrees(found.Measures[i], value):
+			return fmt.Sprintf("has a %s of %.4g instead of %.4g", one.Name, found.Measures[i], value)
+		}
+	}
+	return ""
 }
 
 // unlike is by which part of it an area differs from the one that is wanted, if any is.

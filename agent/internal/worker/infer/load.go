@@ -126,7 +126,7 @@ func (l *Loader) openFor(c *candidate, p bundle.Provider, images int) (*Session,
 		return nil, fmt.Errorf("open model: %w", err)
 	}
 	s.runner, s.fuse = runner, newFuse(runner)
-	if s.crops, err = l.openCrops(c, p); err != nil {
+	if s.crops, err = l.openCrops(c, p, images); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	if err := l.proven(s); err != nil {

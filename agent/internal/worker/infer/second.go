@@ -31,9 +31,9 @@ func newCandidate(b *bundle.Bundle) (*candidate, error) {
 	return c, nil
 }
 
-// openCrops opens the second model, if there is one, on the provider of the first. Crops come by the dozen: a
-// batch may gain whatever the station.
-func (l *Loader) openCrops(c *candidate, p bundle.Provider) (*crops, error) {
+// openCrops opens the second model, if there is one, on the provider of the first, for so many frames. Crops
+// come by the dozen: a batch may gain whatever the station.
+func (l *Loader) openCrops(c *candidate, p bundle.Provider, frames int) (*crops, error) {
 	if c.second == nil {
 		return nil, nil //nolint:nilnil // no second model, and none wanted
 	}
@@ -43,5 +43,5 @@ func (l *Loader) openCrops(c *candidate, p bundle.Provider) (*crops, error) {
 	if err != nil {
 		return nil, fmt.Errorf("second model: %w", err)
 	}
-	return newCrops(&c.Manifest, s), nil
+	return newCrops(&c.Manifest, s, frames), nil
 }
