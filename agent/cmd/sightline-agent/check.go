@@ -29,6 +29,8 @@ type finding struct {
 	Warn bool              `json:"warn,omitempty"` // it is well, and will not work as it is meant
 	Says string            `json:"says,omitempty"` // one sentence
 	List strictyaml.Faults `json:"faults,omitempty"`
+
+	Parity *wire.Parity `json:"parity,omitempty"` // with --parity
 }
 
 // checker collects findings; nothing stops at the first fault.
@@ -36,6 +38,7 @@ type checker struct {
 	*tool
 	command  *cobra.Command
 	load     bool
+	compares bool // with the golden samples and with the CPU, in figures
 	memory   uint64
 	parallel int    // runs side by side, as the configuration has them
 	spinning string // as well
@@ -56,6 +59,8 @@ func checkCommand(l *logging) *cobra.Command {
 			"files, and, in a worker of its own with bounded memory, that the model loads, has the\n" +
 			"shapes that the manifest says, and brings out what its golden samples expect on this\n" +
 			"machine's execution provider.\n\n" +
+			"With --parity it says in figures how far the findings of this machine's provider are from\n" +
+			"the golden samples, and from what the CPU finds with the same model.\n\n" +
 			"With --frame it inspects one image as the station would, and shows what is made of it on the\n" +
 			"way: grays and threshold, black and white, the golden template moved onto it, what differs.\n" +
 			"Of a station with tiles it says how the template fits the tile that it fits worst.",
@@ -70,6 +75,8 @@ func checkCommand(l *logging) *cobra.Command {
 	t.flags(c)
 	k.look.flags(c)
 	c.Flags().BoolVar(&k.load, "load", true, "load each bundle in a worker and run its golden samples")
+	c.Flags().BoolVar(&k.compares, "parity", false,
+		"say how far this machine's execution provider is from the golden samples, and from the CPU")
 	c.Flags().Uint64Var(&k.memory, memoryLimit, 8<<30,
 		"bytes of address space for that worker, 0: none; default: worker.memory_limit, else 8 GiB")
 	return c
@@ -81,6 +88,9 @@ func (k *checker) run(path string) error {
 	}
 	if k.look.image != "" {
 		return k.frame(path)
+	}
+	if k.compares && !k.load {
+		return errors.New("--parity loads the bundle: leave --load=false out")
 	}
 	folder, err := bundleFolder(path)
 	if err != nil {
@@ -131,6 +141,9 @@ func (k *checker) table(w *tabwriter.Writer) {
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", state, f.What, f.Says)
 		for _, fault := range f.List {
 			_, _ = fmt.Fprintf(w, "\t\t%s\n", fault)
+		}
+		if f.Parity != nil {
+			parityTable(w, f.Parity)
 		}
 	}
 }
@@ -191,6 +204,9 @@ func (k *checker) model(model *bundle.Bundle, policy string) {
 		}
 	}
 	k.found(model.Dir+" in a worker", says, err)
+	if k.compares {
+		k.compare(model, policy)
+	}
 }
 
 // try loads the bundle in a worker whose memory is bounded, so that a hostile model takes only that worker

@@ -50,6 +50,9 @@ func (l *looking) goes(c *cobra.Command) error {
 			return errors.New("--load has no part in a look at one frame, which is always inspected: " +
 				"leave --load or --frame out")
 		}
+		if c.Flags().Changed("parity") {
+			return errors.New("--parity has no part in a look at one frame: leave --parity or --frame out")
+		}
 		return nil
 	}
 	for _, name := range []string{"station", "template", "binarize", "previews"} {

@@ -61,6 +61,7 @@ func tools() map[string]func(args []string, stdout, stderr io.Writer) error {
 		"bare":    runBare,
 		"cameras": func(_ []string, stdout, _ io.Writer) error { return checkCameras(os.Stdin, stdout) },
 		"capture": func(_ []string, out, errs io.Writer) error { return runCapture(os.Stdin, out, errs) },
+		"parity":  func(_ []string, out, errs io.Writer) error { return runParity(os.Stdin, out, errs) },
 		"preview": func(_ []string, stdout, _ io.Writer) error { return runPreview(os.Stdin, stdout) },
 	}
 }

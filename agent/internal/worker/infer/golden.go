@@ -59,17 +59,11 @@ func (s *Session) proveSample(canvas *tensor.Canvas, sample bundle.GoldenSample)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrGolden, err)
 	}
-	picture, err := s.picture(sample.Image)
+	release, err := s.show(canvas, sample)
 	if err != nil {
 		return err
 	}
-	defer picture.Release()
-	if err = canvas.Fit(picture); err != nil {
-		return err
-	}
-	if err = s.besides(canvas, sample); err != nil {
-		return err
-	}
+	defer release()
 	for i, result := range s.Infer(slices.Repeat([]*tensor.Canvas{canvas}, s.images), 0) {
 		if errors.Is(result.Err, decode.ErrOutput) {
 			return fmt.Errorf("%w: %s on %s: %w", ErrGolden, sample.Image, s.Provider, result.Err)
@@ -83,6 +77,22 @@ func (s *Session) proveSample(canvas *tensor.Canvas, sample bundle.GoldenSample)
 		}
 	}
 	return nil
+}
+
+// show puts a sample on the canvas. Its picture is released behind the run: the canvas may refer to it.
+func (s *Session) show(canvas *tensor.Canvas, sample bundle.GoldenSample) (release func(), err error) {
+	picture, err := s.picture(sample.Image)
+	if err != nil {
+		return nil, err
+	}
+	if err = canvas.Fit(picture); err == nil {
+		err = s.besides(canvas, sample)
+	}
+	if err != nil {
+		picture.Release()
+		return nil, err
+	}
+	return picture.Release, nil
 }
 
 // besides puts the sample's template beside its picture, for models that take one.

@@ -33,7 +33,7 @@ func (l *Loader) Load(b *bundle.Bundle, policy string) (*Session, error) {
 	if policy == "" {
 		policy = b.Manifest.Providers.Policy
 	}
-	return l.firstThatRuns(c, policy)
+	return l.first(c, policy, func(p bundle.Provider) (*Session, error) { return l.open(c, p) })
 }
 
 // candidate is a bundle whose models agree with its manifest.
@@ -71,10 +71,13 @@ func (c *candidate) read(file string) error {
 	return nil
 }
 
-func (l *Loader) firstThatRuns(c *candidate, policy string) (*Session, error) {
+// first tries the providers in their order, as far as the policy goes.
+func (l *Loader) first(c *candidate, policy string, open func(bundle.Provider) (*Session, error)) (
+	*Session, error,
+) {
 	var reasons []string
 	for i, provider := range c.Manifest.Providers.Order {
-		s, err := l.open(c, provider)
+		s, err := open(provider)
 		if err == nil {
 			s.FellBack, s.FallbackReason = i > 0, strings.Join(reasons, "; ")
 			return s, nil
@@ -111,6 +114,19 @@ func (l *Loader) open(c *candidate, p bundle.Provider) (*Session, error) {
 // openFor makes a session that takes so many images, and runs the golden samples one by one, or a blank frame
 // where there are none: some providers fail only at their first run, or build their engine then.
 func (l *Loader) openFor(c *candidate, p bundle.Provider, images int) (*Session, error) {
+	s, err := l.start(c, p, images)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.proven(s); err != nil {
+		ports := c.models[p.Model].ports
+		return nil, errors.Join(ports.explain(err), s.Close())
+	}
+	return s, nil
+}
+
+// start makes a session of which nothing is known yet but that its models load.
+func (l *Loader) start(c *candidate, p bundle.Provider, images int) (*Session, error) {
 	m := c.models[p.Model]
 	input := tensor.NewInput(c.plan, images)
 	s, err := newSession(c, p, m.ports, input.Images(c.plan))
@@ -128,9 +144,6 @@ func (l *Loader) openFor(c *candidate, p bundle.Provider, images int) (*Session,
 	s.runner, s.fuse = runner, newFuse(runner)
 	if s.crops, err = l.openCrops(c, p, images); err != nil {
 		return nil, errors.Join(err, s.Close())
-	}
-	if err := l.proven(s); err != nil {
-		return nil, errors.Join(m.ports.explain(err), s.Close())
 	}
 	return s, nil
 }
