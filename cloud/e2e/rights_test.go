@@ -272,8 +272,18 @@ func die(t *testing.T, broker *servers.Mosquitto, user, on string) {
 
 // What each of them says, by the pages.
 func saidByAgent() []topic.Leaf {
+	return []topic.Leaf{
+		topic.TriggerAck, topic.Acquisition, topic.Result, topic.State, topic.OverrideAck,
+	}
+}
+
+// heardByPLC is what the agent says to a PLC; the answer to an override is the operator's.
+func heardByPLC() []topic.Leaf {
 	return []topic.Leaf{topic.TriggerAck, topic.Acquisition, topic.Result, topic.State}
 }
+
+// heardByAgent is what the agent is told by a PLC and by an operator.
+func heardByAgent() []topic.Leaf { return append(saidByPLC(), topic.Override) }
 
 func saidByPLC() []topic.Leaf { return []topic.Leaf{topic.Trigger, topic.ResultAck, topic.Command} }
 
@@ -284,13 +294,17 @@ func saidByUplink() []topic.Leaf {
 // Faults 22 and 31 at the line's broker, with the access list that users copy.
 func TestNobodyOnTheLineDoesMoreThanTheGuidesAccessListSays(t *testing.T) {
 	broker := lineGuide(t).again("line3", "line4").start(t, servers.MosquittoOptions{},
-		"node-line3", "plc-line3", "scada", "node-line4", "plc-line4")
+		"node-line3", "plc-line3", "operator-line3", "scada", "node-line4", "plc-line4")
 	const line3, line4 = "dongguan/smt/line3/", "dongguan/smt/line4/"
 	nobodyDoesMore(t, broker, []right{
-		{user: "node-line3", below: line3, write: saidByAgent(), read: saidByPLC()},
-		{user: "plc-line3", below: line3, write: saidByPLC(), read: saidByAgent()},
-		{user: "node-line4", below: line4, write: saidByAgent(), read: saidByPLC()},
-		{user: "plc-line4", below: line4, write: saidByPLC(), read: saidByAgent()},
+		{user: "node-line3", below: line3, write: saidByAgent(), read: heardByAgent()},
+		{user: "plc-line3", below: line3, write: saidByPLC(), read: heardByPLC()},
+		{
+			user: "operator-line3", below: line3, write: []topic.Leaf{topic.Override},
+			read: []topic.Leaf{topic.OverrideAck, topic.Result},
+		},
+		{user: "node-line4", below: line4, write: saidByAgent(), read: heardByAgent()},
+		{user: "plc-line4", below: line4, write: saidByPLC(), read: heardByPLC()},
 		{user: "scada", below: "dongguan/smt/", read: []topic.Leaf{topic.Result, topic.State}},
 	})
 	turnedAway(t, "nobody", login(broker, "", ""))
@@ -328,7 +342,7 @@ func TestNodesThatShareALineAreKeptApartByTheNamesOfTheirStations(t *testing.T) 
 		tls         bool
 		write, read []topic.Leaf
 	}{
-		"line":  {guide: lineGuide(t), write: saidByAgent(), read: saidByPLC()},
+		"line":  {guide: lineGuide(t), write: saidByAgent(), read: heardByAgent()},
 		"cloud": {guide: cloudGuide(t), tls: true, write: saidByUplink()},
 	} {
 		t.Run(name, func(t *testing.T) {

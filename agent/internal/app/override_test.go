@@ -35,7 +35,7 @@ type panel struct {
 func operatorOf(line *guided, place topic.Station) *panel {
 	line.t.Helper()
 	p := &panel{t: line.t, place: place}
-	p.conn = line.client("operator", func(d broker.Delivery) {
+	p.conn = line.client("operator-line3", func(d broker.Delivery) {
 		var m event.OverrideAckMessage
 		if err := json.Unmarshal(d.Payload, &m); err != nil {
 			p.t.Error(err)

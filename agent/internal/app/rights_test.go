@@ -118,7 +118,7 @@ func (g *guided) client(user string, handle func(broker.Delivery), filters ...st
 func startLine(t *testing.T) *guided {
 	t.Helper()
 	return startGuided(t, "plc.md", "/etc/mosquitto/sightline.acl", "node-line3", "plc-line3", "scada",
-		"operator")
+		"operator-line3")
 }
 
 func startCloud(t *testing.T) *guided {
