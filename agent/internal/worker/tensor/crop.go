@@ -7,8 +7,11 @@ func NewCropCanvas(plan *Plan) *Canvas {
 	return &Canvas{
 		plan: plan, sampled: make([]byte, samples),
 		scaler: &goScaler{
-			columns: make([]tap, 0, plan.width), rows: make([]tap, 0, plan.height),
-			out:   make([]byte, samples),
+			columns: columns{
+				taps: make([]tap, 0, plan.width), first: make([]int32, 0, plan.width),
+				second: make([]int32, 0, plan.width), weight: make([]int32, 0, plan.width),
+			},
+			rows: make([]tap, 0, plan.height), out: make([]byte, samples),
 			above: make([]int32, plan.width*bgr), below: make([]int32, plan.width*bgr),
 		},
 	}

@@ -106,6 +106,38 @@ func samplings(channels int) []sampling {
 	return all
 }
 
+// The same of scaling: each row of a picture, and the sum of two.
+func TestScalingStaysInItsMemory(t *testing.T) {
+	for _, at := range []side{start, end} {
+		for _, channels := range []int{gray, colours} {
+			for _, given := range widths() {
+				for _, wanted := range []int{1, 7, 8, 33, 64} {
+					var c columns
+					c.lay(given, wanted, channels)
+					src, n := guardedNoise(t, given*channels, at), wanted*channels
+					got, want := guardedInts(t, n, at), make([]int32, n)
+					across(got, src, &c, channels)
+					goAcross(want, src, &c, channels)
+					require.Equal(t, want, got, "%d of %d", wanted, given)
+					below := guardedInts(t, n, at)
+					for _, weight := range []int32{0, 1, 1024, weightOne} {
+						mixed, twin := guarded(t, n, at), make([]byte, n)
+						blend(mixed, got, below, weight)
+						goBlend(twin, got, below, weight)
+						require.Equal(t, twin, mixed)
+					}
+				}
+			}
+		}
+	}
+}
+
+// guardedInts is guarded memory of n numbers, all 0.
+func guardedInts(tb testing.TB, n int, at side) []int32 {
+	tb.Helper()
+	return unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(guarded(tb, 4*n, at)))), n)
+}
+
 // The same of the model's input.
 func TestSpreadingStaysInItsMemory(t *testing.T) {
 	for _, at := range []side{start, end} {

@@ -98,3 +98,30 @@ void spread(float *dst, const uint8_t *src, struct spreading s) {
 			spread_row(dst, src, &s, s.to_step, s.from_step);
 	}
 }
+
+enum { WEIGHT_BITS = 11, WEIGHT_ONE = 1 << WEIGHT_BITS, SUM_HALF = 1 << (2 * WEIGHT_BITS - 1) };
+
+// across_row is part of its callers, each with a constant number of channels.
+__attribute__((always_inline)) static inline void across_row(int32_t *restrict dst, const uint8_t *restrict src,
+	const int32_t *first, const int32_t *second, const int32_t *weight, size_t width, size_t channels) {
+	for (size_t x = 0; x < width; x++) {
+		const uint8_t *p = src + first[x], *q = src + second[x];
+		for (size_t c = 0; c < channels; c++)
+			*dst++ = p[c] * WEIGHT_ONE + (q[c] - p[c]) * weight[x];
+	}
+}
+
+void across(int32_t *dst, const uint8_t *src, const int32_t *first, const int32_t *second, const int32_t *weight,
+	size_t width, size_t channels) {
+	if (channels == COLOURS)
+		across_row(dst, src, first, second, weight, width, COLOURS);
+	else
+		across_row(dst, src, first, second, weight, width, 1);
+}
+
+FOR_EACH_CPU
+void blend(uint8_t *restrict dst, const int32_t *restrict above, const int32_t *restrict below, size_t n,
+	int32_t weight) {
+	for (size_t i = 0; i < n; i++)
+		dst[i] = (uint8_t)((above[i] * (WEIGHT_ONE - weight) + below[i] * weight + SUM_HALF) >> (2 * WEIGHT_BITS));
+}

@@ -33,3 +33,13 @@ func spreadFloats(dst []float32, src []byte, s spreading) {
 		scale: C.float(s.scale), offset: C.float(s.offset),
 	})
 }
+
+func across(dst []int32, src []byte, c *columns, channels int) {
+	C.across((*C.int32_t)(&dst[0]), (*C.uint8_t)(&src[0]), (*C.int32_t)(&c.first[0]), (*C.int32_t)(&c.second[0]),
+		(*C.int32_t)(&c.weight[0]), C.size_t(len(c.weight)), C.size_t(channels))
+}
+
+func blend(dst []byte, above, below []int32, weight int32) {
+	C.blend((*C.uint8_t)(&dst[0]), (*C.int32_t)(&above[0]), (*C.int32_t)(&below[0]), C.size_t(len(dst)),
+		C.int32_t(weight))
+}

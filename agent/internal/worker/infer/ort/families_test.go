@@ -121,3 +121,41 @@ func TestHalfPrecisionFindsWhatItsTwinFinds(t *testing.T) {
 		}
 	}
 }
+
+// Crops of one run are independent of each other: what a batch finds is what each crop finds alone.
+func TestCropsInBatchesAreJudgedAsAlone(t *testing.T) {
+	for _, family := range []string{"yolov8-then-classifier", "yolov8-then-measure"} {
+		t.Run(family, func(t *testing.T) {
+			dir := t.TempDir()
+			require.NoError(t, os.CopyFS(dir, os.DirFS(networks+family)))
+			path := filepath.Join(dir, bundle.ManifestFile)
+			raw, err := os.ReadFile(path)
+			require.NoError(t, err)
+			batched := strings.Replace(string(raw), "then:\n", "then:\n  batch: 8\n  most: 12\n", 1)
+			require.NoError(t, os.WriteFile(path, []byte(batched), 0o600))
+			r := library(t)
+			s, err := loadWith(t, r, dir, "") // proves the golden samples
+			require.NoError(t, err)
+			alone, err := loadWith(t, r, networks+family, "")
+			require.NoError(t, err)
+			for _, sample := range s.Bundle.Manifest.Golden.Samples {
+				picture := colours(t, filepath.Join(dir, sample.Image))
+				var results [2][]detect.Detection
+				for i, one := range []*infer.Session{s, alone} {
+					canvas := tensor.NewCanvas(one.Plan)
+					t.Cleanup(canvas.Close)
+					require.NoError(t, canvas.Fit(picture))
+					found, err := inferred(one, []*tensor.Canvas{canvas}, 0)
+					require.NoError(t, err)
+					results[i] = found[0].Detections
+				}
+				require.Len(t, results[0], len(results[1]))
+				for i, d := range results[0] {
+					require.Equal(t, results[1][i].Class, d.Class)
+					require.InDelta(t, results[1][i].Score, d.Score, 1e-4)
+					require.InDeltaSlice(t, results[1][i].Measures, d.Measures, 1e-2)
+				}
+			}
+		})
+	}
+}
