@@ -69,6 +69,7 @@ test: setup-tests ## every test, with the race detector, real mosquitto and real
 	[[ -z $$most ]] || go test -race -shuffle=on -timeout 20m $$most; \
 	[[ -z $$chains ]] || go test -race -shuffle=on -timeout 20m -p 1 $$chains
 	@bash scripts/setup_test.sh
+	@bash scripts/gpu-check_test.sh
 
 # The packages that are nothing without cgo. Any other that does not build without it is an error.
 CGO_ONLY := agent/cmd/sightline-worker agent/internal/worker/infer/ort
@@ -215,6 +216,11 @@ bench-faults: setup-tests ## decisions while cloud broker, Kafka or disk fail, b
 .PHONY: bench-swaps
 bench-swaps: setup-tests ## a thousand swaps of bundles while parts pass: lost parts, times beside steady ones, memory
 	@$(ENV); SIGHTLINE_WHOLE=1 go test -count=1 -v -timeout 90m -run SwapsUnderLoad ./cloud/e2e/line
+
+# Without a GPU, or without a library, it says that it was not run, writes nothing and ends well.
+.PHONY: gpu-check
+gpu-check: ## tests of execution providers and benchmark on this machine's NVIDIA GPU: ONNXRUNTIME=/path/libonnxruntime.so, PROVIDERS=tensorrt,cuda; writes build/gpu-check.txt
+	@ONNXRUNTIME='$(ONNXRUNTIME)' PROVIDERS='$(PROVIDERS)' scripts/gpu-check
 
 # It ends with an error when a bar is missed, after the figures have been printed.
 .PHONY: bench-sheet

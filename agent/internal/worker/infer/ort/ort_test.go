@@ -175,6 +175,35 @@ func TestACompiledEngineIsRefusedWhateverTheProvider(t *testing.T) {
 	require.ErrorContains(t, err, "model.onnx: model refused: it has a node EPContext")
 }
 
+// Fault 20: weights in another file, wherever that lies, never reach ONNX Runtime.
+func TestWeightsInAnotherFileAreRefused(t *testing.T) {
+	for _, place := range []string{"weights.bin", "../../etc/passwd", "/etc/passwd"} {
+		entry := onnxtest.Bytes(onnxtest.Bytes(nil, 1, []byte("location")), 2, []byte(place))
+		weights := onnxtest.Varint(onnxtest.Varint(nil, 1, 6), 2, uint64(onnxfile.Float32))
+		weights = onnxtest.Bytes(onnxtest.Bytes(weights, 8, []byte("w")), 13, entry)
+		weights = onnxtest.Varint(weights, 14, 1) // EXTERNAL
+		graph := onnxtest.Graph(
+			[]onnxtest.Port{{Name: "images", Elem: 1, Dims: []int64{1, 1, onnxtest.Side, onnxtest.Side}}},
+			[]onnxtest.Port{{Name: "output0", Elem: 1, Dims: []int64{1, 10, onnxtest.Cells}}},
+		)
+		dir := onnxtest.Write(t, onnxtest.Model(onnxtest.Bytes(graph, 5, weights)))
+		b, err := bundle.Load(dir)
+		require.NoError(t, err)
+		l := infer.Loader{Runtime: unopened{t}, Log: slog.New(slog.DiscardHandler)}
+		_, err = l.Load(b, "")
+		require.ErrorIs(t, err, onnxfile.ErrModel)
+		require.ErrorContains(t, err, "weights are in another file")
+	}
+}
+
+// unopened fails a test when a model reaches it.
+type unopened struct{ t *testing.T }
+
+func (u unopened) Open(infer.Spec) (infer.Runner, error) {
+	u.t.Error("the model reached the runtime")
+	return nil, infer.ErrRun
+}
+
 // ONNX Runtime takes bytes with ORTM in fifth place for its own format, which nobody has inspected.
 func TestAModelIsReadAsTheONNXThatWasInspected(t *testing.T) {
 	dir := t.TempDir()

@@ -141,7 +141,9 @@ func TestProvidersKeepTheirEngines(t *testing.T) {
 			require.NoError(t, s.Close())
 			took[i] = time.Since(start)
 		}
-		t.Logf("first load %s, second %s", took[0], took[1])
+		t.Logf("ONNX Runtime %s: first load %s, second %s", r.Version(), took[0], took[1])
+		n := engines.Inspect(os.DirFS("/"))
+		t.Logf("driver %q, GPUs %q, board %q, libraries %q", n.Driver, n.GPUs, n.Board, n.Libraries)
 		kept, err := filepath.Glob(filepath.Join(dir, "*.engine"))
 		require.NoError(t, err)
 		if provider == bundle.ProviderTensorRT {
