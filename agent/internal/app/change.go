@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"google.golang.org/protobuf/proto"
@@ -144,11 +145,15 @@ func (a *agent) reload(ctx context.Context, next *config.Loaded) {
 		return
 	}
 	a.cfg = next
-	for i, p := range plans {
-		if err := a.apply(ctx, i, p); err != nil && ctx.Err() == nil {
-			a.refused(ctx, i, p, err)
-		}
+	var applying sync.WaitGroup
+	for i, p := range plans { // side by side: one may wait long for the next part of its line
+		applying.Go(func() {
+			if err := a.apply(ctx, i, p); err != nil && ctx.Err() == nil {
+				a.refused(ctx, i, p, err)
+			}
+		})
 	}
+	applying.Wait()
 	a.log.InfoContext(ctx, "configuration taken", "configuration", next.ID)
 }
 

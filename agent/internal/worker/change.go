@@ -46,10 +46,13 @@ func (o *opener) change(ctx context.Context, m *wire.Change) error {
 	if err != nil {
 		return s.changed(c, err)
 	}
-	return o.cutOver(ctx, s, next)
+	// Beside other stations' changes: a camera may give no frame while its line stands.
+	o.group.Go(func() error { return o.cutOver(ctx, s, next) })
+	return nil
 }
 
-// cutOver waits until the station is between two parts, and then for the parts that it has begun before.
+// cutOver waits until the station is between two parts, and then for the parts that it has begun before. No
+// other change of the station is asked for meanwhile.
 func (o *opener) cutOver(ctx context.Context, s *station, next *rig) error {
 	select {
 	case s.next <- next:

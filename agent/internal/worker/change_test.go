@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
@@ -213,6 +214,51 @@ func TestAModelStaysUntilItsLastStationHasLeftIt(t *testing.T) {
 	}
 	require.NoError(t, os.RemoveAll(next), "what runs needs its files no more")
 	c.serve(look, 0, 1)
+}
+
+// A camera that gives no frame while its line stands holds no other station's change up, and its next frame
+// is inspected with what was loaded meanwhile.
+func TestAChangeWaitsForNoOtherStationsFrame(t *testing.T) {
+	slow := simStation(t)
+	slow.Camera, slow.Generation = "sim:?seed=1&rate=0.25", 1
+	slow.ReadTimeoutNs = int64(30 * time.Second)
+	other := simStation(t)
+	other.Name, other.Generation = "line1/aoi-2", 1
+	c := startChanging(t, twoDetections, slow, other)
+	for range 2 {
+		c.ready()
+	}
+	next := onnxtest.Bundle(t, "golden: {box_tolerance: 3}")
+	c.serve(func(wire.Kind, []byte) {}, 0)
+	require.NoError(t, c.conn.Send(wire.KindInspect, &wire.Inspect{Job: 77})) // seconds before its frame
+	c.change(0, to(slow, 2, next))
+	c.change(1, to(other, 2, next))
+	done := [2]bool{}
+	c.serve(func(kind wire.Kind, payload []byte) {
+		if kind == wire.KindChanged {
+			done[decoded(c, payload, &wire.Changed{}).GetStation()] = true
+		}
+	}, 1)
+	for !done[1] {
+		m := expect(c.supervisor, wire.KindChanged, &wire.Changed{})
+		require.Empty(t, m.GetRefused())
+		done[m.GetStation()] = true
+	}
+	require.False(t, done[0], "the first one's line stands")
+	for answered := false; !answered || !done[0]; {
+		kind, payload, err := c.conn.Receive()
+		require.NoError(t, err)
+		switch kind {
+		case wire.KindChanged:
+			done[decoded(c, payload, &wire.Changed{}).GetStation()] = true
+		case wire.KindInspected:
+			m := decoded(c, payload, &wire.Inspected{})
+			require.EqualValues(t, 77, m.GetJob())
+			require.EqualValues(t, 2, m.GetGeneration())
+			answered = true
+		default:
+		}
+	}
 }
 
 func TestAChangeOfNoStationEndsTheWorker(t *testing.T) {

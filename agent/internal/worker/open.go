@@ -17,7 +17,8 @@ import (
 // errBundleChanged is of a bundle that is not what the supervisor judges by.
 var errBundleChanged = errors.New("the bundle has changed since the agent read it")
 
-// opener loads bundles, each once, opens cameras, and then changes what stations inspect with. One goroutine.
+// opener loads bundles, each once, opens cameras, and then changes what stations inspect with. One goroutine,
+// but for each station's rig while that is changed.
 type opener struct {
 	worker   *worker
 	loader   infer.Loader

@@ -194,6 +194,13 @@ func (s *station) expose(ctx context.Context, o order, exposed *wire.Exposed) er
 		return closed(err)
 	}
 	read := monotime.Now() - began
+	select { // the frame may have been long in coming
+	case r := <-s.next:
+		if err := s.take(r); err != nil {
+			return err
+		}
+	default:
+	}
 	select {
 	case slot := <-s.rig.free:
 		return s.prepare(slot, o, f, read)
