@@ -99,8 +99,9 @@ func prepare(o Options) (*agent, error) {
 		if err != nil {
 			return nil, err
 		}
-		a.launch = vision.Executable(path, workerArgs(&o.Config.Worker), o.Log)
-		a.trial = vision.Executable(path, trialArgs(&o.Config.Worker), o.Log.With("trial", true))
+		args := workerArgs(&o.Config.Worker)
+		a.launch = vision.Executable(path, args, o.Log)
+		a.trial = vision.Executable(path, args, o.Log.With("trial", true))
 	}
 	for i := range o.Config.Stations {
 		s, err := a.newActor(i)
@@ -121,7 +122,7 @@ func (a *agent) start(ctx context.Context) error {
 		return err
 	}
 	a.workers = vision.StartCrew(ctx, vision.Options{
-		Launch: a.launch, Configure: a.configure(), Log: a.log,
+		Launch: a.launch, Configure: a.configure(), Log: a.log, RecycleAbove: a.cfg.Worker.RecycleAbove,
 		Deliver: func(station int, message any) {
 			a.stations[station].station.Deliver(message)
 			a.stations[station].change.heard(message)

@@ -16,18 +16,6 @@ func workerArgs(w *config.Worker) []string {
 	return args
 }
 
-// trialMemory is the address space of the process that tries a bundle nobody trusts yet.
-const trialMemory = 64 << 30
-
-// trialArgs are those of the process that tries a bundle before it is live.
-func trialArgs(w *config.Worker) []string {
-	limited := *w
-	if limited.MemoryLimit == 0 {
-		limited.MemoryLimit = trialMemory
-	}
-	return workerArgs(&limited)
-}
-
 // configure is what the worker is told of all stations, in the order of the configuration.
 func (a *agent) configure() *wire.Configure {
 	var stations []*wire.StationConfig

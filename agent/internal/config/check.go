@@ -52,6 +52,8 @@ const (
 	maxArea      = 1 << 20
 	// maxOverlap is more than half of any model's input.
 	maxOverlap = 8192
+	// leastRecycled is what any worker takes.
+	leastRecycled = 64 << 20
 	// minMemory is what the worker needs before it has loaded a model.
 	minMemory = 1 << 30
 )
@@ -95,6 +97,9 @@ func (c *Config) check(doc *strictyaml.Document) {
 	doc.OneOf("worker.spinning", c.Worker.Spinning, SpinRun, SpinAlways, SpinNever)
 	if c.Worker.MemoryLimit != 0 {
 		doc.Within("worker.memory_limit", float64(c.Worker.MemoryLimit), minMemory, math.MaxInt64)
+	}
+	if c.Worker.RecycleAbove != 0 {
+		doc.Within("worker.recycle_above", float64(c.Worker.RecycleAbove), leastRecycled, math.MaxInt64)
 	}
 	doc.Within("outbox.max_bytes", float64(c.Outbox.MaxBytes), minBudget, math.MaxInt64)
 	doc.Within("evidence.max_bytes", float64(c.Evidence.MaxBytes), minBudget, math.MaxInt64)

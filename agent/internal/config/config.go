@@ -126,6 +126,9 @@ type Worker struct {
 	Parallel int `yaml:"parallel"`
 	// Spinning is when the threads of inference wait busily: within a run, always or never. Default run.
 	Spinning string `yaml:"spinning"`
+	// RecycleAbove is the bytes of memory from which a worker that has changed bundles is replaced in an idle
+	// moment; default twice what it took before, and half a gibibyte.
+	RecycleAbove int64 `yaml:"recycle_above"`
 	// MemoryLimit is the bytes of address space that the worker may have; 0: as many as there are.
 	MemoryLimit int64 `yaml:"memory_limit"`
 }

@@ -51,7 +51,7 @@ stations:
       classes: {short: {threshold: 2, verdict: maybe}}
       zones: [{polygon: [[0, 0]]}]
 evidence: {quality: 101}
-worker: {memory_limit: 4096, spinning: true}
+worker: {memory_limit: 4096, recycle_above: 1, spinning: true}
 `), 0o600))
 	_, err := config.Load(path)
 	require.ErrorContains(t, err, path)
@@ -69,7 +69,8 @@ worker: {memory_limit: 4096, spinning: true}
 		"stations[0].verdict.min_size": 11, "stations[0].verdict.classes.short.threshold": 12,
 		"stations[0].verdict.classes.short.verdict": 12,
 		"stations[0].verdict.zones[0].name":         13, "stations[0].verdict.zones[0].polygon": 13,
-		"evidence.quality": 14, "worker.memory_limit": 15, "worker.spinning": 15,
+		"evidence.quality": 14, "worker.memory_limit": 15, "worker.recycle_above": 15,
+		"worker.spinning": 15,
 	}, got)
 	require.NotContains(t, err.Error(), "secret", "secrets never reach a log")
 }

@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/sightline-edge/sightline/agent/internal/monotime"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 )
 
@@ -21,6 +22,10 @@ var ErrParted = errors.New("too many captures of its camera hang in their driver
 type Crew struct {
 	opts  Options
 	start func(Options) *Worker
+	stop  context.CancelFunc // of the look at workers' memory
+
+	looking sync.WaitGroup
+
 	seats []atomic.Pointer[seat] // by station
 
 	mu      sync.Mutex
@@ -36,6 +41,8 @@ type seat struct {
 	index   int                                // of the station in the worker's configuration
 	own     bool                               // nobody else has this worker
 	pending atomic.Pointer[wire.StationConfig] // of a change that is under way
+	open    atomic.Int64                       // parts asked for and not answered
+	lastNs  atomic.Int64                       // when the last of either was
 }
 
 // StartCrew runs workers until Close. Options are those of the shared one.
@@ -57,6 +64,8 @@ func StartCrew(ctx context.Context, opts Options) *Crew {
 	for _, s := range seats {
 		s.worker.Store(c.shared)
 	}
+	ctx, c.stop = context.WithCancel(ctx)
+	c.looking.Go(func() { c.recycle(ctx) })
 	return c
 }
 
@@ -65,6 +74,8 @@ func (c *Crew) Close() {
 	c.mu.Lock()
 	c.closed = true
 	c.mu.Unlock()
+	c.stop()
+	c.looking.Wait()
 	workers := c.workers()
 	for _, w := range workers { // all at once: each may take its time
 		w.cancel()
@@ -77,12 +88,19 @@ func (c *Crew) Close() {
 // Inspect asks for a part. It never blocks; an error means that no answer will come. The message is the
 // crew's from now on.
 func (c *Crew) Inspect(m *wire.Inspect) error {
-	w, index := c.worker(int(m.GetStation()))
+	s := c.seats[m.GetStation()].Load()
+	w, index := s.worker.Load(), s.index
 	if w == nil {
 		return ErrDown
 	}
 	m.Station = uint32(index)
-	return w.Inspect(m)
+	s.lastNs.Store(monotime.Now())
+	s.open.Add(1)
+	if err := w.Inspect(m); err != nil {
+		s.open.Add(-1)
+		return err
+	}
+	return nil
 }
 
 // Settle tells the worker that a part is closed, in the same way.
@@ -105,6 +123,7 @@ func (c *Crew) Change(station int, to *wire.StationConfig) error {
 		return ErrDown
 	}
 	s.pending.Store(to)
+	w.before.CompareAndSwap(0, w.resident())
 	return w.Change(&wire.Change{Station: uint32(s.index), Config: to})
 }
 
@@ -149,8 +168,16 @@ func (c *Crew) deliver(station int, from *seat, m any) {
 	if c.seats[station].Load() != from {
 		return
 	}
-	if changed, ok := m.(*wire.Changed); ok && changed.GetRefused() == "" {
-		from.worker.Load().become(from.index, from.pending.Load())
+	switch m := m.(type) {
+	case *wire.Changed:
+		if m.GetRefused() == "" {
+			from.worker.Load().become(from.index, from.pending.Load())
+		}
+	case *wire.Inspected:
+		from.lastNs.Store(monotime.Now())
+		from.open.Add(-1)
+	case Died:
+		from.open.Store(0)
 	}
 	c.opts.Deliver(station, m)
 	state, ok := m.(*wire.StationState)

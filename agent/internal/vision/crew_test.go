@@ -36,6 +36,12 @@ const hangs = 99 // a job whose capture hangs for the last time
 
 func startCrew(t *testing.T) *crew {
 	t.Helper()
+	return startCrewAbove(t, 0)
+}
+
+// startCrewAbove has its workers replaced from so many bytes of memory on.
+func startCrewAbove(t *testing.T, recycle int64) *crew {
+	t.Helper()
 	c := &crew{inboxes: &inboxes{}}
 	script := fakeworker.Script{
 		Configured: func(p *fakeworker.Peer, m *wire.Configure) {
@@ -63,7 +69,7 @@ func startCrew(t *testing.T) *crew {
 			c.launched = append(c.launched, p)
 			return p, err
 		},
-		Deliver: c.deliver, Log: quiet(),
+		Deliver: c.deliver, Log: quiet(), RecycleAbove: recycle,
 		Configure: &wire.Configure{InferenceThreads: 2, Stations: []*wire.StationConfig{
 			{Name: "a", Camera: "sim:"}, {Name: "b", Camera: "rtsp://b"}, {Name: "c", Camera: "sim:"},
 		}},

@@ -40,6 +40,7 @@ type session struct {
 	beats    atomic.Uint64
 	counts   atomic.Pointer[wire.Heartbeat] // the last one
 	pid      atomic.Int64                   // as the worker says it; 0: not yet
+	leaving  chan error                     // why it is asked to end
 }
 
 type request struct {
@@ -50,7 +51,7 @@ type request struct {
 func newSession(p Process, opts Options, configure *wire.Configure) *session {
 	s := &session{
 		process: p, conn: wire.NewConn(p.Conn()), queue: make(chan request, queued),
-		stations: len(configure.GetStations()), opts: opts, log: opts.Log,
+		stations: len(configure.GetStations()), opts: opts, log: opts.Log, leaving: make(chan error, 1),
 	}
 	s.queue <- request{wire.KindConfigure, configure}
 	return s
@@ -58,19 +59,41 @@ func newSession(p Process, opts Options, configure *wire.Configure) *session {
 
 // run speaks with the worker until it dies, misbehaves, or ctx ends. When it returns the process is gone.
 func (s *session) run(ctx context.Context) error {
+	ctx, ask := context.WithCancelCause(ctx)
+	defer ask(nil)
 	group, running := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		select {
+		case why := <-s.leaving:
+			ask(why)
+		case <-running.Done():
+		}
+		return nil
+	})
 	group.Go(s.read)
 	group.Go(func() error { return s.write(running) })
 	group.Go(func() error { return s.watch(running) })
 	group.Go(func() error { return s.end(ctx, running) })
 	err := group.Wait()
+	if why := context.Cause(ctx); errors.Is(why, ErrRecycled) {
+		_ = s.process.Wait() // how it left when asked to does not matter
+		return why
+	}
 	if how := s.process.Wait(); how != nil && !errors.Is(err, errSilent) {
 		return fmt.Errorf("%w: %w", err, how)
 	}
 	return err
 }
 
-// end makes the other three return: at once when the worker is at fault, with a chance to leave in order when
+// leave asks the worker to end in order.
+func (s *session) leave(why error) {
+	select {
+	case s.leaving <- why:
+	default: // it was asked before
+	}
+}
+
+// end makes the others return: at once when the worker is at fault, with a chance to leave in order when
 // the agent stops.
 func (s *session) end(ctx, running context.Context) error {
 	<-running.Done()

@@ -55,6 +55,9 @@ type Options struct {
 	Log       *slog.Logger
 	// Background has the process wait for cores that others want: it tries what may never inspect.
 	Background bool
+	// RecycleAbove is the bytes of resident memory from which a Crew replaces a worker that has changed what
+	// it inspects with, in an idle moment; 0: twice what it took before, and half a gibibyte.
+	RecycleAbove int64
 }
 
 // Worker keeps one worker process alive. Safe for concurrent use.
@@ -64,6 +67,7 @@ type Worker struct {
 	current   atomic.Pointer[session]
 	starts    atomic.Uint64
 	deaths    atomic.Uint64
+	before    atomic.Int64 // resident bytes of this process before its first change; 0: there was none
 	cancel    context.CancelFunc
 	done      sync.WaitGroup
 }
@@ -152,6 +156,11 @@ func (w *Worker) run(ctx context.Context) {
 			return
 		}
 		w.mourn(err)
+		if errors.Is(err, ErrRecycled) {
+			w.opts.Log.InfoContext(ctx, "vision worker replaced in an idle moment", "because", ErrRecycled)
+			continue
+		}
+		w.deaths.Add(1)
 		if time.Since(began) > stable {
 			wait = 0
 		}
@@ -172,6 +181,7 @@ func (w *Worker) live(ctx context.Context) error {
 	}
 	w.starts.Add(1)
 	s := newSession(process, w.opts, w.configure.Load())
+	w.before.Store(0)
 	w.current.Store(s)
 	err = s.run(ctx)
 	w.current.Store(nil)
@@ -193,7 +203,6 @@ func (w *Worker) become(station int, c *wire.StationConfig) {
 }
 
 func (w *Worker) mourn(err error) {
-	w.deaths.Add(1)
 	for i := range w.opts.Configure.GetStations() {
 		w.opts.Deliver(i, Died{Err: err})
 	}

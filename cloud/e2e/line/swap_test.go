@@ -43,7 +43,7 @@ type swapping struct {
 	memory []float64            // MB of the worker after each swap
 }
 
-func newSwapping(t *testing.T) *swapping {
+func newSwapping(t *testing.T, extra string) *swapping {
 	t.Helper()
 	line := servers.StartMosquitto(t, servers.MosquittoOptions{Lines: []string{"set_tcp_nodelay true"}})
 	s := &swapping{
@@ -58,7 +58,7 @@ stations:
     read_timeout: 5s
     bundle: %%q
     trigger: {mode: mqtt, deadline: 5s}
-`, line.URL(), t.TempDir()),
+%s`, line.URL(), t.TempDir(), extra),
 	}
 	for i := range s.dirs {
 		s.dirs[i] = numbered(t, i)
@@ -155,7 +155,7 @@ func slope(values []float64) float64 {
 
 // Fault 19.
 func TestSwapsUnderLoadLoseNoPartAndKeepMemory(t *testing.T) {
-	s := newSwapping(t)
+	s := newSwapping(t, "")
 	rounds, swaps := 4, 25
 	if whole() {
 		rounds, swaps = 20, 50
@@ -176,6 +176,19 @@ func TestSwapsUnderLoadLoseNoPartAndKeepMemory(t *testing.T) {
 	s.plc.drain()
 	require.Len(t, s.plc.results, s.sent, "each part has one result")
 	s.report(rounds * swaps)
+}
+
+// A worker whose memory has grown is replaced while no part comes, and the next one has what was swapped in.
+func TestAWorkerThatGrewBySwapsIsReplacedBetweenParts(t *testing.T) {
+	s := newSwapping(t, "worker: {recycle_above: 67108864}\n")
+	tick := time.NewTicker(swapPace)
+	defer tick.Stop()
+	s.swap(tick, 1)
+	require.Equal(t, s.worker, s.agent.worker(t), "while parts come")
+	s.plc.until("the worker to be replaced", func() bool { return !s.plc.ready })
+	s.plc.until("TriggerReady", func() bool { return s.plc.ready })
+	require.NotEqual(t, s.worker, s.agent.worker(t))
+	require.Equal(t, s.digest[1], s.part(tick, "afterwards").Model.Digest)
 }
 
 func (s *swapping) report(swaps int) {
