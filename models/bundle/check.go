@@ -142,6 +142,7 @@ func (m *Manifest) check(doc *strictyaml.Document) {
 	m.checkDecoder(doc)
 	m.checkClasses(doc)
 	m.checkProviders(doc)
+	m.checkReference(doc)
 	m.checkThen(doc)
 	doc.Within("golden.box_tolerance", *m.Golden.BoxTolerance, 0, maxSide)
 	doc.Within("golden.score_tolerance", *m.Golden.ScoreTolerance, 0, 1)

@@ -25,6 +25,7 @@ type Manifest struct {
 	Then      *Then     `yaml:"then"` // nil: one model does it all
 	Providers Providers `yaml:"providers"`
 	Golden    Golden    `yaml:"golden"`
+	Reference Reference `yaml:"reference"` // what images of good parts were like
 
 	ofCrops bool // the model sees what another one found
 }

@@ -161,6 +161,7 @@ func deviceLayers() [][]string {
 		{
 			"models/draft", "agent/internal/config", "agent/internal/plc/...", "agent/internal/uplink",
 			"agent/internal/evidence", "agent/internal/inspector", "agent/internal/samples",
+			"agent/internal/drift",
 			"agent/internal/worker/tensor", "agent/internal/worker/evidence",
 			"agent/internal/worker/align/...", "agent/internal/worker/detect",
 		},
