@@ -1,9 +1,11 @@
 package worker
 
 import (
+	"image"
 	"math"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -85,8 +87,56 @@ func TestTheSupervisorHearsWhatTheSecondModelSays(t *testing.T) {
 	}
 }
 
-func TestASecondModelSeesNoTiles(t *testing.T) {
+// A block of 60×30 pixels lies in several tiles of 64×64. The second model sees it once, as a whole: twice as
+// wide as high, with a border above and below.
+func TestASecondModelSeesWhatLiesInSeveralTiles(t *testing.T) {
 	station := pipelineStation(t)
-	station.TileOverlap = 8
-	require.Contains(t, start(t, scripted(twoDetections), station).refused(), "leave tiles out")
+	long, square := image.Rect(40, 50, 100, 80), image.Rect(140, 60, 170, 90)
+	station.Camera, station.TileOverlap = "dir:"+drawn(t, 200, 140, long, square)+"?loop=true", overlap
+	var seen atomic.Int64
+	hangs, broken := false, false
+	s := start(t, scripted(func(spec infer.Spec, stop <-chan struct{}) error {
+		if spec.InputName != secondInput {
+			return darkBlocks(spec, stop)
+		}
+		seen.Add(1)
+		if hangs {
+			<-stop
+			return fake.ErrTerminated
+		}
+		const border, pad = 4 * 32, 114. / 255
+		lies := math.Abs(float64(spec.Input.Floats[border])-pad) < 0.01
+		copy(spec.Outputs[0].Values, []float32{0.9, 0})
+		if lies {
+			copy(spec.Outputs[0].Values, []float32{0, 0.8})
+		}
+		if broken {
+			spec.Outputs[0].Values[0] = float32(math.NaN())
+		}
+		return nil
+	}), station)
+	s.ready()
+	for job, fault := range []wire.Fault{
+		wire.Fault_FAULT_NONE, wire.Fault_FAULT_BAD_OUTPUT, wire.Fault_FAULT_CANCELLED, wire.Fault_FAULT_NONE,
+	} {
+		broken, hangs = fault == wire.Fault_FAULT_BAD_OUTPUT, fault == wire.Fault_FAULT_CANCELLED
+		deadline := time.Hour
+		if hangs {
+			deadline = 500 * time.Millisecond
+		}
+		seen.Store(0)
+		s.inspect(uint64(job), deadline)
+		got := s.answered()
+		require.Equal(t, fault, got.GetFault(), got.GetFaultText())
+		require.NotZero(t, got.GetTiles())
+		if fault != wire.Fault_FAULT_NONE {
+			require.Empty(t, got.GetDetections())
+			continue
+		}
+		require.EqualValues(t, 2, seen.Load(), "one crop for each block")
+		require.Len(t, got.GetDetections(), 1, "the square one is fine")
+		d := got.GetDetections()[0]
+		require.EqualValues(t, 7, d.GetClass())
+		require.Equal(t, [4]float32{40, 50, 100, 80}, [4]float32{d.GetX1(), d.GetY1(), d.GetX2(), d.GetY2()})
+	}
 }

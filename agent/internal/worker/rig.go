@@ -41,8 +41,12 @@ func newRig(s *station, c *wire.StationConfig, l *lane) (*rig, error) {
 // tiled says that frames are seen in tiles.
 func (r *rig) tiled() bool { return r.config.GetTileOverlap() > 0 }
 
-// gray says that the camera need not give colours, which only frames as large as a sheet gain by.
-func (r *rig) gray() bool { return r.tiled() && r.lane.plan.Monochrome() }
+// gray says that the camera need not give colours, which only frames as large as a sheet gain by. A second
+// model sees the frame's own pixels.
+func (r *rig) gray() bool {
+	second := r.lane.manifest.Then
+	return r.tiled() && r.lane.plan.Monochrome() && (second == nil || second.Input.Channels == 1)
+}
 
 // describe writes into a station's state what it inspects with.
 func (r *rig) describe(m *wire.StationState) {

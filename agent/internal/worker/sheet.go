@@ -37,6 +37,8 @@ type tiler interface {
 	images() int
 	// infer inspects tiles. Detections are in their pixels, valid until the next call.
 	infer(canvases []*tensor.Canvas) ([]infer.Result, error)
+	// judge looks closer at what was found in all tiles of a frame, and changes it.
+	judge(f *frame.Frame, r *infer.Result)
 	// progress is told how many tiles are done, before the first and after each batch.
 	progress(done, total int)
 }
@@ -77,10 +79,6 @@ func (l *lane) tiled(overlap int) error {
 	if l.manifest.Task != bundle.TaskDetection {
 		return fmt.Errorf("%w: findings of task %s in several tiles are not joined; leave tiles out",
 			errMethod, l.manifest.Task)
-	}
-	if l.manifest.Then != nil {
-		return fmt.Errorf("%w: the bundle's second model would see the pieces of what lies in several tiles; "+
-			"leave tiles out", errMethod)
 	}
 	if side := min(l.manifest.Input.Width, l.manifest.Input.Height); overlap > side/2 {
 		return fmt.Errorf("%w: tiles overlap by %d pixels; take at most %d, half of the model's input",
@@ -177,7 +175,8 @@ func (s *sheet) inspect(job *slot, lead tiler, help func(*sheetRun)) (inspection
 		r.found.Cut.Add(detect.Cut{Count: n, Score: r.found.Detections[len(r.found.Detections)-1].Score})
 	}
 	r.found.DecodeNs += monotime.Now() - start
-	return r.found, nil
+	lead.judge(job.frame, &r.found.Result)
+	return r.found, r.found.Err
 }
 
 // fit puts tile after tile into canvases that are free.
@@ -330,7 +329,7 @@ func (t *tiledJob) infer(canvases []*tensor.Canvas) ([]infer.Result, error) {
 	if due := t.job.deadlineNs; due != 0 && monotime.Now() >= due {
 		return nil, infer.ErrCancelled
 	}
-	results := t.track.run(canvases, t.job.deadlineNs)
+	results := t.track.find(canvases, t.job.deadlineNs)
 	for i := range results {
 		if results[i].Err != nil {
 			return results, results[i].Err
@@ -338,6 +337,8 @@ func (t *tiledJob) infer(canvases []*tensor.Canvas) ([]infer.Result, error) {
 	}
 	return results, nil
 }
+
+func (t *tiledJob) judge(f *frame.Frame, r *infer.Result) { t.track.judge(f, r, t.job.deadlineNs) }
 
 // progress reports now and then. A socket that takes nothing is noticed by the answer.
 func (t *tiledJob) progress(done, total int) {

@@ -176,6 +176,8 @@ func (e *eye) infer(canvases []*tensor.Canvas) ([]infer.Result, error) {
 	return found, nil
 }
 
+func (*eye) judge(*frame.Frame, *infer.Result) {}
+
 func (e *eye) progress(done, _ int) { e.dones = append(e.dones, done) }
 
 // laidOut is a sheet of noise, and how a model of 64×64 pixels sees it, so many tiles at once.

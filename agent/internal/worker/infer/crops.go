@@ -32,6 +32,7 @@ type crops struct {
 	values   []float32        // memory of the results' measures
 	used     int              // of values
 
+	whole    [1]Result   // of judgeFrame
 	part     frame.Frame // that is fitted
 	canvases []*tensor.Canvas
 	waiting  []crop // what the first canvases hold
@@ -73,6 +74,19 @@ func (c *crops) judge(canvases []*tensor.Canvas, results []Result, deadlineNs in
 	for i, canvas := range canvases {
 		c.show(canvas.Frame(), results, i, deadlineNs)
 	}
+	c.end(results, deadlineNs)
+}
+
+// judgeFrame is judge for one frame, which no canvas holds as a whole.
+func (c *crops) judgeFrame(f *frame.Frame, r *Result, deadlineNs int64) {
+	c.used, c.whole[0] = 0, *r
+	c.show(f, c.whole[:], 0, deadlineNs)
+	c.end(c.whole[:], deadlineNs)
+	*r = c.whole[0]
+}
+
+// end shows the last crops, and leaves what stays of the findings.
+func (c *crops) end(results []Result, deadlineNs int64) {
 	c.run(results, deadlineNs)
 	for i := range results {
 		if r := &results[i]; r.Err != nil {

@@ -447,8 +447,8 @@ func TestWhatIsMeasuredIsComparedWithItsLimits(t *testing.T) {
 				`"box": [100, 60, 132, 92], "measures": [24, 0, 1]}]`,
 		},
 		"another value than the sample's": {
-			shade: 51, refused: "open at [100 60 132 92] has a bright of 20 instead of 30", expect: `[{"class": ` +
-				`"open", "score": 0.9, "box": [100, 60, 132, 92], "measures": [24, 30, 0.8]}]`,
+			shade: 51, refused: "open at [100 60 132 92] has a bright of 20 instead of 30",
+			expect: `[{"class": "open", "score": 0.9, "box": [100, 60, 132, 92], "measures": [24, 30, 0.8]}]`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/sightline-edge/sightline/agent/internal/frame"
 	"github.com/sightline-edge/sightline/agent/internal/monotime"
 	"github.com/sightline-edge/sightline/agent/internal/worker/decode"
 	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
@@ -54,6 +55,15 @@ func (s *Session) Images() int { return s.images }
 // is broken off when it passes. A run that fails fails for all of them, an output that cannot be believed for
 // its own image. Results are valid until the next run.
 func (s *Session) Infer(canvases []*tensor.Canvas, deadlineNs int64) []Result {
+	results := s.Find(canvases, deadlineNs)
+	if s.crops != nil {
+		s.crops.judge(canvases, results, deadlineNs)
+	}
+	return results
+}
+
+// Find is Infer without the second model.
+func (s *Session) Find(canvases []*tensor.Canvas, deadlineNs int64) []Result {
 	results := s.results[:len(canvases)]
 	start := monotime.Now()
 	for i, c := range canvases {
@@ -69,10 +79,15 @@ func (s *Session) Infer(canvases []*tensor.Canvas, deadlineNs int64) []Result {
 			r.Err = s.decode(i, c.Geometry())
 		}
 	}
-	if s.crops != nil && err == nil {
-		s.crops.judge(canvases, results, deadlineNs)
-	}
 	return results
+}
+
+// Judge runs the second model, if there is one, on what was found in parts of a frame, and changes the result
+// as Infer does.
+func (s *Session) Judge(f *frame.Frame, r *Result, deadlineNs int64) {
+	if s.crops != nil {
+		s.crops.judgeFrame(f, r, deadlineNs)
+	}
 }
 
 // runFor runs the model on so many images, unless it is too late.
