@@ -83,6 +83,8 @@ type StateData struct {
 	// FallbackReason says of each provider before the one that runs why it does not; at most 512 bytes.
 	FallbackReason string `json:"fallbackReason,omitempty"`
 	IsSimulated    bool   `json:"isSimulated"`
+	// Drift says how what the station sees differs from the reference of its bundle, and where to look.
+	Drift string `json:"drift,omitempty"`
 	// Candidate is what is about to take over from Model, or what was refused last.
 	Candidate *Candidate `json:"candidate,omitempty"`
 }

@@ -58,7 +58,7 @@ func planFor(c *config.Loaded, i int) (*plan, error) {
 func (p *plan) judge() station.Recipe {
 	return station.Recipe{
 		Generation: p.config.GetGeneration(), ID: p.recipe.ID, ConfigurationID: p.id, Rules: p.rules,
-		Digest: p.recipe.Digest,
+		Digest: p.recipe.Digest, Reference: &p.recipe.Manifest.Reference,
 	}
 }
 

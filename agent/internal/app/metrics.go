@@ -52,6 +52,7 @@ type counts struct {
 	workerState *prometheus.Desc
 	frames      *prometheus.Desc
 	reconnects  *prometheus.Desc
+	drift       *prometheus.Desc
 	changes     *prometheus.Desc
 }
 
@@ -79,6 +80,9 @@ func newCounts(a *agent) *counts {
 		changes: prometheus.NewDesc("sightline_changes_total",
 			"Changes of bundle, recipe or rules at a running station, taken and refused.",
 			[]string{"station", "what"}, nil),
+		drift: prometheus.NewDesc("sightline_drift",
+			"How far what the station sees lies from its bundle's reference, in parts of the limit: 1 is over.",
+			[]string{"station", "signal"}, nil),
 		workerState: prometheus.NewDesc("sightline_worker_total",
 			"Vision worker processes started, and died unasked.", []string{"what"}, nil),
 	}
@@ -117,6 +121,9 @@ func (c *counts) Collect(to chan<- prometheus.Metric) {
 			default:
 				count(c.station, n.Value, path, n.Name, n.Label)
 			}
+		}
+		for _, level := range s.station.Drift() {
+			to <- prometheus.MustNewConstMetric(c.drift, prometheus.GaugeValue, level.Value, path, level.Signal)
 		}
 		for what, n := range s.lineCounts() {
 			count(c.line, n, path, what)

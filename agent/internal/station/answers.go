@@ -67,6 +67,7 @@ func (s *Station) answered(m *wire.Inspected) {
 		}
 		s.close(p, s.judge(p, m))
 		s.settle(p, m)
+		s.watch(p, m)
 		s.end(m)
 	case errors.Is(err, part.ErrLate):
 		s.counters.add(CountLate, "")

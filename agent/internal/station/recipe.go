@@ -4,8 +4,10 @@ import (
 	"slices"
 
 	"github.com/sightline-edge/sightline/agent/event"
+	"github.com/sightline-edge/sightline/agent/internal/drift"
 	"github.com/sightline-edge/sightline/agent/internal/verdict"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
+	"github.com/sightline-edge/sightline/models/bundle"
 )
 
 // mostRecipes bounds those that a worker which died in the middle of a change may come back with.
@@ -18,6 +20,8 @@ type Recipe struct {
 	ConfigurationID string
 	Rules           *verdict.Rules
 	Digest          string // of the bundle that Rules were compiled from: no other model is judged by them
+	// Reference is what the bundle's good images were like; nil or without images: it does not say.
+	Reference *bundle.Reference
 }
 
 // current is a recipe and what runs it.
@@ -26,6 +30,7 @@ type current struct {
 
 	model    *wire.Model // as the worker told; nil: not yet
 	provider string
+	drift    *drift.Watch // nil: no reference, or no part yet
 }
 
 // Adopt has answers of a recipe's generation judged by it, before the worker is told of the generation. One

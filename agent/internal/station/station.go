@@ -12,6 +12,7 @@ import (
 
 	"github.com/sightline-edge/sightline/agent/event"
 	"github.com/sightline-edge/sightline/agent/internal/config"
+	"github.com/sightline-edge/sightline/agent/internal/drift"
 	"github.com/sightline-edge/sightline/agent/internal/part"
 	"github.com/sightline-edge/sightline/agent/internal/plc"
 	"github.com/sightline-edge/sightline/agent/internal/sparse"
@@ -92,6 +93,7 @@ type Station struct {
 	cancel   context.CancelFunc
 	done     sync.WaitGroup
 	warn     *sparse.Log
+	levels   atomic.Pointer[[]drift.Level]
 	busyNs   atomic.Int64 // when the turn under way began; 0: none
 
 	ledger *part.Ledger[sight]

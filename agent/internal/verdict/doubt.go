@@ -23,3 +23,14 @@ func (r *Rules) Doubt(answer *wire.Inspected) float32 {
 	}
 	return least
 }
+
+// Highest is the highest score of a defect, whether it counts or not; 0: nothing was found.
+func (r *Rules) Highest(answer *wire.Inspected) float64 {
+	highest := float32(0)
+	for _, d := range answer.GetDetections() {
+		if r.distrust(d) == "" && !r.plain[d.GetClass()].good {
+			highest = max(highest, d.GetScore())
+		}
+	}
+	return float64(highest)
+}

@@ -35,6 +35,7 @@ type slot struct {
 	canvas       *tensor.Canvas
 	sheet        *sheet
 	preprocessNs int64
+	looks        tensor.Appearance // of the frame
 	turn         uint64 // among its station's answers
 	arrival      uint64 // in the lane's queue
 	answer       *wire.Inspected
@@ -62,6 +63,7 @@ func (s *slot) fill(r inspection, err error) {
 	a.Width, a.Height, a.Source, a.Simulated = int32(f.Width), int32(f.Height), said(f.Source), f.Simulated
 	a.Tiles, a.Dropped = uint32(r.tiles), uint32(r.Cut.Count)
 	a.DroppedScore = r.Cut.Score
+	a.InputMean, a.InputDeviation, a.InputSharpness = s.looks.Mean, s.looks.Deviation, s.looks.Sharpness
 	a.Detections, a.Truth = s.found[:len(r.Detections)], s.truth[:len(f.Truth)]
 	a.Fault, a.FaultText = modelFault(err)
 	s.warm(r.Heat)
@@ -224,6 +226,7 @@ func (s *station) prepare(slot *slot, o order, f *frame.Frame, readNs int64) err
 		s.rig.free <- slot // never blocks: there are as many places as slots
 		return s.unfit(o, f, err)
 	}
+	slot.looks = tensor.LookAt(f)
 	slot.preprocessNs, slot.turn = monotime.Now()-start, s.turns.next()
 	s.pace.took(readNs + slot.preprocessNs)
 	s.rig.lane.jobs.add(slot)
