@@ -161,6 +161,7 @@ type Configure struct {
 	OnnxruntimeLibrary string                 `protobuf:"bytes,3,opt,name=onnxruntime_library,json=onnxruntimeLibrary,proto3" json:"onnxruntime_library,omitempty"` // empty: the worker's default
 	Spinning           string                 `protobuf:"bytes,4,opt,name=spinning,proto3" json:"spinning,omitempty"`                                               // how inference threads wait: run, always or never; empty: run
 	ParallelRuns       uint32                 `protobuf:"varint,5,opt,name=parallel_runs,json=parallelRuns,proto3" json:"parallel_runs,omitempty"`                  // of one bundle, side by side, with the threads divided among them; 0: one
+	Sharing            uint32                 `protobuf:"varint,6,opt,name=sharing,proto3" json:"sharing,omitempty"`                                                // stations that frames may come from at once; 0: as many as there are here
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -226,6 +227,13 @@ func (x *Configure) GetSpinning() string {
 func (x *Configure) GetParallelRuns() uint32 {
 	if x != nil {
 		return x.ParallelRuns
+	}
+	return 0
+}
+
+func (x *Configure) GetSharing() uint32 {
+	if x != nil {
+		return x.Sharing
 	}
 	return 0
 }
@@ -1910,13 +1918,14 @@ var File_agent_internal_wire_wire_proto protoreflect.FileDescriptor
 
 const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\n" +
-	"\x1eagent/internal/wire/wire.proto\x12\x11sightline.wire.v1\"\xe8\x01\n" +
+	"\x1eagent/internal/wire/wire.proto\x12\x11sightline.wire.v1\"\x82\x02\n" +
 	"\tConfigure\x12<\n" +
 	"\bstations\x18\x01 \x03(\v2 .sightline.wire.v1.StationConfigR\bstations\x12+\n" +
 	"\x11inference_threads\x18\x02 \x01(\rR\x10inferenceThreads\x12/\n" +
 	"\x13onnxruntime_library\x18\x03 \x01(\tR\x12onnxruntimeLibrary\x12\x1a\n" +
 	"\bspinning\x18\x04 \x01(\tR\bspinning\x12#\n" +
-	"\rparallel_runs\x18\x05 \x01(\rR\fparallelRuns\"\xdd\x04\n" +
+	"\rparallel_runs\x18\x05 \x01(\rR\fparallelRuns\x12\x18\n" +
+	"\asharing\x18\x06 \x01(\rR\asharing\"\xdd\x04\n" +
 	"\rStationConfig\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06camera\x18\x02 \x01(\tR\x06camera\x12\x1d\n" +
