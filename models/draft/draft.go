@@ -107,9 +107,15 @@ func precision(m *onnxfile.Model) string {
 	return kinds[0].String()
 }
 
-// imageOf finds the input that takes the frame: the only one of four dimensions.
+// imageOf finds the input that takes the frame: the only one of four dimensions, or, as torchvision's
+// detectors are exported, of three without the number of images.
 func imageOf(inputs []onnxfile.Port) (image, error) {
 	images := slices.DeleteFunc(slices.Clone(inputs), func(p onnxfile.Port) bool { return len(p.Dims) != 4 })
+	if len(images) == 0 && len(inputs) == 1 && len(inputs[0].Dims) == 3 {
+		one := inputs[0]
+		one.Dims = append([]int64{1}, one.Dims...)
+		images = []onnxfile.Port{one}
+	}
 	if len(images) != 1 {
 		return image{}, fmt.Errorf("%w: %d of its inputs have four dimensions: a bundle's model takes one "+
 			"image, [1 channels height width] or [1 height width channels]", ErrDraft, len(images))
@@ -252,6 +258,8 @@ func (d *Draft) decoder(g Guess) {
 	case bundle.FamilySemantic:
 		d.fill("decoder", "activation: softmax or sigmoid, or none where the model ends in one of these or "+
 			"in labels; background: the number of the class that is no finding, or -1 where all are findings")
+	case bundle.FamilyLabelled:
+		more = d.labelled(g)
 	case bundle.FamilyDETR:
 		d.fill("decoder", "activation: sigmoid or softmax, where the last of its numbers is that of "+
 			"no object")
@@ -272,6 +280,18 @@ func (d *Draft) decoder(g Guess) {
 		}
 		d.ask("decoder", fmt.Sprintf("%s; it may be %s", g.Why, strings.Join(others, " or ")), "%s", text)
 	}
+}
+
+// labelled is what its labels count from: torchvision's detectors, which give as many rows as were found,
+// have 0 for what is nothing.
+func (d *Draft) labelled(g Guess) string {
+	one := func(p Port) bool { return p.Name == g.Outputs["labels"] && !strings.Contains(p.Shape, " ") }
+	if !slices.ContainsFunc(d.Outputs, one) {
+		return ""
+	}
+	d.fill("decoder", "no_object: first where label 0 is the background, as torchvision's; none where it is "+
+		"the first class")
+	return ", no_object: first"
 }
 
 // anomaly is how its numbers become scores: models with labels, too, have their thresholds in the graph.

@@ -177,6 +177,24 @@ func TestASecondInputGetsTheImagesSize(t *testing.T) {
 	require.Contains(t, d.Fill[0], `input.constants: "orig_target_sizes" takes 2 numbers`)
 }
 
+// Torchvision's detectors take a picture without the number of images, and give as many rows as they find.
+func TestADetectorOfTorchvisionIsRecognised(t *testing.T) {
+	m := model(
+		onnxfile.Port{Name: "boxes", Elem: elem, Dims: []int64{onnxfile.Dynamic, 4}},
+		onnxfile.Port{Name: "labels", Elem: onnxfile.Int64, Dims: []int64{onnxfile.Dynamic}},
+		onnxfile.Port{Name: "scores", Elem: elem, Dims: []int64{onnxfile.Dynamic}},
+	)
+	m.Inputs[0].Dims = []int64{3, 480, 640}
+	d, err := draft.New("frcnn.onnx", m)
+	require.NoError(t, err)
+	require.Equal(t, bundle.FamilyLabelled, d.Guesses[0].Family)
+	got := load(t, d).Manifest
+	require.Equal(t, bundle.NoObjectFirst, got.Decoder.NoObject)
+	require.Equal(t, [3]int{640, 480, 3}, [3]int{got.Input.Width, got.Input.Height, got.Input.Channels})
+	require.Contains(t, strings.Join(d.Fill, "\n"),
+		"decoder: no_object: first where label 0 is the background")
+}
+
 func TestAnInputOfDimsThatOverflowIsNotAConstant(t *testing.T) {
 	for _, dims := range [][]int64{{3, 1 << 62}, {64, 1 << 58}, {math.MaxInt64, math.MaxInt64}} {
 		m := model(onnxfile.Port{Name: "output0", Elem: elem, Dims: []int64{1, 6, 6300}})

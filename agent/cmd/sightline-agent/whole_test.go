@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -36,6 +37,32 @@ func judged(t *testing.T, worker, family, rules string) ([]replayed, *bundle.Bun
 	require.NoError(t, json.Unmarshal([]byte(out), &all))
 	require.Len(t, all, len(b.Manifest.Golden.Samples))
 	return all, b
+}
+
+// A detector as torchvision exports it, drafted and filled in, finds what its own samples say.
+func TestADetectorOfTorchvisionIsDraftedAndJudgesByARealWorker(t *testing.T) {
+	worker, family := realWorker(t), "labelled-torchvision"
+	dir := filepath.Join(t.TempDir(), "frcnn")
+	out, err := drafted(t, filepath.Join(networks, family, bundle.ModelFile), "--out", dir)
+	require.NoError(t, err)
+	require.Contains(t, out, "no_object: first where label 0 is the background")
+	path := filepath.Join(dir, bundle.ManifestFile)
+	filled := strings.NewReplacer("  - {name: \"class-0\", threshold: 0.5}",
+		"  - {name: bar, threshold: 0.5}\n  - {name: disc, threshold: 0.5}", "stretch", "letterbox").
+		Replace(string(read(t, path)))
+	require.NoError(t, os.WriteFile(path, []byte(filled), 0o600))
+	_, beside, err := said(t, "", "check", dir, "--worker", worker)
+	require.NoError(t, err, beside)
+	all, b := judged(t, worker, family, "")
+	for i, one := range all {
+		expected, err := b.Expected(b.Manifest.Golden.Samples[i])
+		require.NoError(t, err)
+		require.Len(t, one.Defects, len(expected))
+		for k, d := range one.Defects {
+			require.Equal(t, expected[k].Class, d.Class)
+			require.InDeltaSlice(t, expected[k].Box[:], d.Box[:], 0.5)
+		}
+	}
 }
 
 func TestWholeFramesAreJudgedByARealWorker(t *testing.T) {

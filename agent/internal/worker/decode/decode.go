@@ -20,10 +20,12 @@ const maxCells = 1 << 20
 var ErrOutput = errors.New("bad model output")
 
 // Port is an output as the model's file describes it: its name, and its dimensions, the first of them the
-// images of one run, which has to be 1.
+// images of one run, which has to be 1. Open says that it has as many rows as were found, and is filled up as
+// OpenRows says.
 type Port struct {
 	Name string
 	Dims []int64
+	Open bool
 }
 
 // Decoder turns outputs into detections. Not safe for concurrent use.

@@ -9,14 +9,38 @@ import (
 )
 
 // labelled are labels [1, Q], boxes [1, Q, 4], x1, y1, x2, y2 in input pixels, and scores [1, Q]: what
-// RT-DETR, D-FINE and DEIM are deployed with.
+// RT-DETR, D-FINE and DEIM are deployed with. Torchvision's detectors leave the first dimension out, and have
+// as many rows as were found.
 type labelled struct {
 	classes, cells int
-	first          int // label of the first class
+	first          int  // label of the first class
+	open           bool // the last row is empty, unless more were found than are read
+}
+
+// maxRows is how many rows of an open output are read.
+const maxRows = 1000
+
+// noLabel is the label of a row that holds nothing.
+const noLabel = -1
+
+// OpenRows says whether a model's file leaves open how many rows an output has, as a family may that gives
+// what it found and no more: then along which axis, how many to read, and what rows hold that are not there.
+func OpenRows(m *bundle.Manifest, role string, dims []int64) (axis int, count, fill int64, open bool) {
+	if m.Decoder.Family != bundle.FamilyLabelled {
+		return 0, 0, 0, false
+	}
+	axis = len(dims) - 1
+	switch role {
+	case "labels":
+		fill = noLabel
+	case "boxes":
+		axis--
+	}
+	return axis, maxRows + 1, fill, axis >= 0 && axis <= 1 && dims[axis] == onnxfile.Dynamic
 }
 
 func newLabelled(m *bundle.Manifest, ports []Port) (family, error) {
-	labels, boxes, scores := &ports[0], &ports[1], &ports[2]
+	labels, boxes, scores := withImages(ports[0], 1), withImages(ports[1], 2), withImages(ports[2], 1)
 	if err := errors.Join(labels.shaped(2, "the decoder labelled reads labels [1 Q]"),
 		boxes.shaped(3, "the decoder labelled reads boxes [1 Q 4]"),
 		scores.shaped(2, "the decoder labelled reads scores [1 Q]")); err != nil {
@@ -29,11 +53,19 @@ func newLabelled(m *bundle.Manifest, ports []Port) (family, error) {
 			onnxfile.Shape(boxes.Dims), scores.Name,
 			onnxfile.Shape(scores.Dims), maxCells)
 	}
-	l := labelled{classes: len(m.Classes), cells: int(labels.Dims[1])}
+	l := labelled{classes: len(m.Classes), cells: int(labels.Dims[1]), open: labels.Open}
 	if m.Decoder.NoObject == bundle.NoObjectFirst {
 		l.first = 1
 	}
 	return final{newSelection(m, l, 2*l.cells)}, nil
+}
+
+// withImages is an output with the dimension of its images, where it lacks that.
+func withImages(p Port, without int) *Port {
+	if len(p.Dims) == without {
+		p.Dims = append([]int64{1}, p.Dims...)
+	}
+	return &p
 }
 
 func (l labelled) collect(s *selection, outputs [][]float32) error {
@@ -44,6 +76,10 @@ func (l labelled) collect(s *selection, outputs [][]float32) error {
 	}
 	if !finite(boxes) || !finite(labels) {
 		return fmt.Errorf("%w: a box or label is NaN or infinite", ErrOutput)
+	}
+	if l.open && labels[l.cells-1] != noLabel {
+		return fmt.Errorf("%w: over %d detections: export the model with a limit, such as torchvision's "+
+			"box_detections_per_img", ErrOutput, maxRows)
 	}
 	for i, score := range scores {
 		if err := s.labelled(i, labels[i], score, l.classes, l.first); err != nil {

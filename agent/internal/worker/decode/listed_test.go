@@ -2,6 +2,7 @@ package decode_test
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -10,6 +11,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/worker/decode"
 	"github.com/sightline-edge/sightline/agent/internal/worker/detect"
 	"github.com/sightline-edge/sightline/models/bundle"
+	"github.com/sightline-edge/sightline/models/onnxfile"
 )
 
 // queries are so many of each family that suppresses nothing.
@@ -172,6 +174,74 @@ func TestListsThatNoModelGives(t *testing.T) {
 			require.ErrorIs(t, err, decode.ErrOutput)
 		})
 	}
+}
+
+// openList is a decoder of as many rows as are found, without the number of images, as torchvision's are.
+func openList(tb testing.TB, edit ...func(*bundle.Decoder)) (d *decode.Decoder, rows int) {
+	tb.Helper()
+	m := ofFamily(bundle.FamilyLabelled)
+	for _, e := range edit {
+		e(&m.Decoder)
+	}
+	var ports []decode.Port
+	for role, dims := range map[string][]int64{
+		"labels": {onnxfile.Dynamic}, "boxes": {onnxfile.Dynamic, 4}, "scores": {onnxfile.Dynamic},
+	} {
+		axis, count, fill, open := decode.OpenRows(m, role, dims)
+		require.True(tb, open)
+		require.Zero(tb, axis)
+		require.Equal(tb, role == "labels", fill == -1)
+		rows = int(count)
+	}
+	n := int64(rows)
+	for _, dims := range [][]int64{{n}, {n, 4}, {n}} {
+		ports = append(ports, decode.Port{Dims: dims, Open: true})
+	}
+	d, err := decode.New(m, ports)
+	require.NoError(tb, err)
+	return d, rows
+}
+
+func TestRowsThatAreNotThereAreNoFindings(t *testing.T) {
+	d, rows := openList(t, noObjectFirst)
+	outputs := [][]float32{slices.Repeat([]float32{-1}, rows), make([]float32, 4*rows), make([]float32, rows)}
+	got, err := d.Decode(outputs, same())
+	require.NoError(t, err)
+	require.Empty(t, got)
+	outputs[0][0], outputs[2][0] = 2, 0.9
+	copy(outputs[1], []float32{10, 20, 110, 121})
+	got, err = d.Decode(outputs, same())
+	require.NoError(t, err)
+	near(t, []detect.Detection{at(1, 0.9, 10, 20, 110, 121)}, got)
+	require.Zero(t, alloctest.Least(20, func() { _, _ = d.Decode(outputs, same()) }))
+}
+
+// What lies beyond the rows that are read may be anything: no part passes by it.
+func TestMoreRowsThanAreReadAreRefused(t *testing.T) {
+	d, rows := openList(t, noObjectFirst)
+	outputs := [][]float32{slices.Repeat([]float32{1}, rows), make([]float32, 4*rows), make([]float32, rows)}
+	_, err := d.Decode(outputs, same())
+	require.ErrorIs(t, err, decode.ErrOutput)
+	require.ErrorContains(t, err, "over 1000 detections")
+	outputs[0][rows-1] = -1
+	_, err = d.Decode(outputs, same())
+	require.NoError(t, err)
+}
+
+func TestRowsAreOpenOnlyWhereAFamilyReadsThem(t *testing.T) {
+	open := func(family, role string, dims ...int64) bool {
+		_, _, _, open := decode.OpenRows(ofFamily(family), role, dims)
+		return open
+	}
+	const some = onnxfile.Dynamic
+	require.True(t, open(bundle.FamilyLabelled, "boxes", 1, some, 4))
+	require.True(t, open(bundle.FamilyLabelled, "labels", some, some))
+	require.False(t, open(bundle.FamilyLabelled, "labels", some, 300), "only the number of images")
+	require.False(t, open(bundle.FamilyLabelled, "boxes", some, 300, 4))
+	require.False(t, open(bundle.FamilyLabelled, "boxes", some))
+	require.False(t, open(bundle.FamilyLabelled, "scores", 1, 1, some))
+	require.False(t, open(bundle.FamilyLabelled, "scores"))
+	require.False(t, open(bundle.FamilyEnd2End, "detections", 1, some, 6))
 }
 
 func TestListsAllocateNothing(t *testing.T) {

@@ -67,6 +67,9 @@ func (c *candidate) read(file string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.ModelPath(file), err)
 	}
+	if raw, err = onnxfile.FixRows(raw, signature.Opset, ports.rows); err != nil {
+		return fmt.Errorf("%s: %w", c.ModelPath(file), err)
+	}
 	c.models[file] = model{raw, ports}
 	return nil
 }
@@ -135,7 +138,7 @@ func (l *Loader) start(c *candidate, p bundle.Provider, images int) (*Session, e
 	}
 	runner, err := l.Runtime.Open(Spec{
 		Model: m.raw, Provider: p, Threads: l.Threads, Spinning: l.Spinning, Images: images,
-		InputName: m.ports.input, InputShape: c.plan.Shape(), Input: input,
+		InputName: m.ports.input, InputShape: m.ports.shape, Input: input,
 		Half: c.Manifest.Input.Type == bundle.TypeFloat16, Constants: m.ports.constants, Outputs: s.outputs,
 	})
 	if err != nil {

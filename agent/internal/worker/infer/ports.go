@@ -20,10 +20,12 @@ const (
 // contract is where a manifest and its model meet. Outputs are in the order that the decoder reads.
 type contract struct {
 	input     string
+	shape     []int64 // of the input
 	constants []Constant
 	outputs   []onnxfile.Port
-	assumed   []string // outputs whose size the model's file leaves open
-	batched   bool     // a run may take several images
+	rows      []onnxfile.Rows // outputs of as many rows as are found
+	assumed   []string        // outputs whose size the model's file leaves open
+	batched   bool            // a run may take several images
 }
 
 // agree compares the model's ports with what the manifest says of them.
@@ -43,11 +45,12 @@ func agree(s *onnxfile.Model, m *bundle.Manifest, plan *tensor.Plan) (contract, 
 	if err = agreeInput(in, m.Input.Type, plan); err != nil {
 		return contract{}, err
 	}
-	c := contract{input: in.Name, constants: constants}
+	c := contract{input: in.Name, shape: shapeOf(in, plan), constants: constants}
 	if err = c.find(s, m); err != nil {
 		return contract{}, err
 	}
-	c.batched = anyBatch(in) && anyBatch(c.outputs...) && len(constants) == 0
+	c.batched = anyBatch(in) && len(c.shape) == len(plan.Shape()) && anyBatch(c.outputs...) &&
+		len(c.rows) == 0 && len(constants) == 0
 	for i := range c.outputs {
 		if err = ofOneImage(&c.outputs[i]); err != nil {
 			return contract{}, err
@@ -76,9 +79,30 @@ func (c *contract) find(s *onnxfile.Model, m *bundle.Manifest) error {
 			out.Dims = dims
 			c.assumed = append(c.assumed, fmt.Sprintf("%q as %s", out.Name, onnxfile.Shape(dims)))
 		}
+		if axis, count, fill, open := decode.OpenRows(m, role.Key, out.Dims); open {
+			out = c.fix(out, axis, count, fill)
+		}
 		c.outputs = append(c.outputs, out)
 	}
 	return nil
+}
+
+// fix notes an output of as many rows as are found, and returns the one of a fixed number that stands for it.
+func (c *contract) fix(out onnxfile.Port, axis int, count, fill int64) onnxfile.Port {
+	out.Dims = slices.Clone(out.Dims)
+	out.Dims[axis] = count
+	if axis > batchOnly && out.Dims[batchOnly] == onnxfile.Dynamic {
+		out.Dims[batchOnly] = 1
+	}
+	fixed := onnxfile.Rows{Port: out, Axis: axis, Fill: fill, Name: out.Name + "/rows"}
+	c.rows = append(c.rows, fixed)
+	out.Name = fixed.Name
+	return out
+}
+
+// open says whether an output stands for one of as many rows as are found.
+func (c *contract) open(out onnxfile.Port) bool {
+	return slices.ContainsFunc(c.rows, func(r onnxfile.Rows) bool { return r.Name == out.Name })
 }
 
 // explain adds what a run that failed may be due to.
@@ -95,7 +119,7 @@ func (c *contract) explain(err error) error {
 func (c *contract) decoder(m *bundle.Manifest) (*decode.Decoder, error) {
 	ports := make([]decode.Port, 0, len(c.outputs))
 	for _, out := range c.outputs {
-		ports = append(ports, decode.Port{Name: out.Name, Dims: out.Dims})
+		ports = append(ports, decode.Port{Name: out.Name, Dims: out.Dims, Open: c.open(out)})
 	}
 	d, err := decode.New(m, ports)
 	if err != nil {
@@ -104,12 +128,22 @@ func (c *contract) decoder(m *bundle.Manifest) (*decode.Decoder, error) {
 	return d, nil
 }
 
+// shapeOf is what an input takes: an image, or, as torchvision's detectors, one without the dimension of the
+// images.
+func shapeOf(in onnxfile.Port, plan *tensor.Plan) []int64 {
+	shape := plan.Shape()
+	if len(in.Dims) == len(shape)-1 {
+		return shape[1:]
+	}
+	return shape
+}
+
 func agreeInput(in onnxfile.Port, kind string, plan *tensor.Plan) error {
 	if in.Elem.String() != kind {
 		return fmt.Errorf("%w: input %q is %s, bundle.yaml says %s", onnxfile.ErrModel, in.Name, in.Elem,
 			kind)
 	}
-	if !fits(in.Dims, plan.Shape()) {
+	if !fits(in.Dims, shapeOf(in, plan)) {
 		return fmt.Errorf("%w: input %q is %s, bundle.yaml makes %s of the frame: correct input there or "+
 			"export the model anew", onnxfile.ErrModel, in.Name, onnxfile.Shape(in.Dims),
 			onnxfile.Shape(plan.Shape()))

@@ -200,10 +200,12 @@ func (r *runner) input(s infer.Spec, images int64) (onnx.Value, error) {
 	}
 }
 
-// of is the shape of so many images.
+// of is the shape of so many images. Of one it may lack the dimension that counts them.
 func of(shape []int64, images int64) onnx.Shape {
 	all := slices.Clone(shape)
-	all[0] = images
+	if images > 1 {
+		all[0] = images
+	}
 	return all
 }
 
