@@ -69,3 +69,21 @@ func TestAnOutputOfOtherMeasuresIsRefused(t *testing.T) {
 	_, err := gauge(t, 1, 2)
 	require.ErrorContains(t, err, `output "values" is [1 2], the decoder measure reads [1 3]`)
 }
+
+func FuzzMeasure(f *testing.F) {
+	f.Add(float32(0.5), float32(0), float32(-1), uint16(200))
+	f.Add(float32(math.Inf(1)), float32(3e38), float32(1e-45), uint16(1))
+	f.Fuzz(func(t *testing.T, a, b, c float32, side uint16) {
+		d, err := gauge(t, 1, 3)
+		require.NoError(t, err)
+		g := tensor.Geometry{FrameWidth: int(side), FrameHeight: int(side), Width: 64, Height: 64}
+		found, err := d.Decode([][]float32{{a, b, c}}, g)
+		if err != nil {
+			require.ErrorIs(t, err, decode.ErrOutput)
+			return
+		}
+		for _, v := range found[0].Measures {
+			require.LessOrEqual(t, math.Abs(float64(v)), 1.001e12)
+		}
+	})
+}

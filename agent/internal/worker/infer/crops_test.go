@@ -504,3 +504,21 @@ func TestEachFindingHasItsOwnMeasures(t *testing.T) {
 	r := s.Infer(canvas, 0)[0]
 	require.Empty(t, r.Detections[4].Measures)
 }
+
+func TestAProviderMayHaveItsVariantOfTheSecondModel(t *testing.T) {
+	inputs := map[string]int{}
+	dir := put(t, onnxtest.Bundle(t, pipelined(""),
+		"providers: {order: [{name: cpu, then: small.onnx}]}"), kinds(3))
+	small := onnxtest.Model(onnxtest.Graph(
+		[]onnxtest.Port{{Name: "small", Elem: 1, Dims: []int64{1, 1, cropSide, cropSide}}},
+		[]onnxtest.Port{{Name: "kinds", Elem: 1, Dims: []int64{1, 3}}},
+	))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "small.onnx"), small, 0o600))
+	_, err := load(t, &fake.Runtime{Script: func(s infer.Spec, _ <-chan struct{}) error {
+		inputs[s.InputName]++
+		return nil
+	}}, "", dir)
+	require.NoError(t, err)
+	require.Positive(t, inputs["small"])
+	require.Zero(t, inputs["crops"])
+}
