@@ -34,6 +34,7 @@ var ErrLibrary = errors.New("ONNX Runtime does not load")
 // Runtime is the loaded library. A process has one at most. Safe for concurrent use.
 type Runtime struct {
 	version string
+	path    string
 	store   func() (*engines.Store, error) // nil: no engines are kept
 	opened  atomic.Pointer[engines.Store]  // what store returned
 	log     *slog.Logger
@@ -52,7 +53,7 @@ func Load(path string) (*Runtime, error) {
 	if err := onnx.InitializeEnvironment(onnx.WithLogLevelFatal()); err != nil {
 		return nil, fmt.Errorf("%w: %s: %s: %s", ErrLibrary, path, explain(err), remedy)
 	}
-	return &Runtime{version: onnx.GetVersion()}, nil
+	return &Runtime{version: onnx.GetVersion(), path: path}, nil
 }
 
 // Version of the library, such as 1.24.1.

@@ -57,7 +57,7 @@ func (r *Runtime) Open(s infer.Spec) (run infer.Runner, err error) {
 		run, err = r.open(s)
 		return err
 	})
-	return run, err
+	return run, r.told(err, s.Provider.Name)
 }
 
 func (r *Runtime) open(s infer.Spec) (infer.Runner, error) {
