@@ -23,6 +23,13 @@ THRESHOLD = 32768
 NONE = -1
 
 
+def best_f(truth: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
+    """The highest F-score of any threshold, and the highest threshold that gives it."""
+    precision, recall, thresholds = metrics.precision_recall_curve(truth, scores)
+    f = (2 * precision * recall / np.maximum(precision + recall, 1e-300))[:-1]
+    return float(f.max()), float(thresholds[np.flatnonzero(f >= f.max() - 1e-12)[-1]])
+
+
 def images(rng: np.random.Generator, count: int, step: float, shift: float) -> dict:
     """Scores of images, coarse ones with ties, and which are defective."""
     defective = rng.random(count) < 0.4
@@ -31,10 +38,7 @@ def images(rng: np.random.Generator, count: int, step: float, shift: float) -> d
     want = {}
     if 0 < defective.sum() < count:
         want["auroc"] = metrics.roc_auc_score(defective, scores)
-    precision, recall, thresholds = metrics.precision_recall_curve(defective, scores)
-    f = 2 * precision * recall / np.maximum(precision + recall, 1e-300)
-    best = f[:-1].max()
-    want["best_f"], want["threshold"] = best, thresholds[np.flatnonzero(f[:-1] >= best - 1e-12)[-1]]
+    want["best_f"], want["threshold"] = best_f(defective, scores)
     return {"scores": scores.tolist(), "defective": defective.tolist(), "want": want}
 
 
@@ -125,9 +129,12 @@ def pixels(rng: np.random.Generator, size: tuple, grid: tuple, border: int, nois
             image["mask"] = base64.b64encode(np.packbits(mask).tobytes()).decode()
         all_images.append(image)
     flat, truth = np.concatenate([m.ravel() for m in maps]), np.concatenate([m.ravel() for m in masks])
+    best, level = best_f(truth, flat)
     return {
         "images": all_images,
         "want": {
+            "best_f": best,
+            "best_level": int(level),
             "auroc": metrics.roc_auc_score(truth, flat),
             "aupro": aupro(maps, masks),
             "f": metrics.f1_score(truth, flat >= THRESHOLD),

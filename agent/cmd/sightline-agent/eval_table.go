@@ -105,7 +105,9 @@ func (row rows) anomalies(r *eval.Report) {
 		row("pixel_auroc\t%.4f\tplaces of the map against %d masks", *a.PixelAUROC, a.Masks)
 		row("aupro\t%.4f\toverlap with %d regions of masks, up to a false positive rate of 0.3", *a.AUPRO,
 			a.Regions)
-		row("pixel_f\t%.4f\tat the map's threshold", *a.PixelF)
+		row("pixel_f\t%.4f\tat the map's threshold, 0.5", *a.PixelF)
+		row("pixel_f_best\t%.4f\tat the score %.3f, the best for these masks", *a.PixelFBest,
+			*a.PixelThresholdBest)
 	}
 }
 

@@ -19,9 +19,13 @@ type Anomalies struct {
 	PixelAUROC    *float64 `json:"pixel_auroc,omitempty"`
 	AUPRO         *float64 `json:"aupro,omitempty"`   // up to a false positive rate of 0.3
 	PixelF        *float64 `json:"pixel_f,omitempty"` // at the map's threshold
-	Masks         int      `json:"masks"`
-	Regions       int      `json:"regions"` // that hang together in masks
-	Kinds         []Kind   `json:"kinds"`
+	// PixelFBest is at the threshold that is best for it, PixelThresholdBest, a score of the map.
+	PixelFBest         *float64 `json:"pixel_f_best,omitempty"`
+	PixelThresholdBest *float64 `json:"pixel_threshold_best,omitempty"`
+
+	Masks   int    `json:"masks"`
+	Regions int    `json:"regions"` // that hang together in masks
+	Kinds   []Kind `json:"kinds"`
 }
 
 // Kind is a folder of images.
@@ -111,6 +115,9 @@ func (a *anomalies) report(r *Report) error {
 	p.ImageFBest, p.ThresholdBest = bestF(all)
 	if a.masks > 0 {
 		p.PixelAUROC, p.AUPRO, p.PixelF = a.pixels.auroc(), a.pixels.aupro(), a.pixels.f()
+		best, level := a.pixels.bestF()
+		threshold := wire.HeatScore(level)
+		p.PixelFBest, p.PixelThresholdBest = &best, &threshold
 		p.Regions = a.pixels.regions
 	}
 	return nil

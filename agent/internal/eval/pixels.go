@@ -160,5 +160,19 @@ func (p *pixels) f() *float64 {
 	return &f
 }
 
+// bestF is the highest F-score of unusual pixels that any level as threshold gives, and the highest such level.
+func (p *pixels) bestF() (best float64, level int) {
+	_, unusual := p.sums()
+	hits, all := 0.0, 0.0
+	for at := wire.HeatLevels - 1; at >= 0; at-- {
+		hits += float64(p.unusual[at])
+		all += float64(p.usual[at] + p.unusual[at])
+		if f := 2 * hits / max(all+unusual, 1); f > best {
+			best, level = f, at
+		}
+	}
+	return best, level
+}
+
 // half is the score of a map's threshold.
 const half = 0.5

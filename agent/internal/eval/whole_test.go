@@ -46,6 +46,8 @@ type wholeCases struct {
 		}
 		Want struct {
 			AUROC, AUPRO, F float64
+			BestF           float64 `json:"best_f"`
+			BestLevel       int     `json:"best_level"`
 			Regions         int
 		}
 	}
@@ -138,6 +140,9 @@ func TestPixelsAreRankedAsScikitLearnDoesAndRegionsByTheirDefinition(t *testing.
 		require.InDelta(t, c.Want.AUROC, *p.auroc(), near)
 		require.InDelta(t, c.Want.AUPRO, *p.aupro(), near)
 		require.InDelta(t, c.Want.F, *p.f(), near)
+		best, level := p.bestF()
+		require.InDelta(t, c.Want.BestF, best, near)
+		require.Equal(t, c.Want.BestLevel, level)
 		require.Equal(t, c.Want.Regions, p.regions)
 	}
 }
