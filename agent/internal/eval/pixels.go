@@ -160,7 +160,8 @@ func (p *pixels) f() *float64 {
 	return &f
 }
 
-// bestF is the highest F-score of unusual pixels that any level as threshold gives, and the highest such level.
+// bestF is the highest F-score of unusual pixels that any level gives as threshold, and the highest such
+// level.
 func (p *pixels) bestF() (best float64, level int) {
 	_, unusual := p.sums()
 	hits, all := 0.0, 0.0
