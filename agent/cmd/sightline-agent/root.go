@@ -39,6 +39,7 @@ func root() *cobra.Command {
 		sheetCommand(&l),
 		templateCommand(&l),
 		samplesCommand(&l),
+		referenceCommand(&l),
 		versionCommand(),
 	)
 	return c

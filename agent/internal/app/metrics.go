@@ -81,7 +81,7 @@ func newCounts(a *agent) *counts {
 			"Changes of bundle, recipe or rules at a running station, taken and refused.",
 			[]string{"station", "what"}, nil),
 		drift: prometheus.NewDesc("sightline_drift",
-			"How far what the station sees lies from its bundle's reference, in parts of the limit: 1 is over.",
+			"How far what the station sees lies from its bundle's reference: 1 is the limit.",
 			[]string{"station", "signal"}, nil),
 		workerState: prometheus.NewDesc("sightline_worker_total",
 			"Vision worker processes started, and died unasked.", []string{"what"}, nil),
@@ -123,7 +123,8 @@ func (c *counts) Collect(to chan<- prometheus.Metric) {
 			}
 		}
 		for _, level := range s.station.Drift() {
-			to <- prometheus.MustNewConstMetric(c.drift, prometheus.GaugeValue, level.Value, path, level.Signal)
+			to <- prometheus.MustNewConstMetric(c.drift, prometheus.GaugeValue, level.Value, path,
+				level.Signal)
 		}
 		for what, n := range s.lineCounts() {
 			count(c.line, n, path, what)

@@ -32,15 +32,17 @@ func seeing(looks func() (score, mean float32)) fakeworker.Script {
 func TestAStationTellsWhenTheLightHasChanged(t *testing.T) {
 	n := 0
 	r := start(t, config.ModeMQTT, seeing(func() (float32, float32) {
-		if n++; n <= 52 {
+		n++
+		if n <= 52 {
 			return 0.01, 120
 		}
 		return 0.01, 60
 	}), func(o *station.Options) {
 		o.Recipe.Reference = &bundle.Reference{
 			Images: 100, Scores: []int{100, 0, 0, 0, 0, 0, 0, 0, 0, 0},
-			Brightness: bundle.Spread{Mean: 120, Deviation: 2}, Contrast: bundle.Spread{Mean: 40, Deviation: 2},
-			Sharpness: bundle.Spread{Mean: 10, Deviation: 1},
+			Brightness: bundle.Spread{Mean: 120, Deviation: 2},
+			Contrast:   bundle.Spread{Mean: 40, Deviation: 2},
+			Sharpness:  bundle.Spread{Mean: 10, Deviation: 1},
 		}
 	})
 	level := func(signal string) float64 {
