@@ -37,7 +37,9 @@ func (o *opener) change(ctx context.Context, m *wire.Change) error {
 		}
 		return s.changed(c, err)
 	}
-	next, err := o.rig(ctx, s, c)
+	var next *rig
+	var err error
+	quietly(func() { next, err = o.rig(ctx, s, c) })
 	if err == nil && next.gray() != o.rigs[s.index].gray() {
 		next.close()
 		o.release(next.lane)
