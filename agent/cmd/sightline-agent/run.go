@@ -54,9 +54,8 @@ parts; what fails is refused, and everything goes on as it was. Other keys need 
 // reloads reads the configuration at each SIGHUP.
 func reloads(ctx context.Context, path string, log *slog.Logger) <-chan *config.Loaded {
 	asked, read := make(chan os.Signal, 1), make(chan *config.Loaded)
-	signal.Notify(asked, syscall.SIGHUP)
+	signal.Notify(asked, syscall.SIGHUP) // to the end: a hang-up while results go out ends nothing
 	go func() {
-		defer signal.Stop(asked)
 		for {
 			select {
 			case <-asked:

@@ -13,7 +13,11 @@ import (
 
 const inheritedSocket = 3
 
-const mostExpendable = "1000" // OOM_SCORE_ADJ_MAX
+// Of oom_score_adj, the highest of which is 1000: who tries a bundle goes before who inspects.
+const (
+	expendable     = "500"
+	mostExpendable = "1000"
+)
 
 // confine lets the kernel end this process with its supervisor, and bounds its memory if asked to.
 func confine(memoryLimit uint64) error {
@@ -45,12 +49,16 @@ func forbidCoreDumps() error {
 // goFirst asks the kernel to end this process before all others when memory runs out: the supervisor then
 // starts another, while the supervisor's own end would cost open parts. To raise one's own score needs no
 // privilege.
-func goFirst() error {
+func goFirst(trial bool) error {
 	f, err := os.OpenFile("/proc/self/oom_score_adj", os.O_WRONLY, 0)
 	if err != nil {
 		return fmt.Errorf("open own score: %w", err)
 	}
-	_, err = f.WriteString(mostExpendable)
+	score := expendable
+	if trial {
+		score = mostExpendable
+	}
+	_, err = f.WriteString(score)
 	return errors.Join(err, f.Close())
 }
 

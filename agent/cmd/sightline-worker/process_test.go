@@ -89,12 +89,12 @@ func limitOfCores(t *testing.T, pid string) []string {
 }
 
 // started is the process id of a worker that has told the state of a station that it refuses.
-func started(t *testing.T) string {
+func started(t *testing.T, args ...string) string {
 	t.Helper()
 	command, conn := launch(t, &wire.Configure{
 		OnnxruntimeLibrary: "/nonexistent/libonnxruntime.so",
 		Stations:           []*wire.StationConfig{{Name: "a", Camera: "sim:", BundleDir: reference(t)}},
-	})
+	}, args...)
 	settledState(t, conn)
 	return strconv.Itoa(command.Process.Pid)
 }
@@ -103,7 +103,10 @@ func started(t *testing.T) string {
 func TestTheKernelEndsTheWorkerFirstWhenMemoryRunsOut(t *testing.T) {
 	score, err := os.ReadFile("/proc/" + started(t) + "/oom_score_adj")
 	require.NoError(t, err)
-	require.Equal(t, "1000", strings.TrimSpace(string(score)))
+	require.Equal(t, "500", strings.TrimSpace(string(score)))
+	score, err = os.ReadFile("/proc/" + started(t, "--trial") + "/oom_score_adj")
+	require.NoError(t, err)
+	require.Equal(t, "1000", strings.TrimSpace(string(score)), "one that tries a bundle before it")
 }
 
 // Fault 32: a dump would hold the cameras' passwords.

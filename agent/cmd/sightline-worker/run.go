@@ -31,6 +31,7 @@ type settings struct {
 	logLevel    slog.Level
 	logJSON     bool
 	memoryLimit uint64
+	trial       bool
 	version     bool
 }
 
@@ -44,6 +45,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags.StringVar(&format, "log-format", "text", "text or json")
 	flags.Uint64Var(&s.memoryLimit, "memory-limit", 0, "address space in bytes, for a bundle "+
 		"that nobody trusts yet; 0: none")
+	flags.BoolVar(&s.trial, "trial", false, "end first when memory runs out: a bundle is only tried")
 	flags.BoolVar(&s.version, "version", false, "print the version and exit")
 	if err := flags.Parse(args); err != nil {
 		return s, err
@@ -107,7 +109,7 @@ func serve(s settings, log *slog.Logger) error {
 	if err := confine(s.memoryLimit); err != nil {
 		return err
 	}
-	if err := goFirst(); err != nil { // a sandbox without /proc: it runs as well
+	if err := goFirst(s.trial); err != nil { // a sandbox without /proc: it runs as well
 		log.Warn("the kernel may end the agent before this worker when memory runs out", "error", err)
 	}
 	if err := tameOpenCV(); err != nil {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -72,13 +73,22 @@ func Run(ctx context.Context, o Options) error {
 	return nil
 }
 
-// serve takes one configuration after the other until ctx ends.
+// serve takes one configuration after the other until ctx ends. One that is not taken yet is given up for the
+// next: it may wait for the next part of a line that stands.
 func (a *agent) serve(ctx context.Context, reload <-chan *config.Loaded) {
+	var taking sync.WaitGroup
+	give := func() {}
 	for {
 		select {
 		case next := <-reload:
-			a.reload(ctx, next)
+			give()
+			taking.Wait()
+			var each context.Context
+			each, give = context.WithCancel(ctx)
+			taking.Go(func() { a.reload(each, next) })
 		case <-ctx.Done():
+			give()
+			taking.Wait()
 			return
 		}
 	}
@@ -101,7 +111,7 @@ func prepare(o Options) (*agent, error) {
 		}
 		args := workerArgs(&o.Config.Worker)
 		a.launch = vision.Executable(path, args, o.Log)
-		a.trial = vision.Executable(path, args, o.Log.With("trial", true))
+		a.trial = vision.Executable(path, append(args, "--trial"), o.Log.With("trial", true))
 	}
 	for i := range o.Config.Stations {
 		s, err := a.newActor(i)

@@ -72,11 +72,16 @@ func (p *plan) shown(phase event.CandidatePhase, reason string) *event.Candidate
 	}
 }
 
-// alike says that a worker does the same by both.
-func (p *plan) alike(other *plan) bool {
-	a, b := proto.CloneOf(p.config), proto.CloneOf(other.config)
-	a.Generation, b.Generation = 0, 0
-	return proto.Equal(a, b)
+// matter is what a worker does by it, and nothing of the station's camera: two plans of one matter need one
+// trial.
+func (p *plan) matter() string {
+	c := proto.CloneOf(p.config)
+	c.Name, c.Camera, c.OpenTimeoutNs, c.ReadTimeoutNs, c.Generation = "", "", 0, 0, 0
+	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(c)
+	if err != nil {
+		return p.config.GetName() // like nothing else
+	}
+	return string(raw)
 }
 
 // change is what a station inspects by, and what it is asked to inspect by. One goroutine, besides heard.
@@ -84,8 +89,16 @@ type change struct {
 	live  *plan
 	last  uint64     // generation that was asked for
 	ended chan ended // of the change under way
+	loose bool       // what became of the last one was not waited for
 
-	taken, refused atomic.Uint64 // changes so far
+	seen           atomic.Pointer[wire.StationState] // the worker's last
+	taken, refused atomic.Uint64                     // changes so far
+}
+
+// same says that the station inspects by a plan's matter already.
+func (c *change) same(p *plan) bool {
+	working := c.seen.Load().GetPhase() != wire.Phase_PHASE_REFUSED
+	return working && !c.loose && p.matter() == c.live.matter()
 }
 
 // ended is what became of a change.
@@ -107,6 +120,9 @@ func (c *change) heard(message any) {
 		if refused := m.GetRefused(); refused != "" {
 			e.err = fmt.Errorf("%w: %s", ErrRefused, refused)
 		}
+	case *wire.StationState:
+		c.seen.Store(m)
+		return
 	case vision.Died:
 		e.err = fmt.Errorf("%w: the vision worker ended while it loaded it: %w", ErrRefused, m.Err)
 	default:
@@ -139,6 +155,9 @@ func (a *agent) reload(ctx context.Context, next *config.Loaded) {
 	if err == nil {
 		err = a.tryAll(ctx, plans)
 	}
+	if ctx.Err() != nil { // the agent stops, or another configuration came
+		return
+	}
 	if err != nil {
 		a.log.ErrorContext(ctx, "configuration not taken: everything goes on as it was",
 			"configuration", next.ID, "error", err)
@@ -146,15 +165,20 @@ func (a *agent) reload(ctx context.Context, next *config.Loaded) {
 	}
 	a.cfg = next
 	var applying sync.WaitGroup
+	var refused atomic.Int64
 	for i, p := range plans { // side by side: one may wait long for the next part of its line
 		applying.Go(func() {
 			if err := a.apply(ctx, i, p); err != nil && ctx.Err() == nil {
+				refused.Add(1)
 				a.refused(ctx, i, p, err)
 			}
 		})
 	}
 	applying.Wait()
-	a.log.InfoContext(ctx, "configuration taken", "configuration", next.ID)
+	if ctx.Err() == nil {
+		a.log.InfoContext(ctx, "configuration taken", "configuration", next.ID,
+			"stations", len(plans), "refused", refused.Load())
+	}
 }
 
 // plans reads what all stations are to inspect by. All faults come back at once.
@@ -174,20 +198,24 @@ func (a *agent) plans(next *config.Loaded) (plans []*plan, err error) {
 
 // tryAll tries what the stations have not run yet, each bundle once.
 func (a *agent) tryAll(ctx context.Context, plans []*plan) error {
-	type trial struct{ digest, policy, template string }
-	tried := map[trial]error{}
+	tried := map[string]*tried{}
 	var failed error
 	for i, p := range plans {
-		if p.alike(a.stations[i].change.live) {
+		s := a.stations[i]
+		if s.change.same(p) {
 			continue
 		}
-		key := trial{p.recipe.Digest, p.config.GetProviderPolicy(), p.config.GetTemplate().GetDigest()}
-		if _, known := tried[key]; !known {
-			a.stations[i].station.Announce(p.shown(event.CandidateTrial, ""))
-			tried[key] = a.try(ctx, p.config)
-			a.stations[i].station.Announce(nil)
+		t := tried[p.matter()]
+		if t == nil {
+			s.station.Announce(p.shown(event.CandidateTrial, ""))
+			t = a.try(ctx, p.config)
+			tried[p.matter()] = t
+			s.station.Announce(nil)
 		}
-		if err := tried[key]; err != nil && ctx.Err() == nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := t.against(s.change.seen.Load()); err != nil {
 			a.refused(ctx, i, p, err)
 			failed = errors.Join(failed, fmt.Errorf("station %s: %w", p.config.GetName(), err))
 		}
@@ -195,24 +223,41 @@ func (a *agent) tryAll(ctx context.Context, plans []*plan) error {
 	return failed
 }
 
+// tried is what came of a trial.
+type tried struct {
+	state *wire.StationState
+	err   error
+}
+
+// against says why what was tried must not take over from what a station has.
+func (t *tried) against(live *wire.StationState) error {
+	working := live.GetPhase() == wire.Phase_PHASE_READY
+	if t.err == nil && working && t.state.GetFellBack() && !live.GetFellBack() {
+		return fmt.Errorf("%w: it would run on %s, and what runs has the first execution provider of its "+
+			"bundle: %s", ErrRefused, t.state.GetProvider(), t.state.GetFallbackReason())
+	}
+	return t.err
+}
+
 // try loads what a station is to inspect by in a process of its own, with the golden samples.
-func (a *agent) try(ctx context.Context, c *wire.StationConfig) error {
+func (a *agent) try(ctx context.Context, c *wire.StationConfig) *tried {
 	c = proto.CloneOf(c)
 	c.Camera = ""
 	i := inspector.Open(ctx, inspector.Options{
 		Launch: a.trial, Configure: a.around(c), Log: a.log, Background: true,
 	})
 	defer i.Close()
-	if _, err := i.Ready(ctx); err != nil {
-		return fmt.Errorf("%w in its trial: %w", ErrRefused, err)
+	state, err := i.Ready(ctx)
+	if err != nil {
+		err = fmt.Errorf("%w in its trial: %w", ErrRefused, err)
 	}
-	return nil
+	return &tried{state, err}
 }
 
 // apply has a station inspect by a plan from some part on.
 func (a *agent) apply(ctx context.Context, i int, p *plan) error {
 	s := a.stations[i]
-	if p.alike(s.change.live) { // the worker need not know
+	if s.change.same(p) { // the worker need not know
 		p.config.Generation = s.change.live.config.GetGeneration()
 		s.change.live = p
 		s.station.Adopt(p.judge())
@@ -230,7 +275,9 @@ func (a *agent) apply(ctx context.Context, i int, p *plan) error {
 	if err := a.workers.Change(i, proto.CloneOf(p.config)); err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	if err := s.change.wait(ctx, p.config.GetGeneration()); err != nil {
+	err := s.change.wait(ctx, p.config.GetGeneration())
+	s.change.loose = ctx.Err() != nil
+	if err != nil {
 		return err
 	}
 	s.change.live = p

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -28,7 +29,34 @@ type changing struct {
 	file   string
 	path   string // of the health endpoint
 	reload chan *config.Loaded
+	log    *lines
+	stop   func()
 	parts  int
+}
+
+// lines is a log that tests look into.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), text)
+}
+
+// logged waits until a text was logged so many times.
+func (c *changing) logged(times int, text string) {
+	c.t.Helper()
+	require.Eventually(c.t, func() bool { return c.log.count(text) >= times },
+		15*time.Second, time.Millisecond, "%s", text)
 }
 
 // startChanging runs an agent with one station. Workers that have no camera try a bundle.
@@ -37,7 +65,7 @@ func startChanging(t *testing.T, script fakeworker.Script) *changing {
 	port := brokertest.FreePort(t)
 	t.Cleanup(serveMQTT(t, port))
 	c := &changing{
-		plcClient: connectPLC(t, port), reload: make(chan *config.Loaded),
+		plcClient: connectPLC(t, port), reload: make(chan *config.Loaded), log: &lines{},
 		path: fmt.Sprintf("127.0.0.1:%d", brokertest.FreePort(t)),
 		file: fmt.Sprintf(`
 place: acme/dongguan/smt
@@ -53,8 +81,8 @@ stations:
 	}
 	first, err := filepath.Abs(pcbDefects)
 	require.NoError(t, err)
-	runAgent(t, app.Options{
-		Config: c.parsed(first, ""), Reload: c.reload, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	c.stop = runAgent(t, app.Options{
+		Config: c.parsed(first, ""), Reload: c.reload, Log: slog.New(slog.NewTextHandler(c.log, nil)),
 		Launch: fakeworker.Launch(script),
 	})
 	c.awaitState(event.Ready)
@@ -243,16 +271,24 @@ func TestAConfigurationIsTakenAsAWholeOrNotAtAll(t *testing.T) {
 	c := startChanging(t, fakeworker.Script{Inspect: findsOne})
 	was := c.part()
 	dir, next := version(t)
-	c.reload <- c.parsed(dir, "evidence: {max_crops: 1}\n")
-	c.reload <- c.parsed(filepath.Join(dir, "none"), "")
-	c.reload <- c.parsed(dir, "    verdict: {classes: {scratch: {threshold: 0.7}}}\n")
+	for i, refused := range []*config.Loaded{
+		c.parsed(dir, "evidence: {max_crops: 1}\n"),
+		c.parsed(filepath.Join(dir, "none"), ""),
+		c.parsed(dir, "    verdict: {classes: {scratch: {threshold: 0.7}}}\n"),
+	} {
+		c.reload <- refused
+		c.logged(i+1, "configuration not taken")
+	}
+	require.Equal(t, 1, c.log.count("evidence.max_crops"))
 	now := c.part()
 	require.Equal(t, was.ConfigurationID, now.ConfigurationID)
 	require.Equal(t, was.Model, now.Model)
 
 	cfg := c.parsed(dir, "# once more\n")
 	c.reload <- cfg
+	c.logged(1, "configuration taken")
 	c.reload <- cfg // the same again: taken at once
+	c.logged(2, "configuration taken")
 	c.runs(next.Digest)
 	now = c.part()
 	require.Equal(t, cfg.ID, now.ConfigurationID)
@@ -297,4 +333,101 @@ func TestABundleChangedUnderARunningAgentJudgesNoPartUntilItIsReadAgain(t *testi
 	c.reload <- cfg
 	c.runs(now.Digest)
 	require.Equal(t, now.Digest, c.part().Model.Digest)
+}
+
+// The operator brings the bundle back that the worker has refused: nothing is new to the agent.
+func TestAReloadBringsBackAStationThatWasRefused(t *testing.T) {
+	var refusing atomic.Bool
+	c := startChanging(t, fakeworker.Script{
+		Configured: func(p *fakeworker.Peer, _ *wire.Configure) {
+			if refusing.Load() {
+				p.State(0, wire.Phase_PHASE_REFUSED, "the bundle has changed since the agent read it")
+				return
+			}
+			p.State(0, wire.Phase_PHASE_READY, "")
+		},
+		Inspect: func(p *fakeworker.Peer, m *wire.Inspect) {
+			if refusing.Load() {
+				p.Die()
+				return
+			}
+			findsOne(p, m)
+		},
+	})
+	was := c.part()
+	refusing.Store(true)
+	require.Equal(t, "worker_died", c.part().Reason)
+	c.awaitState(event.Error)
+	refusing.Store(false)
+	first, err := filepath.Abs(pcbDefects)
+	require.NoError(t, err)
+	c.reload <- c.parsed(first, "")
+	c.runs(was.Model.Digest)
+	require.Equal(t, event.Fail, c.part().Verdict)
+}
+
+// The first change waits for a part that does not come; what comes next is not held up by it.
+func TestAConfigurationSupersedesTheOneThatWaits(t *testing.T) {
+	var waits atomic.Uint64
+	change := func(p *fakeworker.Peer, m *wire.Change) {
+		generation := m.GetConfig().GetGeneration()
+		if waits.CompareAndSwap(0, generation) {
+			return
+		}
+		p.Send(wire.KindChanged, &wire.Changed{Generation: waits.Load(), Refused: "another change came"})
+		p.Take(m)
+		p.Send(wire.KindChanged, &wire.Changed{Generation: generation})
+	}
+	c := startChanging(t, fakeworker.Script{Inspect: findsOne, Change: change})
+	was := c.part()
+	dir, _ := version(t)
+	c.reload <- c.parsed(dir, "")
+	c.candidate(event.CandidateLoading)
+	first, err := filepath.Abs(pcbDefects)
+	require.NoError(t, err)
+	back := c.parsed(first, "# back\n")
+	c.reload <- back
+	c.logged(1, "configuration taken")
+	c.runs(was.Model.Digest)
+	now := c.part()
+	require.Equal(t, back.ID, now.ConfigurationID)
+	require.Equal(t, was.Model.Digest, now.Model.Digest)
+}
+
+func TestATrialThatFallsBackIsRefusedWhereWhatRunsDoesNot(t *testing.T) {
+	configured := func(p *fakeworker.Peer, m *wire.Configure) {
+		s := m.GetStations()[0]
+		p.Send(wire.KindStationState, &wire.StationState{
+			Phase: wire.Phase_PHASE_READY, Generation: s.GetGeneration(), Provider: "cpu",
+			FellBack: s.GetCamera() == "", FallbackReason: "tensorrt: CUDA out of memory",
+			Model: &wire.Model{Digest: s.GetBundleDigest()},
+		})
+	}
+	c := startChanging(t, fakeworker.Script{Inspect: findsOne, Configured: configured})
+	dir, _ := version(t)
+	c.reload <- c.parsed(dir, "")
+	require.Contains(t, c.candidate(event.CandidateRefused).Reason, "CUDA out of memory")
+}
+
+// Nothing that was not tried goes live because the agent is asked to end.
+func TestAnEndInTheMiddleOfATrialTakesNothing(t *testing.T) {
+	trying := make(chan struct{})
+	var changes atomic.Int64
+	c := startChanging(t, fakeworker.Script{
+		Inspect: findsOne,
+		Configured: func(p *fakeworker.Peer, m *wire.Configure) {
+			if m.GetStations()[0].GetCamera() == "" {
+				close(trying)
+				return
+			}
+			p.State(0, wire.Phase_PHASE_READY, "")
+		},
+		Change: func(*fakeworker.Peer, *wire.Change) { changes.Add(1) },
+	})
+	dir, _ := version(t)
+	c.reload <- c.parsed(dir, "")
+	<-trying
+	c.stop()
+	require.Zero(t, changes.Load())
+	require.Zero(t, c.log.count("configuration taken"))
 }

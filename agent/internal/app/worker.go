@@ -30,6 +30,6 @@ func (a *agent) around(stations ...*wire.StationConfig) *wire.Configure {
 	return &wire.Configure{
 		Stations: stations, InferenceThreads: uint32(a.cfg.Worker.Threads),
 		OnnxruntimeLibrary: a.cfg.Worker.ONNXRuntime, Spinning: a.cfg.Worker.Spinning,
-		ParallelRuns: uint32(a.cfg.Worker.Parallel),
+		ParallelRuns: uint32(a.cfg.Worker.Parallel), Sharing: uint32(len(a.stations)),
 	}
 }

@@ -1,6 +1,7 @@
 package vision
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -47,6 +48,7 @@ type seat struct {
 
 // StartCrew runs workers until Close. Options are those of the shared one.
 func StartCrew(ctx context.Context, opts Options) *Crew {
+	opts.Idle = cmp.Or(opts.Idle, idle)
 	n := len(opts.Configure.GetStations())
 	c := &Crew{
 		opts: opts, seats: make([]atomic.Pointer[seat], n), sharing: n,
@@ -114,8 +116,8 @@ func (c *Crew) Settle(m *wire.Settle) error {
 }
 
 // Change has a station inspect with something else from some part on, and from then on each worker that takes
-// the station over. It never blocks. What became of it is delivered as *wire.Changed, or as Died; until then
-// no other change of the station may be asked for. The configuration is the crew's from now on.
+// the station over. It never blocks. What became of it is delivered as *wire.Changed, or as Died. One that is
+// under way is superseded. The configuration is the crew's from now on.
 func (c *Crew) Change(station int, to *wire.StationConfig) error {
 	s := c.seats[station].Load()
 	w := s.worker.Load()
@@ -141,6 +143,17 @@ func (c *Crew) Counts(station int) *wire.StationCount {
 		return nil
 	}
 	return w.Counts(index)
+}
+
+// changed notes what became of a change; one that was superseded is not the one that is under way.
+func (s *seat) changed(m *wire.Changed) {
+	asked := s.pending.Load()
+	if asked.GetGeneration() != m.GetGeneration() || !s.pending.CompareAndSwap(asked, nil) {
+		return
+	}
+	if m.GetRefused() == "" {
+		s.worker.Load().become(s.index, asked)
+	}
 }
 
 func (c *Crew) sum(of func(*Worker) uint64) uint64 {
@@ -170,14 +183,13 @@ func (c *Crew) deliver(station int, from *seat, m any) {
 	}
 	switch m := m.(type) {
 	case *wire.Changed:
-		if m.GetRefused() == "" {
-			from.worker.Load().become(from.index, from.pending.Load())
-		}
+		from.changed(m)
 	case *wire.Inspected:
 		from.lastNs.Store(monotime.Now())
 		from.open.Add(-1)
 	case Died:
 		from.open.Store(0)
+		from.pending.Store(nil)
 	}
 	c.opts.Deliver(station, m)
 	state, ok := m.(*wire.StationState)

@@ -32,7 +32,10 @@ type crew struct {
 	launched   []vision.Process
 }
 
-const hangs = 99 // a job whose capture hangs for the last time
+const (
+	hangs = 99 // a job whose capture hangs for the last time
+	slow  = 98 // a generation that takes for ever
+)
 
 func startCrew(t *testing.T) *crew {
 	t.Helper()
@@ -60,6 +63,15 @@ func startCrewAbove(t *testing.T, recycle int64) *crew {
 			p.Answer(m)
 		},
 	}
+	script.Change = func(p *fakeworker.Peer, m *wire.Change) {
+		if m.GetConfig().GetGeneration() == slow {
+			return
+		}
+		p.Take(m)
+		p.Send(wire.KindChanged, &wire.Changed{
+			Station: m.GetStation(), Generation: m.GetConfig().GetGeneration(),
+		})
+	}
 	launch := fakeworker.Launch(script)
 	c.Crew = vision.StartCrew(t.Context(), vision.Options{
 		Launch: func(ctx context.Context) (vision.Process, error) {
@@ -69,7 +81,7 @@ func startCrewAbove(t *testing.T, recycle int64) *crew {
 			c.launched = append(c.launched, p)
 			return p, err
 		},
-		Deliver: c.deliver, Log: quiet(), RecycleAbove: recycle,
+		Deliver: c.deliver, Log: quiet(), RecycleAbove: recycle, Idle: time.Second,
 		Configure: &wire.Configure{InferenceThreads: 2, Stations: []*wire.StationConfig{
 			{Name: "a", Camera: "sim:"}, {Name: "b", Camera: "rtsp://b"}, {Name: "c", Camera: "sim:"},
 		}},

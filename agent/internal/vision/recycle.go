@@ -17,9 +17,9 @@ import (
 var ErrRecycled = errors.New("it kept the memory of models that are gone")
 
 const (
-	look      = time.Second     // between two looks at workers' memory
-	idleFor   = 3 * time.Second // without a part: longer than a worker takes to be replaced
-	roomBytes = 512 << 20       // beside twice what a worker took before its first change
+	look      = time.Second      // between two looks at workers' memory
+	idle      = 10 * time.Second // without a part: longer than a worker on a CPU takes to be replaced
+	roomBytes = 512 << 20        // beside twice what a worker took before its first change
 )
 
 // recycle replaces workers whose memory is over its limit, each as soon as none of its stations has had a
@@ -53,14 +53,15 @@ func (c *Crew) limit(w *Worker) int64 {
 	}
 }
 
-// idle says that no station of a worker waits for an answer, or has had one of late.
+// idle says that no station of a worker waits for an answer, has had one of late, or is being changed: two
+// models take more than one.
 func (c *Crew) idle(w *Worker) bool {
 	for i := range c.seats {
 		s := c.seats[i].Load()
 		if s.worker.Load() != w {
 			continue
 		}
-		if s.open.Load() > 0 || monotime.Since(s.lastNs.Load()) < idleFor {
+		if s.open.Load() > 0 || s.pending.Load() != nil || monotime.Since(s.lastNs.Load()) < c.opts.Idle {
 			return false
 		}
 	}

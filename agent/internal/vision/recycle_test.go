@@ -25,7 +25,7 @@ func TestAWorkerThatGrewIsReplacedOnceNoPartComes(t *testing.T) {
 	}
 	require.NoError(t, c.Change(0, &wire.StationConfig{Name: "a", Camera: "sim:", Generation: 7}))
 	await[*wire.Changed](t, &c.all[0], 1)
-	for range 45 { // longer than a worker without a part is left alone
+	for range 25 { // longer than a worker without a part is left alone
 		part()
 	}
 	require.EqualValues(t, 1, c.Starts(), "while parts come")
@@ -39,10 +39,20 @@ func TestAWorkerThatGrewIsReplacedOnceNoPartComes(t *testing.T) {
 	await[*wire.Inspected](t, &c.all[1], 1)
 }
 
+// While a change is under way a worker holds two models.
+func TestAWorkerIsNotReplacedInTheMiddleOfAChange(t *testing.T) {
+	t.Parallel()
+	c := startCrewAbove(t, 1)
+	require.NoError(t, c.Change(0, &wire.StationConfig{Name: "a", Camera: "sim:", Generation: slow}))
+	time.AfterFunc(3*time.Second, func() { _ = c.Inspect(&wire.Inspect{Station: 2, Job: 1}) })
+	await[*wire.Inspected](t, &c.all[2], 1)
+	require.EqualValues(t, 1, c.Starts())
+}
+
 func TestAWorkerThatNeverChangedIsNotReplaced(t *testing.T) {
 	t.Parallel()
 	c := startCrewAbove(t, 1)
-	time.AfterFunc(5*time.Second, func() { _ = c.Inspect(&wire.Inspect{Job: 1}) })
+	time.AfterFunc(3*time.Second, func() { _ = c.Inspect(&wire.Inspect{Job: 1}) })
 	await[*wire.Inspected](t, &c.all[0], 1)
 	require.EqualValues(t, 1, c.Starts())
 }

@@ -58,6 +58,7 @@ type Options struct {
 	// RecycleAbove is the bytes of resident memory from which a Crew replaces a worker that has changed what
 	// it inspects with, in an idle moment; 0: twice what it took before, and half a gibibyte.
 	RecycleAbove int64
+	Idle         time.Duration // without a part, after which a moment is idle; 0: ten seconds
 }
 
 // Worker keeps one worker process alive. Safe for concurrent use.

@@ -8,8 +8,18 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 )
 
-// errReopen says that a change needs another camera.
-var errReopen = errors.New("the camera would have to be opened anew: restart the agent")
+// Why a change is refused that could be loaded.
+var (
+	errReopen     = errors.New("the camera would have to be opened anew: restart the agent")
+	errLesser     = errors.New("it would run on a lesser execution provider than what runs")
+	errSuperseded = errors.New("another change came before it was taken")
+)
+
+// changing is a change that waits for the end of a part.
+type changing struct {
+	give context.CancelFunc // it up, unless the station has taken it
+	over chan struct{}      // closed when it is done
+}
 
 // changes gives stations what else they are to inspect with, one after the other, until ctx ends.
 func (o *opener) changes(ctx context.Context) error {
@@ -28,6 +38,7 @@ func (o *opener) changes(ctx context.Context) error {
 // change loads what a station is to inspect with beside what it does. What is refused changes nothing.
 func (o *opener) change(ctx context.Context, m *wire.Change) error {
 	s, c := o.worker.stations[m.GetStation()], m.GetConfig()
+	o.supersede(s)
 	if !s.ready.Load() { // refused before: there is nothing beside it
 		err := o.station(ctx, s, c)
 		if err != nil && !errors.Is(err, errDone) && ctx.Err() == nil {
@@ -39,26 +50,62 @@ func (o *opener) change(ctx context.Context, m *wire.Change) error {
 	}
 	var next *rig
 	var err error
-	quietly(func() { next, err = o.rig(ctx, s, c) })
-	if err == nil && next.gray() != o.rigs[s.index].gray() {
-		next.close()
-		o.release(next.lane)
-		err = errReopen
-	}
+	quietly(func() { next, err = o.beside(ctx, s, c) })
 	if err != nil {
 		return s.changed(c, err)
 	}
+	waiting, give := context.WithCancel(ctx)
+	change := &changing{give: give, over: make(chan struct{})}
+	o.changing[s.index] = change
 	// Beside other stations' changes: a camera may give no frame while its line stands.
-	o.group.Go(func() error { return o.cutOver(ctx, s, next) })
+	o.group.Go(func() error {
+		defer close(change.over)
+		defer give()
+		return o.cutOver(ctx, waiting, s, next)
+	})
 	return nil
 }
 
-// cutOver waits until the station is between two parts, and then for the parts that it has begun before. No
-// other change of the station is asked for meanwhile.
-func (o *opener) cutOver(ctx context.Context, s *station, next *rig) error {
+// supersede gives a change up that the station has not taken, and waits for the end of one that it has.
+func (o *opener) supersede(s *station) {
+	if c := o.changing[s.index]; c != nil {
+		c.give()
+		<-c.over
+		o.changing[s.index] = nil
+	}
+}
+
+// beside loads a rig beside the one that runs, and compares the two.
+func (o *opener) beside(ctx context.Context, s *station, c *wire.StationConfig) (*rig, error) {
+	next, err := o.rig(ctx, s, c)
+	if err != nil {
+		return nil, err
+	}
+	live := o.rigs[s.index]
+	switch state := &next.lane.state; {
+	case next.gray() != live.gray():
+		err = errReopen
+	case state.GetFellBack() && !live.lane.state.GetFellBack():
+		err = fmt.Errorf("%w, %s: %s", errLesser, state.GetProvider(), state.GetFallbackReason())
+	default:
+		return next, nil
+	}
+	next.close()
+	o.release(next.lane)
+	return nil, err
+}
+
+// cutOver waits until the station is between two parts, unless waiting ends before, and then for the parts
+// that it has begun before.
+func (o *opener) cutOver(ctx, waiting context.Context, s *station, next *rig) error {
 	select {
 	case s.next <- next:
-	case <-ctx.Done():
+	case <-waiting.Done():
+		next.close()
+		o.release(next.lane)
+		if ctx.Err() == nil {
+			return s.changed(next.config, errSuperseded)
+		}
 		return nil
 	}
 	o.rigs[s.index] = next

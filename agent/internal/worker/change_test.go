@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -15,8 +16,8 @@ import (
 	"github.com/sightline-edge/sightline/models/onnxfile/onnxtest"
 )
 
-// changing is a worker under test and what its runtime has opened.
-type changing struct {
+// changer is a worker under test and what its runtime has opened.
+type changer struct {
 	*supervisor
 
 	runtime *fake.Runtime
@@ -25,15 +26,15 @@ type changing struct {
 
 func startChanging(
 	t *testing.T, script func(infer.Spec, <-chan struct{}) error, stations ...*wire.StationConfig,
-) *changing {
+) *changer {
 	t.Helper()
 	rt := &fake.Runtime{Script: script}
 	s := start(t, func(string) (Runtime, error) { return fakeRuntime{rt}, nil }, stations...)
-	return &changing{supervisor: s, runtime: rt}
+	return &changer{supervisor: s, runtime: rt}
 }
 
 // serve asks for a part at each of the stations and takes their answers; other messages go to seen.
-func (c *changing) serve(seen func(kind wire.Kind, payload []byte), stations ...uint32) {
+func (c *changer) serve(seen func(kind wire.Kind, payload []byte), stations ...uint32) {
 	c.Helper()
 	for _, station := range stations {
 		require.NoError(c, c.conn.Send(wire.KindInspect, &wire.Inspect{Station: station, Job: c.sent}))
@@ -49,7 +50,7 @@ func (c *changing) serve(seen func(kind wire.Kind, payload []byte), stations ...
 	}
 }
 
-func (c *changing) change(station uint32, to *wire.StationConfig) {
+func (c *changer) change(station uint32, to *wire.StationConfig) {
 	c.Helper()
 	require.NoError(c, c.conn.Send(wire.KindChange, &wire.Change{Station: station, Config: to}))
 }
@@ -61,7 +62,7 @@ func to(s *wire.StationConfig, generation uint64, bundle string) *wire.StationCo
 	return next
 }
 
-func decoded[M proto.Message](c *changing, payload []byte, m M) M {
+func decoded[M proto.Message](c *changer, payload []byte, m M) M {
 	c.Helper()
 	require.NoError(c, c.conn.Decode(payload, m))
 	return m
@@ -261,6 +262,55 @@ func TestAChangeWaitsForNoOtherStationsFrame(t *testing.T) {
 	}
 }
 
+// A change that waits for its station's next part is given up for the next change.
+func TestAChangeSupersedesTheOneThatWaits(t *testing.T) {
+	was := simStation(t)
+	was.Camera, was.Generation = "sim:?seed=1&rate=0.5", 1
+	was.ReadTimeoutNs = int64(30 * time.Second)
+	c := startChanging(t, twoDetections, was)
+	c.ready()
+	c.serve(func(wire.Kind, []byte) {}, 0)
+	require.NoError(t, c.conn.Send(wire.KindInspect, &wire.Inspect{Job: 77})) // two seconds before its frame
+	c.change(0, to(was, 2, onnxtest.Bundle(t, "golden: {box_tolerance: 3}")))
+	c.change(0, to(was, 3, onnxtest.Bundle(t, "golden: {box_tolerance: 4}")))
+	refused, taken, answered := false, false, false
+	for !taken || !answered {
+		kind, payload, err := c.conn.Receive()
+		require.NoError(t, err)
+		switch kind {
+		case wire.KindChanged:
+			m := decoded(c, payload, &wire.Changed{})
+			if m.GetGeneration() == 2 {
+				require.ErrorContains(t, errors.New(m.GetRefused()), errSuperseded.Error())
+				refused = true
+				continue
+			}
+			require.Empty(t, m.GetRefused())
+			taken = true
+		case wire.KindInspected:
+			require.EqualValues(t, 3, decoded(c, payload, &wire.Inspected{}).GetGeneration())
+			answered = true
+		default:
+		}
+	}
+	require.True(t, refused)
+	require.EqualValues(t, 1, c.runtime.Opened.Load()-c.runtime.Closed.Load())
+}
+
+// What ran on the first provider of its bundle is not given up for what does not.
+func TestAChangeToALesserProviderIsRefused(t *testing.T) {
+	was := simStation(t)
+	was.Generation = 1
+	c := startChanging(t, twoDetections, was)
+	c.ready()
+	c.runtime.Absent = map[string]error{"tensorrt": errors.New("CUDA out of memory")}
+	c.change(0, to(was, 2, onnxtest.Bundle(t, "golden: {box_tolerance: 3}")))
+	m := expect(c.supervisor, wire.KindChanged, &wire.Changed{})
+	require.Contains(t, m.GetRefused(), errLesser.Error())
+	require.Contains(t, m.GetRefused(), "CUDA out of memory")
+	require.EqualValues(t, 1, c.runtime.Opened.Load()-c.runtime.Closed.Load())
+}
+
 func TestAChangeOfNoStationEndsTheWorker(t *testing.T) {
 	ours, theirs := pair(t)
 	w := &worker{conn: wire.NewConn(ours), stations: []*station{{}}, changes: make(chan *wire.Change, 1)}
@@ -270,7 +320,7 @@ func TestAChangeOfNoStationEndsTheWorker(t *testing.T) {
 	raw, err = proto.Marshal(&wire.Change{})
 	require.NoError(t, err)
 	require.NoError(t, w.change(raw))
-	require.ErrorIs(t, w.change(raw), wire.ErrFrame, "more than one for each station")
+	require.ErrorIs(t, w.change(raw), wire.ErrFrame, "there is no end of them")
 	require.NoError(t, ours.Close())
 	require.NoError(t, theirs.Close())
 }

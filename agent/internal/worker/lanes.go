@@ -6,7 +6,10 @@ import (
 )
 
 // laneKey is what stations share a lane by. Zero: one that is not shared.
-type laneKey struct{ digest, policy string }
+type laneKey struct {
+	digest, policy string
+	batches        bool // several images may come at once
+}
 
 // lanes are those that run. Safe for concurrent use.
 type lanes struct {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -24,7 +25,9 @@ type opener struct {
 	loader   infer.Loader
 	rigs     []*rig // of the stations; nil: none yet
 	group    *errgroup.Group
-	parallel int // runs of one bundle
+	parallel int         // runs of one bundle
+	sharing  int         // stations that frames may come from at once
+	changing []*changing // of the stations; nil: no change is under way
 
 	noRuntime string // why there is none to load models with
 }
@@ -37,6 +40,8 @@ func newOpener(w *worker, group *errgroup.Group, rt Runtime) *opener {
 	runs := parallel(w.config)
 	return &opener{
 		worker: w, group: group, parallel: runs, rigs: make([]*rig, len(w.stations)),
+		sharing:  max(len(w.stations), int(w.config.GetSharing())),
+		changing: make([]*changing, len(w.stations)),
 		loader: infer.Loader{
 			Runtime: rt, Log: w.log, Threads: max(threads/runs, 1), Spinning: w.config.GetSpinning(),
 		},
@@ -136,11 +141,11 @@ func (o *opener) lane(ctx context.Context, s *station, c *wire.StationConfig) (*
 		return nil, fmt.Errorf("%w: %s is %s, not %s: have the agent read its configuration again, by SIGHUP",
 			errBundleChanged, c.GetBundleDir(), b.Digest, wanted)
 	}
-	key := laneKey{b.Digest, c.GetProviderPolicy()}
+	key := laneKey{b.Digest, c.GetProviderPolicy(), o.sharing > 1 || c.GetTileOverlap() > 0}
 	if l := o.worker.lanes.find(key); l != nil {
 		return l, nil
 	}
-	sessions, err := o.sessions(s, c, b)
+	sessions, err := o.sessions(s, b, key)
 	if err != nil {
 		return nil, err
 	}
@@ -163,10 +168,15 @@ func (o *opener) start(ctx context.Context, l *lane) {
 
 // release frees a lane that nobody else has.
 func (o *opener) release(l *lane) {
-	if o.worker.lanes.drop(l) {
-		close(l.over)
-		l.running.Wait()
+	if !o.worker.lanes.drop(l) {
+		return
 	}
+	close(l.over)
+	timer := time.AfterFunc(longestRun, func() {
+		o.worker.die(fmt.Errorf("%w: the model of bundle %s does not unload", ErrHung, l.manifest.Name))
+	})
+	defer timer.Stop()
+	l.running.Wait()
 }
 
 // begin notes when a load began, for the watchdog.
@@ -175,14 +185,12 @@ func (o *opener) begin(s *station) {
 }
 
 // sessions loads a bundle once for each of its parallel runs.
-func (o *opener) sessions(s *station, c *wire.StationConfig, b *bundle.Bundle) (
-	all []*infer.Session, err error,
-) {
+func (o *opener) sessions(s *station, b *bundle.Bundle, key laneKey) (all []*infer.Session, err error) {
 	loader := o.loader
-	loader.Batches = len(o.worker.stations) > 1 || c.GetTileOverlap() > 0
+	loader.Batches = key.batches
 	for range o.parallel {
 		o.begin(s)
-		session, err := loader.Load(b, c.GetProviderPolicy())
+		session, err := loader.Load(b, key.policy)
 		if err != nil {
 			for _, loaded := range all {
 				err = errors.Join(err, loaded.Close())

@@ -8,12 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// quiet is by how much a load steps back behind parts that are inspected meanwhile, as a nice value: they have
-// ten times its share of a core.
+// quiet is by how much a load steps back behind parts that are inspected meanwhile, as a nice value: they
+// have ten times its share of a core.
 const quiet = 10
 
-// quietly runs a load on a thread of low priority, which ends with it. Threads that it starts and leaves behind
-// are to infer: they get back what they would have had. Where the kernel does not allow that (it wants
+// quietly runs a load on a thread of low priority, which ends with it. Threads that it starts and leaves
+// behind are to infer: they get back what they would have had. Where the kernel does not allow that (it wants
 // CAP_SYS_NICE or RLIMIT_NICE) the load has the priority of parts.
 func quietly(load func()) {
 	done := make(chan struct{})

@@ -36,8 +36,8 @@ type slot struct {
 	sheet        *sheet
 	preprocessNs int64
 	looks        tensor.Appearance // of the frame
-	turn         uint64 // among its station's answers
-	arrival      uint64 // in the lane's queue
+	turn         uint64            // among its station's answers
+	arrival      uint64            // in the lane's queue
 	answer       *wire.Inspected
 	found        []*wire.Detection // memory of answer's detections
 	truth        []*wire.Detection

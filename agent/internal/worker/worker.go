@@ -23,6 +23,9 @@ import (
 // farewell bounds the wait for goroutines that a driver may hold at the end.
 const farewell = time.Second
 
+// changesEach is how many changes of a station may wait for the load of another.
+const changesEach = 8
+
 // maxStations bounds what Configure may ask for.
 const maxStations = 256
 
@@ -55,7 +58,7 @@ type worker struct {
 	stations []*station
 	pictures *pictures
 	lanes    lanes
-	changes  chan *wire.Change    // one for each station
+	changes  chan *wire.Change
 	loading  atomic.Pointer[load] // nil: none
 	fatal    chan error           // from callbacks of cameras; the first is kept
 }
@@ -105,7 +108,7 @@ func (w *worker) serve(ctx context.Context, group *errgroup.Group) error {
 	for i, c := range w.config.GetStations() {
 		w.stations = append(w.stations, newStation(uint32(i), c, w))
 	}
-	w.changes = make(chan *wire.Change, len(w.stations))
+	w.changes = make(chan *wire.Change, changesEach*len(w.stations))
 	group.Go(func() error { return w.beat(ctx) })
 	group.Go(func() error { return w.pictures.run(ctx) })
 	group.Go(func() error { return w.pictures.send(ctx) })

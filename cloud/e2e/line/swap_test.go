@@ -23,7 +23,7 @@ import (
 const (
 	swapLimitOfBench = 1.2
 	swapLimitOfTest  = 3.0
-	swapPace         = 50 * time.Millisecond // from one trigger to the next
+	swapPace         = 80 * time.Millisecond // from two triggers to the next two
 	swapWarmUp       = 50                    // swaps until memory has to stand still
 	swapSlopeMB      = 0.1                   // and by what it may grow with each of the others
 )
@@ -57,7 +57,7 @@ stations:
     camera: "sim:?width=640&height=640&prerender=20&seed=11&clean=0.85"
     read_timeout: 5s
     bundle: %%q
-    trigger: {mode: mqtt, deadline: 5s}
+    trigger: {mode: mqtt, deadline: 2s}
 %s`, line.URL(), t.TempDir(), extra),
 	}
 	for i := range s.dirs {
@@ -100,16 +100,24 @@ func (s *swapping) write(dir string) {
 	require.NoError(s.t, os.WriteFile(s.file, fmt.Appendf(nil, s.format, dir), 0o600))
 }
 
-// part lets one pass at the line's pace. None is lost, and none is UNKNOWN.
-func (s *swapping) part(tick *time.Ticker, condition string) *event.Inspection {
+// parts lets two pass at the line's pace, of which the second waits for the first. None is lost, and none is
+// UNKNOWN, which it would be after two seconds.
+func (s *swapping) parts(tick *time.Ticker, condition string) []event.Inspection {
 	s.t.Helper()
 	<-tick.C
-	s.sent = s.plc.one(s.sent)
-	in := &s.plc.results[s.sent-1]
-	require.Equal(s.t, fmt.Sprintf("part-%03d", s.sent-1), in.PartID)
-	require.NotEqual(s.t, event.Unknown, in.Verdict, "%s: %s %s", condition, in.Reason, in.Detail)
-	s.took[condition] = append(s.took[condition], s.plc.took[in.PartID].Seconds()*1000)
-	return in
+	first := s.sent
+	for range 2 {
+		s.plc.trigger(fmt.Sprintf("part-%03d", s.sent))
+		s.sent++
+	}
+	s.plc.until("the results", func() bool { return len(s.plc.results) == s.sent })
+	for i := first; i < s.sent; i++ {
+		in := &s.plc.results[i]
+		require.Equal(s.t, fmt.Sprintf("part-%03d", i), in.PartID)
+		require.NotEqual(s.t, event.Unknown, in.Verdict, "%s: %s %s", condition, in.Reason, in.Detail)
+		s.took[condition] = append(s.took[condition], s.plc.took[in.PartID].Seconds()*1000)
+	}
+	return s.plc.results[first:]
 }
 
 // swap has the agent take the other bundle over while parts pass.
@@ -122,11 +130,14 @@ func (s *swapping) swap(tick *time.Ticker, n int) {
 	was, now := s.digest[1-to], s.digest[to]
 	for over := false; !over; {
 		require.True(s.t, time.Now().Before(limit), "swap %d: %+v", n, s.plc.state)
-		in := s.part(tick, "during swaps")
-		require.Contains(s.t, []string{was, now}, in.Model.Digest)
-		if in.Model.Digest == now {
-			was = now // there is no way back
-			over = s.plc.state.Candidate == nil && s.plc.state.Model.Digest == now
+		results := s.parts(tick, "during swaps")
+		for i := range results {
+			digest := results[i].Model.Digest
+			require.Contains(s.t, []string{was, now}, digest)
+			if digest == now {
+				was = now // there is no way back
+				over = s.plc.state.Candidate == nil && s.plc.state.Model.Digest == now
+			}
 		}
 	}
 	s.memory = append(s.memory, rssMB(s.t, s.worker))
@@ -163,15 +174,15 @@ func TestSwapsUnderLoadLoseNoPartAndKeepMemory(t *testing.T) {
 	tick := time.NewTicker(swapPace)
 	defer tick.Stop()
 	for round := range rounds {
-		for range 2 * swaps {
-			s.part(tick, "steady")
+		for range swaps {
+			s.parts(tick, "steady")
 		}
 		for i := range swaps {
 			s.swap(tick, round*swaps+i+1)
 		}
 	}
-	for range 2 * swaps {
-		s.part(tick, "steady")
+	for range swaps {
+		s.parts(tick, "steady")
 	}
 	s.plc.drain()
 	require.Len(t, s.plc.results, s.sent, "each part has one result")
@@ -188,7 +199,7 @@ func TestAWorkerThatGrewBySwapsIsReplacedBetweenParts(t *testing.T) {
 	s.plc.until("the worker to be replaced", func() bool { return !s.plc.ready })
 	s.plc.until("TriggerReady", func() bool { return s.plc.ready })
 	require.NotEqual(t, s.worker, s.agent.worker(t))
-	require.Equal(t, s.digest[1], s.part(tick, "afterwards").Model.Digest)
+	require.Equal(t, s.digest[1], s.parts(tick, "afterwards")[0].Model.Digest)
 }
 
 func (s *swapping) report(swaps int) {
