@@ -7,6 +7,7 @@ package ort
 import "C"
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,15 +18,36 @@ import (
 // Which, it writes into a log of its own.
 const unloadable = "Failed to load shared library"
 
-// told adds to the error of a provider which library is missing.
+var errDriver = errors.New("the GPU's driver refuses")
+
+// told makes of the error of a provider what an operator can use: which library is missing, and what a driver
+// said without the lines of C++ that it came by, which leave it no room in a state.
 func (r *Runtime) told(err error, provider string) error {
-	if err == nil || !strings.Contains(err.Error(), unloadable) {
-		return err
-	}
-	if why := missing(filepath.Dir(r.path), provider); why != "" {
-		return fmt.Errorf("%w: %s", err, why)
+	switch {
+	case err == nil:
+		return nil
+	case strings.Contains(err.Error(), unloadable):
+		if why := missing(filepath.Dir(r.path), provider); why != "" {
+			return fmt.Errorf("%w: %s", err, why)
+		}
+	default:
+		if said := failure(err.Error()); said != "" {
+			return fmt.Errorf("%w: %s", errDriver, said)
+		}
 	}
 	return err
+}
+
+// failure is what CUDA or one of its libraries said, as in "… CUDA failure 35: CUDA driver version is
+// insufficient for CUDA runtime version ; GPU=-1 ; hostname=…".
+func failure(text string) string {
+	for _, library := range []string{"CUDA", "CUDNN", "CUBLAS", "CUFFT", "CURAND"} {
+		if _, said, found := strings.Cut(text, library+" failure "); found {
+			said, _, _ = strings.Cut(said, " ; ")
+			return library + " failure " + said
+		}
+	}
+	return ""
 }
 
 // missing looks for a provider's library in the folder of ONNX Runtime's, and for those that it needs.

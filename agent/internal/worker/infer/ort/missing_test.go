@@ -3,6 +3,7 @@
 package ort
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -52,4 +53,18 @@ func TestAnAbsentProviderSaysWhichLibraryIsMissing(t *testing.T) {
 		_, err = library.Open(infer.Spec{Provider: bundle.Provider{Name: provider}, Images: 1})
 		require.ErrorContains(t, err, "there is no libonnxruntime_providers_"+provider+".so beside")
 	}
+}
+
+// As ONNX Runtime 1.24 says it on a machine without a driver.
+func TestADriversWordsAreToldWithoutTheCodeAroundThem(t *testing.T) {
+	said := errors.New("load model: Error creating C session: /onnxruntime_src/onnxruntime/core/providers/" +
+		"cuda/cuda_call.cc:121 std::conditional_t<THRW, void, onnxruntime::common::Status> " +
+		"onnxruntime::CudaCall(ERRTYPE, const char*) CUDA failure 35: CUDA driver version is insufficient " +
+		"for CUDA runtime version ; GPU=-1 ; hostname=vm ; file=/onnxruntime_src/onnxruntime/core")
+	r := &Runtime{}
+	require.EqualError(t, r.told(said, "cuda"), "the GPU's driver refuses: CUDA failure 35: CUDA driver "+
+		"version is insufficient for CUDA runtime version")
+	other := errors.New("load model: no such operator")
+	require.Equal(t, other, r.told(other, "cuda"))
+	require.NoError(t, r.told(nil, "cuda"))
 }
