@@ -46,11 +46,14 @@ func (s *slot) warm(h *detect.Heat) {
 	if s.heat = nil; c.GetHeat() {
 		s.answer.Heat = measured(s.answer.Heat, h)
 	}
+	if h == nil {
+		return
+	}
 	from := c.GetHeatFrom()
 	if from == 0 {
 		from = float32(s.rig.lane.manifest.Classes[0].Threshold)
 	}
-	if found := s.answer.GetDetections(); h != nil && len(found) > 0 && found[0].GetScore() >= from {
+	if found := s.answer.GetDetections(); len(found) > 0 && found[0].GetScore() >= from {
 		s.heat = keptHeat(h)
 	}
 }
