@@ -519,7 +519,7 @@ func TestTheGuidesExampleOfAManifestIsValidAndFull(t *testing.T) {
 		"scale", "mean", "std", "activation", "background", "min_area", "good",
 		"constants", "coordinates", "corners", "no_object",
 		"anomaly", "image_threshold", "pixel_threshold", "min", "max", "normalized",
-		"then", "of", "margin", "most", "then",
+		"then", "of", "margin", "most", "then", "reference",
 		"measures", "unit", "relative", "scale", "min", "max", "tolerance",
 	}, left)
 }

@@ -135,7 +135,7 @@ func (s *Station) died(m vision.Died) {
 	if m.Err != nil {
 		detail = m.Err.Error()
 	}
-	s.seen = &wire.StationState{Reason: "the vision worker is being restarted: " + detail}
+	s.seen, s.frame = &wire.StationState{Reason: "the vision worker is being restarted: " + detail}, partial{}
 	s.closeAll(ReasonWorkerDied, detail)
 	s.end(nil)
 	s.report()

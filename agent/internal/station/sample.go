@@ -31,6 +31,7 @@ type Sampler interface {
 type partial struct {
 	job     uint64
 	picture []byte
+	endless bool // it is larger than a picture may be
 }
 
 // sample says whether the frame of a closed part is wanted as it came: since the model was not sure, or in
@@ -120,16 +121,19 @@ func (s *Station) framed(m *wire.Evidence) {
 	if s.frame.job != job {
 		s.frame = partial{job: job}
 	}
-	if len(s.frame.picture)+len(part) <= samples.MaxPictureBytes {
+	if len(s.frame.picture)+len(part) > samples.MaxPictureBytes {
+		s.frame.endless, s.frame.picture = true, nil
+	}
+	if !s.frame.endless {
 		s.frame.picture = append(s.frame.picture, part...)
 	}
 	if m.GetMore() {
 		return
 	}
-	picture := s.frame.picture
+	picture, endless := s.frame.picture, s.frame.endless
 	s.frame = partial{}
 	p := s.ledger.Closed(job)
-	if p == nil {
+	if p == nil || endless {
 		s.counters.add(CountSamplesLost, "")
 		return
 	}

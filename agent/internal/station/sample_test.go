@@ -144,11 +144,17 @@ func TestAPictureOfAPartThatNobodyKnowsIsCounted(t *testing.T) {
 		Settle: func(p *fakeworker.Peer, m *wire.Settle) {
 			p.Send(wire.KindEvidence, &wire.Evidence{Job: 1 << 40, N: wire.PlainFrame, Jpeg: []byte("x")})
 			p.Send(wire.KindEvidence, &wire.Evidence{Job: m.GetJob(), N: wire.PlainFrame})
+			for range 5 { // more than a picture may have
+				p.Send(wire.KindEvidence, &wire.Evidence{
+					Job: m.GetJob(), N: wire.PlainFrame, Jpeg: make([]byte, 15<<20), More: true,
+				})
+			}
+			p.Send(wire.KindEvidence, &wire.Evidence{Job: m.GetJob(), N: wire.PlainFrame, Jpeg: []byte("x")})
 		},
 	}, func(o *station.Options) { o.Samples = kept })
 	r.feed(1)
 	require.Eventually(t, func() bool {
-		return r.station.Counters().Get(station.CountSamplesLost) == 2
+		return r.station.Counters().Get(station.CountSamplesLost) == 3
 	}, 10*time.Second, time.Millisecond)
 	require.Zero(t, r.pictures.Load(), "a frame is no evidence")
 }
