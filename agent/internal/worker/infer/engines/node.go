@@ -174,9 +174,12 @@ func libraries(root fs.FS) []string {
 	return all
 }
 
+// matters says whether a library is one that TensorRT's provider is linked with. Those that are loaded later,
+// by need, are left out: which of them a process has depends on what it did before. The driver's has its
+// version elsewhere.
 func matters(name string) bool {
 	return slices.ContainsFunc([]string{
-		"libnvinfer", "libnvonnxparser", "libonnxruntime", "libcudart", "libcudnn", "libcublas", "libcuda.so",
-		"libnvdla", "libcudla",
+		"libnvinfer.so", "libnvonnxparser.so", "libonnxruntime.so", "libonnxruntime_providers_tensorrt.so",
+		"libcudart.so", "libcudnn.so", "libcublas.so", "libcublasLt.so",
 	}, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }

@@ -3,6 +3,7 @@ package engines
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -131,4 +132,20 @@ func TestEachThingThatAnEngineDependsOnMakesAnotherKey(t *testing.T) {
 		require.Empty(t, seen[id], "%s is not in the key", what)
 		seen[id] = what
 	}
+}
+
+// Libraries that a build or another session loads by need make no other key: the next start has none of them.
+func TestAKeyIsTheSameBeforeAndBehindABuild(t *testing.T) {
+	late := ""
+	for _, name := range []string{
+		"libnvinfer_builder_resource.so.10.3.0", "libcudnn_engines_precompiled.so.9", "libcuda.so.550.54.15",
+		"libonnxruntime_providers_cuda.so", "libnvinfer_plugin.so.10.3.0",
+	} {
+		late += "7f8000-7f9000 r-xp 00000000 08:01 20   /opt/trt/" + name + "\n"
+	}
+	behind := edited(func(d fstest.MapFS) {
+		maps := append(slices.Clone(d["proc/self/maps"].Data), late...)
+		d["proc/self/maps"] = &fstest.MapFile{Data: maps}
+	})
+	require.Equal(t, Inspect(disk()), behind)
 }
