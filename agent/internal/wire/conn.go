@@ -34,7 +34,6 @@ const (
 	KindHeartbeat    Kind = 21
 	KindProgress     Kind = 22
 	KindChanged      Kind = 23
-	KindShadowed     Kind = 24 // an Inspected of the station's shadow
 )
 
 // MaxFrame bounds one message, evidence pictures included.
