@@ -213,9 +213,11 @@ bench-faults: setup-tests ## decisions while cloud broker, Kafka or disk fail, b
 	@$(ENV); SIGHTLINE_WHOLE=1 SIGHTLINE_ROUNDS=$(ROUNDS) go test -count=1 -v -timeout 20m \
 	  -run DecisionsDoNotWait ./cloud/e2e/line
 
+SWAPS ?= 1000
 .PHONY: bench-swaps
-bench-swaps: setup-tests ## a thousand swaps of bundles while parts pass: lost parts, times beside steady ones, memory
-	@$(ENV); SIGHTLINE_WHOLE=1 go test -count=1 -v -timeout 90m -run SwapsUnderLoad ./cloud/e2e/line
+bench-swaps: setup-tests ## swaps of bundles while parts pass: lost parts, times beside steady ones, memory; SWAPS=1000
+	@$(ENV); SIGHTLINE_WHOLE=1 SIGHTLINE_ROUNDS=$$(($(SWAPS) / 50)) go test -count=1 -v -timeout 90m \
+	  -run SwapsUnderLoad ./cloud/e2e/line
 
 # Without a GPU, or without a library, it says that it was not run, writes nothing and ends well.
 .PHONY: gpu-check

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -111,7 +112,7 @@ func prepare(o Options) (*agent, error) {
 		}
 		args := workerArgs(&o.Config.Worker)
 		a.launch = vision.Executable(path, args, o.Log)
-		a.trial = vision.Executable(path, append(args, "--trial"), o.Log.With("trial", true))
+		a.trial = vision.Executable(path, append(slices.Clone(args), "--trial"), o.Log.With("trial", true))
 	}
 	for i := range o.Config.Stations {
 		s, err := a.newActor(i)

@@ -244,7 +244,7 @@ func (a *agent) try(ctx context.Context, c *wire.StationConfig) *tried {
 	c = proto.CloneOf(c)
 	c.Camera = ""
 	i := inspector.Open(ctx, inspector.Options{
-		Launch: a.trial, Configure: a.around(c), Log: a.log, Background: true,
+		Launch: a.trial, Configure: a.around(c), Log: a.log.With("trial", true), Background: true,
 	})
 	defer i.Close()
 	state, err := i.Ready(ctx)

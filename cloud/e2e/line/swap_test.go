@@ -2,6 +2,7 @@ package line_test
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -169,7 +170,8 @@ func TestSwapsUnderLoadLoseNoPartAndKeepMemory(t *testing.T) {
 	s := newSwapping(t, "")
 	rounds, swaps := 4, 25
 	if whole() {
-		rounds, swaps = 20, 50
+		swaps = 50
+		rounds, _ = strconv.Atoi(cmp.Or(os.Getenv("SIGHTLINE_ROUNDS"), "20"))
 	}
 	tick := time.NewTicker(swapPace)
 	defer tick.Stop()
