@@ -136,15 +136,14 @@ func TestEachThingThatAnEngineDependsOnMakesAnotherKey(t *testing.T) {
 
 // Libraries that a build or another session loads by need make no other key: the next start has none of them.
 func TestAKeyIsTheSameBeforeAndBehindABuild(t *testing.T) {
-	late := ""
-	for _, name := range []string{
-		"libnvinfer_builder_resource.so.10.3.0", "libcudnn_engines_precompiled.so.9", "libcuda.so.550.54.15",
-		"libonnxruntime_providers_cuda.so", "libnvinfer_plugin.so.10.3.0",
-	} {
-		late += "7f8000-7f9000 r-xp 00000000 08:01 20   /opt/trt/" + name + "\n"
-	}
 	behind := edited(func(d fstest.MapFS) {
-		maps := append(slices.Clone(d["proc/self/maps"].Data), late...)
+		maps := slices.Clone(d["proc/self/maps"].Data)
+		for _, name := range []string{
+			"libnvinfer_builder_resource.so.10.3.0", "libcudnn_engines_precompiled.so.9",
+			"libcuda.so.550.54.15", "libonnxruntime_providers_cuda.so", "libnvinfer_plugin.so.10.3.0",
+		} {
+			maps = fmt.Appendf(maps, "7f8000-7f9000 r-xp 00000000 08:01 20   /opt/trt/%s\n", name)
+		}
 		d["proc/self/maps"] = &fstest.MapFile{Data: maps}
 	})
 	require.Equal(t, Inspect(disk()), behind)
