@@ -24,12 +24,13 @@ const (
 	// shifted is the population stability index from which a distribution is taken for another one: the
 	// usual limit.
 	shifted = 0.25
-	// deviations of single images by which the mean of many may lie off the reference's.
-	deviations = 3
-	// grayFloor is the least deviation of brightness and contrast, in grays: a hundredth of all.
-	grayFloor = 2.55
+	// deviations of single images by which the mean of many may lie off the reference's. Of a line with two
+	// products that differ in it, a batch of one of them lies off by 1.
+	deviations = 1.5
+	// grayFloor is the least deviation of brightness and contrast, in grays.
+	grayFloor = 4
 	// sharpFloor is that of sharpness, as part of its mean, and finest in grays: noise varies by itself.
-	sharpFloor, finest = 0.05, 0.25
+	sharpFloor, finest = 0.1, 0.5
 	// calm is the level below which a signal that was over its limit is no longer told of.
 	calm = 0.8
 )

@@ -99,6 +99,22 @@ func TestWhatHasDriftedIsNamedOnce(t *testing.T) {
 	}
 }
 
+// Of two products, whose boards differ in brightness, a batch of one is no drift; a lamp that has gone dim is.
+func TestABatchOfOneProductIsNoDrift(t *testing.T) {
+	r := reference()
+	r.Brightness = bundle.Spread{Mean: 120, Deviation: 40}
+	w := drift.New(r)
+	batch := line(3, func(s *drift.Seen) { s.Mean += 40 })
+	for range 1000 {
+		require.False(t, w.Add(batch()), w.Sentence())
+	}
+	dim := line(4, func(s *drift.Seen) { s.Mean = (s.Mean - 40) * 0.6 })
+	for range 300 {
+		w.Add(dim())
+	}
+	require.Contains(t, w.Sentence(), "darker")
+}
+
 func TestTooFewPartsSayNothing(t *testing.T) {
 	w := drift.New(reference())
 	for range 49 {
