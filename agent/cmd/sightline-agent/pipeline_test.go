@@ -77,7 +77,8 @@ func TestWhatASecondModelMeasuresReachesTheEvent(t *testing.T) {
 			for k, m := range defect.Measures {
 				require.InDelta(t, expected[n].Measures[k], m.Value, 0.5)
 			}
-			require.Equal(t, [2]string{"spot", "px"}, [2]string{defect.Measures[0].Name, defect.Measures[0].Unit})
+			measure := &defect.Measures[0]
+			require.Equal(t, [2]string{"spot", "px"}, [2]string{measure.Name, measure.Unit})
 			measured++
 		}
 	}

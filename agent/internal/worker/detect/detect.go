@@ -18,7 +18,7 @@ type Detection struct {
 type Heat struct {
 	Values        []float32 // [Height*Width], the model's numbers
 	Width, Height int
-	Box           [4]float32 // that the map covers, in frame pixels: more than the frame where that has a border
+	Box           [4]float32 // that the map covers, in frame pixels: more than the frame if that has a border
 	Score         float32    // of the image, 0.5 at its threshold, not cut off at 0 and 1
 	Threshold     float64    // the number that scores 0.5
 	Range         float64    // of numbers that is as wide as 1

@@ -59,7 +59,8 @@ func TestAPlainPictureThatIsTooLargeIsAJPEGOrNone(t *testing.T) {
 			require.ErrorIs(t, failed, evidence.ErrFrame)
 			continue
 		}
-		_, format, err := image.DecodeConfig(bytes.NewReader(b))
+		var format string
+		_, format, err = image.DecodeConfig(bytes.NewReader(b))
 		require.NoError(t, err)
 		require.Equal(t, "jpeg", format)
 		require.LessOrEqual(t, len(b), limit)

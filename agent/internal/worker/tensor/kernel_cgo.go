@@ -35,7 +35,8 @@ func spreadFloats(dst []float32, src []byte, s spreading) {
 }
 
 func across(dst []int32, src []byte, c *columns, channels int) {
-	C.across((*C.int32_t)(&dst[0]), (*C.uint8_t)(&src[0]), (*C.int32_t)(&c.first[0]), (*C.int32_t)(&c.second[0]),
+	C.across(
+		(*C.int32_t)(&dst[0]), (*C.uint8_t)(&src[0]), (*C.int32_t)(&c.first[0]), (*C.int32_t)(&c.second[0]),
 		(*C.int32_t)(&c.weight[0]), C.size_t(len(c.weight)), C.size_t(channels))
 }
 
