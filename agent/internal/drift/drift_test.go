@@ -99,7 +99,7 @@ func TestWhatHasDriftedIsNamedOnce(t *testing.T) {
 	}
 }
 
-// Of two products, whose boards differ in brightness, a batch of one is no drift; a lamp that has gone dim is.
+// Of two products, whose boards differ in brightness, a batch of one is no drift; a lamp that goes dim is.
 func TestABatchOfOneProductIsNoDrift(t *testing.T) {
 	r := reference()
 	r.Brightness = bundle.Spread{Mean: 120, Deviation: 40}
