@@ -9,6 +9,7 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/config"
 	"github.com/sightline-edge/sightline/agent/internal/monotime"
 	"github.com/sightline-edge/sightline/agent/internal/plc"
+	"github.com/sightline-edge/sightline/agent/internal/samples"
 	"github.com/sightline-edge/sightline/agent/internal/station"
 	"github.com/sightline-edge/sightline/agent/topic"
 )
@@ -49,7 +50,7 @@ func (a *agent) newActor(i int) (*actor, error) {
 
 func (a *agent) stationOptions(i int, place topic.Station, r station.Recipe) station.Options {
 	cfg := &a.cfg.Stations[i]
-	return station.Options{
+	o := station.Options{
 		Place: place, Index: i, Trigger: cfg.Trigger, Recipe: r, Boot: a.boot,
 		NextJob:  func() uint64 { return a.jobs.Add(1) },
 		MaxCrops: *a.cfg.Evidence.MaxCrops, Prefetch: a.cfg.Worker.Parallel + 1,
@@ -57,9 +58,12 @@ func (a *agent) stationOptions(i int, place topic.Station, r station.Recipe) sta
 		Evidence: func(resultID string, n int, jpeg []byte) error {
 			return a.durable.evidence.Put(place, resultID, n, jpeg)
 		},
-		Samples: a.sampler(), Margin: *a.cfg.Samples.Margin,
-		Observe: a.metrics.observer(place), Now: monotime.Now, Log: a.log,
+		Margin: *a.cfg.Samples.Margin, Observe: a.metrics.observer(place), Now: monotime.Now, Log: a.log,
 	}
+	if a.cfg.Samples.Dir != config.Off {
+		o.Samples = sampling{func() *samples.Store { return a.durable.samples }}
+	}
+	return o
 }
 
 // start connects the station. A broker that is away is no error: results are held until it returns.

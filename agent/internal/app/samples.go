@@ -10,7 +10,6 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/config"
 	"github.com/sightline-edge/sightline/agent/internal/plc"
 	"github.com/sightline-edge/sightline/agent/internal/samples"
-	"github.com/sightline-edge/sightline/agent/internal/station"
 	"github.com/sightline-edge/sightline/agent/topic"
 )
 
@@ -45,29 +44,18 @@ func (d *durable) closeSamples(ctx context.Context) {
 }
 
 // sampling reaches the store, which opens after the stations are made and before they start.
-type sampling struct{ durable func() *durable }
+type sampling struct{ store func() *samples.Store }
 
-func (a *agent) sampler() station.Sampler {
-	if a.cfg.Samples.Dir == config.Off {
-		return nil
-	}
-	return sampling{func() *durable { return a.durable }}
-}
-
-// Wants implements station.Sampler.
 func (s sampling) Wants(place topic.Station, why samples.Reason, margin float32, at time.Time) bool {
-	return s.durable().samples.Wants(place, why, margin, at)
+	return s.store().Wants(place, why, margin, at)
 }
 
-// Holds implements station.Sampler.
-func (s sampling) Holds() bool { return s.durable().samples.Holds() }
+func (s sampling) Holds() bool { return s.store().Holds() }
 
-// Note implements station.Sampler.
-func (s sampling) Note(r *samples.Record) { s.durable().samples.Note(r) }
+func (s sampling) Note(r *samples.Record) { s.store().Note(r) }
 
-// Sampled implements station.Sampler.
 func (s sampling) Sampled(resultID string, picture []byte) error {
-	return s.durable().samples.Sampled(resultID, picture)
+	return s.store().Sampled(resultID, picture)
 }
 
 // override makes a sample of what an operator says of a part of a station; nil: none are kept.

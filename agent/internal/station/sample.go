@@ -19,8 +19,8 @@ const (
 	maxSampled = 300
 )
 
-// Sampler takes what a model can learn from. No call blocks.
-type Sampler interface {
+// sampler takes what a model can learn from. No call blocks.
+type sampler interface {
 	Wants(place topic.Station, reason samples.Reason, margin float32, at time.Time) bool
 	Holds() bool
 	Note(r *samples.Record)

@@ -65,7 +65,7 @@ type Options struct {
 	// Outbox takes the result's bytes for the cloud, Evidence a picture of a result. Neither may wait.
 	Outbox   func(rejected bool, topic string, payload []byte) error
 	Evidence func(resultID string, n int, jpeg []byte) error
-	Samples  Sampler      // nil: none are kept
+	Samples  sampler      // nil: none are kept
 	Margin   float64      // of a score from its threshold, up to which it is uncertain
 	Observe  func(Closed) // of each part, for metrics; may be nil
 	Now      func() int64 // CLOCK_MONOTONIC nanoseconds

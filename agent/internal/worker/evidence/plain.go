@@ -11,6 +11,8 @@ const (
 	// noise lets no camera's picture become a PNG of less than half its bytes: one that is larger than twice
 	// the limit is not tried.
 	noise = 2
+	// squeezed is more than a JPEG of that quality does with a picture that is worth keeping.
+	squeezed = 8
 )
 
 // Plain returns the frame as it came, with nothing drawn on it: a PNG, or a JPEG where that has over limit
@@ -18,6 +20,10 @@ const (
 func Plain(f *frame.Frame, limit int) ([]byte, error) {
 	if err := check(f); err != nil {
 		return nil, err
+	}
+	if f.Width*f.Height*f.Channels > squeezed*limit {
+		return nil, fmt.Errorf("%w: %d×%d pixels are too many to be kept in %d bytes", ErrFrame, f.Width,
+			f.Height, limit)
 	}
 	pix := packed(f)
 	if len(pix) <= noise*limit {
