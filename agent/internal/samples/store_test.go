@@ -25,7 +25,13 @@ import (
 	"github.com/sightline-edge/sightline/agent/topic"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childDir); dir != "" {
+		child(dir)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func place() topic.Station {
 	return topic.Station{Enterprise: "acme", Site: "hz", Area: "smt", Line: "line3", Name: "aoi-1"}
