@@ -127,7 +127,8 @@ func TestAnswersThatCannotBeBelievedAreUnknown(t *testing.T) {
 		}, station.ReasonFault},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := start(t, config.ModeMQTT, fakeworker.Script{Inspect: c.answer}, nil)
+			patient := func(o *station.Options) { o.Trigger.Deadline = time.Minute } // the reason is another
+			r := start(t, config.ModeMQTT, fakeworker.Script{Inspect: c.answer}, patient)
 			r.awaitState(event.Ready)
 			r.trigger(`{"partId":"P"}`)
 			in := r.await(1)[0]
