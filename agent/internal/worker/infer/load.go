@@ -131,6 +131,9 @@ func (l *Loader) openFor(c *candidate, p bundle.Provider, images int) (*Session,
 // start makes a session of which nothing is known yet but that its models load.
 func (l *Loader) start(c *candidate, p bundle.Provider, images int) (*Session, error) {
 	m := c.models[p.Model]
+	if err := m.ports.suits(p); err != nil {
+		return nil, err
+	}
 	input := tensor.NewInput(c.plan, images)
 	s, err := newSession(c, p, m.ports, input.Images(c.plan))
 	if err != nil {

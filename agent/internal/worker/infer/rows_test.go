@@ -68,3 +68,14 @@ func TestOutputsOfAsManyRowsAsAreFoundGetAFixedNumber(t *testing.T) {
 	_, err := agree(&onnxfile.Model{Inputs: []onnxfile.Port{wrong}, Outputs: listed()}, m, plan)
 	require.ErrorContains(t, err, `input "image" is [3 64 64], bundle.yaml makes`)
 }
+
+// It would end the worker each time that it starts.
+func TestOpenVINOIsNotTriedWithOpenRows(t *testing.T) {
+	open := &contract{rows: make([]onnxfile.Rows, 1)}
+	require.ErrorContains(t, open.suits(bundle.Provider{Name: bundle.ProviderOpenVINO}),
+		"take openvino out of providers.order")
+	for _, name := range []string{bundle.ProviderTensorRT, bundle.ProviderCUDA, bundle.ProviderCPU} {
+		require.NoError(t, open.suits(bundle.Provider{Name: name}))
+	}
+	require.NoError(t, (&contract{}).suits(bundle.Provider{Name: bundle.ProviderOpenVINO}))
+}

@@ -24,6 +24,9 @@ import (
 // tensorrt,cuda: make gpu-check sets it. Without it these tests run on the CPU.
 const listed = "SIGHTLINE_PROVIDERS"
 
+// openRows is a bundle whose model says by the number of its rows how much it found.
+const openRows = networks + "labelled-torchvision"
+
 // there calls a test with each provider of this machine. Its golden samples are those of each bundle: what
 // loads has found what the reference found.
 func there(t *testing.T, test func(t *testing.T, r *ort.Runtime, provider string)) {
@@ -73,7 +76,13 @@ func TestProvidersFindWhatTheReferenceFinds(t *testing.T) {
 		t.Helper()
 		for _, dir := range append(dirs, reference) {
 			t.Run(filepath.Base(dir), func(t *testing.T) {
-				opened(t, loader(t, r), only(t, dir, bundle.Provider{Name: provider}))
+				b, l := only(t, dir, bundle.Provider{Name: provider}), loader(t, r)
+				if provider == bundle.ProviderOpenVINO && dir == openRows {
+					_, err := l.Load(b, "")
+					require.ErrorContains(t, err, "as many rows as are found")
+					return
+				}
+				opened(t, l, b)
 			})
 		}
 	})
