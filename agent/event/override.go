@@ -26,7 +26,8 @@ type OverrideMessage struct {
 	PartID   string  `json:"partId"`
 	Verdict  Verdict `json:"verdict"` // PASS, FAIL or REWORK
 	Operator string  `json:"operator"`
-	// Defects are all that the part has; left out: the operator does not say where they are.
+	// Defects are all that the part has; left out: the operator does not say where they are. Only a part
+	// that is PASS has an empty list.
 	Defects []OverrideDefect `json:"defects"`
 }
 
@@ -65,6 +66,9 @@ func DecodeOverride(b []byte) (OverrideMessage, error) {
 		return m, fmt.Errorf("%w: override: verdict is none of PASS, FAIL and REWORK", ErrEvent)
 	case m.Verdict == Pass && len(m.Defects) > 0:
 		return m, fmt.Errorf("%w: override: a part with defects is no PASS", ErrEvent)
+	case m.Verdict != Pass && m.Defects != nil && len(m.Defects) == 0:
+		return m, fmt.Errorf("%w: override: defects is empty, and a part without defects is PASS: name "+
+			"them, or leave defects out where nobody says where they are", ErrEvent)
 	case len(m.Defects) > MaxDefects:
 		return m, fmt.Errorf("%w: override: over %d defects", ErrEvent, MaxDefects)
 	}

@@ -41,6 +41,8 @@ func TestOverridesThatSayNothingOrNonsenseAreRefused(t *testing.T) {
 		`{"partId":"P","verdict":"PASS","operator":"` + strings.Repeat("x", 129) + `"}`: "129 bytes is over",
 		`{"partId":"P","verdict":"PASS","defects":[{"class":"open","box":[1,2,3,4]}]}`:  "no PASS",
 		`{"partId":"P","verdict":"FAIL","defects":["open"]}`:                            "defects is a list",
+		`{"partId":"P","verdict":"FAIL","defects":[]}`:                                  "leave defects out",
+		`{"partId":"P","verdict":"REWORK","defects":[]}`:                                "leave defects out",
 		box("", "[1,2,3,4]"):              "class has 1 to 64 characters",
 		box(" open", "[1,2,3,4]"):         "class has 1 to 64 characters",
 		box(`a\u0007`, "[1,2,3,4]"):       "class has 1 to 64 characters",
@@ -58,12 +60,14 @@ func TestOverridesThatSayNothingOrNonsenseAreRefused(t *testing.T) {
 
 func FuzzDecodeOverride(f *testing.F) {
 	f.Add([]byte(`{"partId":"P","verdict":"FAIL","defects":[{"class":"open","box":[1,2,3,4]}]}`))
+	f.Add([]byte(`{"partId":"P","verdict":"FAIL","defects":[]}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		m, err := event.DecodeOverride(raw)
 		if err != nil {
 			return
 		}
 		require.NotEmpty(t, m.PartID+m.ResultID)
+		require.False(t, m.Verdict != event.Pass && m.Defects != nil && len(m.Defects) == 0)
 		for _, d := range m.Defects {
 			require.Less(t, d.Box[0], d.Box[2])
 			require.Less(t, d.Box[1], d.Box[3])

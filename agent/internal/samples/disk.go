@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sys/unix"
 
 	"github.com/sightline-edge/sightline/agent/internal/fsutil"
 	"github.com/sightline-edge/sightline/agent/topic"
@@ -31,10 +32,11 @@ const (
 	temporarySuffix = ".tmp" // of fsutil
 )
 
-// minted is when a result's id was made: a UUID of version 7 tells it to the millisecond.
+// minted is when a result's id was made: a UUID of version 7, written as agents do, tells it to the
+// millisecond.
 func minted(id string) (time.Time, error) {
 	u, err := uuid.Parse(id)
-	if err != nil || u.Version() != 7 {
+	if err != nil || u.Version() != 7 || u.String() != id {
 		return time.Time{}, fmt.Errorf("%w: %q is not the id of a result", ErrRecord, clip(id))
 	}
 	return time.UnixMilli(int64(binary.BigEndian.Uint64(u[:]) >> 16)).UTC(), nil // RFC 9562: 48 bits
@@ -51,8 +53,9 @@ func (s *Store) path(parts ...string) string {
 	return filepath.Join(append([]string{s.options.Dir}, parts...)...)
 }
 
-// keep writes a sample, or not where it is worth less than what is there. A picture replaces the one that the
-// record has; without one that stays.
+// keep writes a sample, or says ErrDeclined where it is worth less than what is there. A picture replaces the
+// one that the record has; without one that stays. Where a sample of the same result is there already, an
+// error leaves that one.
 func (s *Store) keep(r *Record, picture []byte) error {
 	place, err := r.place()
 	if err != nil {
@@ -70,16 +73,20 @@ func (s *Store) keep(r *Record, picture []byte) error {
 		return err
 	}
 	e := newEntry(r, int64(len(record)))
-	if !s.room(e) {
+	was, fits := s.room(e)
+	if !fits {
 		s.declined.Add(1)
-		return nil
+		return fmt.Errorf("%w (%d bytes)", ErrDeclined, e.bytes)
 	}
 	in := folder(place, r.Time)
-	if err = s.write(in, r, record, picture); err != nil && s.sacrifice(e) { // the disk may be full
+	if err = s.write(in, r, record, picture); full(err) && s.sacrifice(e) {
 		err = s.write(in, r, record, picture)
 	}
 	if err != nil {
-		s.forget(e)
+		if was != nil && picture != nil && r.Picture.File != before {
+			s.delete(path.Join(in, r.Picture.File))
+		}
+		s.takeBack(e, was)
 		return err
 	}
 	if r.Picture != nil && before != "" && before != r.Picture.File {
@@ -88,6 +95,9 @@ func (s *Store) keep(r *Record, picture []byte) error {
 	s.stored.Add(1)
 	return nil
 }
+
+// full says that there is no room on the disk, or none for the agent: to delete something may help.
+func full(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
 // pictureOf is the file beside the record that lies on disk of the same result; empty: none.
 func (s *Store) pictureOf(r *Record) string {
@@ -145,35 +155,42 @@ func (s *Store) write(in string, r *Record, record, picture []byte) error {
 	return fsutil.WriteFile(s.options.FS, s.path(in, r.ResultID+recordSuffix), record, 0o640)
 }
 
-// room puts a sample on the shelf and deletes what is worth less, until all is within the budget. It says
-// false, and nothing of the sample is left, when that is the sample itself.
-func (s *Store) room(e *entry) bool {
+// room puts a sample on the shelf in place of one of the same result, which it returns, and deletes what is
+// worth less, until all is within the budget. It says false, and all is as it was, when the sample itself
+// would have to go.
+func (s *Store) room(e *entry) (was *entry, fits bool) {
+	if e.bytes > s.options.MaxBytes {
+		return nil, false
+	}
+	gone, was, fits := s.displace(e)
+	for _, victim := range gone {
+		s.evict(victim)
+	}
+	return was, fits
+}
+
+// displace is what room does to the shelf. It returns what has no place there any more.
+func (s *Store) displace(e *entry) (gone []*entry, was *entry, fits bool) {
 	s.shelving.Lock()
-	was := s.shelf.entries[e.id]
+	defer s.shelving.Unlock()
+	was = s.shelf.entries[e.id]
 	s.shelf.add(e)
-	var gone []*entry
 	for victim := s.victim(e); victim != nil; victim = s.victim(e) {
 		s.shelf.remove(victim.id)
-		gone = append(gone, victim)
-		if victim == e {
-			break
+		if victim != e {
+			gone = append(gone, victim)
+			continue
 		}
+		if was != nil {
+			gone = append(gone, was)
+		}
+		for _, back := range gone {
+			s.shelf.add(back)
+		}
+		return nil, was, false
 	}
 	s.publish()
-	s.shelving.Unlock()
-	kept := true
-	for _, victim := range gone {
-		switch {
-		case victim != e:
-			s.evict(victim)
-		case was != nil:
-			s.evict(was)
-			kept = false
-		default:
-			kept = false
-		}
-	}
-	return kept
+	return gone, was, true
 }
 
 // victim is what goes next for a new sample, or nil when all is within the budget. To be called with the
@@ -198,13 +215,31 @@ func (s *Store) publish() {
 	s.bytes.Store(s.shelf.bytes)
 }
 
-// forget takes a sample off the shelf that could not be written.
-func (s *Store) forget(e *entry) {
+// takeBack takes a sample off the shelf that could not be written, and puts what was there of its result in
+// its place, if anything was.
+func (s *Store) takeBack(e, was *entry) {
+	if was == nil {
+		s.erase(e)
+	} else {
+		was.bytes = s.weigh(was) // its picture may have been replaced under the same name
+	}
 	s.shelving.Lock()
 	s.shelf.remove(e.id)
+	if was != nil {
+		s.shelf.add(was)
+	}
 	s.publish()
 	s.shelving.Unlock()
-	s.erase(e)
+}
+
+// weigh is how many bytes of a sample are on disk.
+func (s *Store) weigh(e *entry) (sum int64) {
+	for _, name := range e.files() {
+		if info, err := os.Stat(s.path(name)); err == nil {
+			sum += info.Size()
+		}
+	}
+	return sum
 }
 
 // sacrifice deletes the sample that is worth least for another one, and says whether there was one.
@@ -231,15 +266,22 @@ func (s *Store) evict(e *entry) {
 
 // erase deletes the record first: without it the picture is no sample.
 func (s *Store) erase(e *entry) {
+	for _, name := range e.files() {
+		s.delete(name)
+		_ = os.Remove(s.path(path.Dir(name))) // fails while others are in it
+	}
+}
+
+// files are those that a sample may have, the record first.
+func (e *entry) files() (all []string) {
 	place, err := topic.ParseStation(e.station)
 	if err != nil {
-		return // it was read from a record that is checked
+		return nil // it was read from a record that is checked
 	}
-	in := folder(place, e.at)
 	for _, suffix := range []string{recordSuffix, pngSuffix, jpegSuffix} {
-		s.delete(path.Join(in, e.id+suffix))
+		all = append(all, path.Join(folder(place, e.at), e.id+suffix))
 	}
-	_ = os.Remove(s.path(in)) // fails while others are in it
+	return all
 }
 
 func (s *Store) delete(name string) {

@@ -159,6 +159,22 @@ func TestAnExportNeedsSamplesAndAFolderOfItsOwn(t *testing.T) {
 	}
 }
 
+// "FAIL, and no defects" is what a panel sends whose user drew nothing: no word for a good image.
+func TestARejectedPartWithoutDefectsIsNotVouchedFor(t *testing.T) {
+	for _, verdict := range []event.Verdict{event.Fail, event.Rework} {
+		r := record(noon(), 1, samples.Overridden, 0)
+		r.Override = &samples.Override{Verdict: verdict, Labels: []samples.Label{}}
+		labels, vouched := r.Labels()
+		require.False(t, vouched)
+		require.Len(t, labels, 1, "what the model found, to be reviewed")
+	}
+	r := record(noon(), 1, samples.Overridden, 0)
+	r.Override = &samples.Override{Verdict: event.Pass, Labels: []samples.Label{}}
+	labels, vouched := r.Labels()
+	require.True(t, vouched)
+	require.Empty(t, labels)
+}
+
 func TestADamagedPictureIsLeftOut(t *testing.T) {
 	dir, out := stocked(t), t.TempDir()
 	in := filepath.Join(dir, "line3-aoi-1", "2026-03-04")

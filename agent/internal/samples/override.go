@@ -25,7 +25,7 @@ type Order struct {
 type Answer struct {
 	ResultID, PartID string
 	With             string // WithFrame, WithEvidence or WithNothing
-	Err              error  // ErrUnknown, or of the disk
+	Err              error  // ErrUnknown, ErrDeclined, or of the disk
 }
 
 // Override makes a sample of what an operator said of a part. It never waits; answer is called once, by the
@@ -56,8 +56,10 @@ func (s *Store) override(o *Order) Answer {
 		}
 	}
 	if a.Err = s.keep(r, picture); a.Err != nil {
-		s.dropped.Add(1)
-		s.complain("override not stored", a.Err)
+		if !errors.Is(a.Err, ErrDeclined) { // which keep has counted
+			s.dropped.Add(1)
+			s.complain("override not stored", a.Err)
+		}
 		return a
 	}
 	s.overridden.Add(1)

@@ -99,7 +99,7 @@ type Override struct {
 	Verdict  event.Verdict `json:"verdict"`
 	Operator string        `json:"operator,omitempty"`
 	Time     time.Time     `json:"time"` // when it was received
-	// Labels are all defects of the part; nil: the operator named none, and said only the verdict.
+	// Labels are all defects of the part; none: the operator said only the verdict.
 	Labels []Label `json:"labels"`
 }
 
@@ -120,7 +120,7 @@ func (r Reason) worth() int {
 func (r *Record) Labels() (all []Detection, vouched bool) {
 	known := r.Truth
 	switch o := r.Override; {
-	case o != nil && (o.Labels != nil || o.Verdict == event.Pass):
+	case o != nil && (len(o.Labels) > 0 || o.Verdict == event.Pass):
 		known, vouched = o.Labels, true
 	case r.Simulated:
 		vouched = true
@@ -145,10 +145,8 @@ func (r *Record) place() (topic.Station, error) {
 	if err != nil {
 		return s, fmt.Errorf("%w: %w", ErrRecord, err)
 	}
-	if err := topic.CheckSegment(r.ResultID); err != nil {
-		return s, fmt.Errorf("%w: %w", ErrRecord, err)
-	}
-	return s, nil
+	_, err = minted(r.ResultID) // nothing else is taken for the store's own
+	return s, err
 }
 
 // encode returns the bytes of the file.

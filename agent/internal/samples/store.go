@@ -35,8 +35,11 @@ const (
 
 // Errors that a caller tells apart.
 var (
-	ErrFull    = errors.New("sample store is full: the disk is too slow")
-	ErrClosed  = errors.New("sample store is closed")
+	ErrFull   = errors.New("sample store is full: the disk is too slow")
+	ErrClosed = errors.New("sample store is closed")
+	// ErrDeclined says that a sample is worth less than all that is kept, or larger than the budget.
+	ErrDeclined = errors.New("not kept: the budget is full of samples that are worth more, or is too " +
+		"small for this one: raise samples.max_bytes or samples.max_count")
 	ErrUnknown = errors.New("no such part: it is too long ago, or it was never inspected here")
 )
 
@@ -227,7 +230,7 @@ func (s *Store) work(j job) {
 		j.answer(s.override(j.order))
 		return
 	}
-	if err := s.sample(j.record, j.picture); err != nil {
+	if err := s.sample(j.record, j.picture); err != nil && !errors.Is(err, ErrDeclined) {
 		s.dropped.Add(1)
 		s.complain("sample not stored", err)
 	}

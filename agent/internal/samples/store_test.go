@@ -264,13 +264,19 @@ func TestWhatACrashLeavesIsNoSample(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(in, name), []byte(content), 0o600))
 	}
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "notes.png"), []byte("mine"), 0o600))
+	mine := []string{
+		"board.jpg", "board.json", "board.png.tmp", strings.ToUpper(resultID(noon(), 0xabc)) + ".jpg",
+	}
+	for _, name := range mine {
+		require.NoError(t, os.WriteFile(filepath.Join(in, name), []byte("mine"), 0o600))
+	}
 	s = open(t, samples.Options{Dir: dir})
 	require.Eventually(t, func() bool { return s.Stats().Count == 1 }, 10*time.Second, time.Millisecond)
 	require.NoError(t, s.Close())
 	const day = "line3-aoi-1/2026-03-04/"
 	require.ElementsMatch(t, []string{
 		day + whole.ResultID + ".json", day + whole.ResultID + ".png", day + resultID(noon(), 6) + ".json",
-		"notes.png",
+		"notes.png", day + mine[0], day + mine[1], day + mine[2], day + mine[3],
 	}, files(t, dir), "what another version wrote and what others put there stays")
 }
 
@@ -305,6 +311,85 @@ func TestAFullDiskCostsTheLeastValuable(t *testing.T) {
 	require.Len(t, all, 1)
 	require.Equal(t, "PCB-2", all[0].PartID)
 	require.Equal(t, onDisk(t, dir), s.Stats().Bytes)
+}
+
+// badDisk refuses to write what its name has in it.
+type badDisk struct {
+	fsutil.OS
+
+	err  error
+	name string
+}
+
+func (d *badDisk) OpenFile(name string, flag int, perm os.FileMode) (fsutil.File, error) {
+	if strings.Contains(name, d.name) {
+		return nil, d.err
+	}
+	return d.OS.OpenFile(name, flag, perm)
+}
+
+func TestOnlyAFullDiskCostsAnotherSample(t *testing.T) {
+	for _, err := range []error{syscall.EIO, syscall.EROFS, syscall.EMFILE} {
+		dir := t.TempDir()
+		s := open(t, samples.Options{Dir: dir, FS: &badDisk{err: err, name: "-000000000002."}})
+		put(t, s, record(noon(), 1, samples.Uncertain, 0.09), picture(t, 8, 8))
+		put(t, s, record(noon(), 2, samples.Uncertain, 0.01), picture(t, 8, 8))
+		all := list(t, dir)
+		require.Len(t, all, 1)
+		require.Equal(t, "PCB-1", all[0].PartID)
+		require.Equal(t, samples.Stats{
+			Stored: 1, Dropped: 1, Count: 1, Bytes: onDisk(t, dir),
+		}, s.Stats())
+	}
+}
+
+// What an operator said is on disk; the frame that follows finds no room.
+func TestAnOverrideOutlivesItsFrame(t *testing.T) {
+	pass := samples.Override{Verdict: event.Pass}
+	big := append(picture(t, 8, 8), make([]byte, 10_000)...)
+	for name, o := range map[string]samples.Options{
+		"the disk is full":         {FS: &badDisk{err: syscall.ENOSPC, name: ".png"}},
+		"the record cannot follow": {FS: &badDisk{err: syscall.EIO, name: ".never"}},
+		"larger than the budget":   {MaxBytes: 9_000},
+		"worth less than others":   {MaxBytes: 12_000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o.Dir = t.TempDir()
+			s := open(t, o)
+			for n := range 5 {
+				s.Note(record(noon().Add(time.Duration(n)*time.Hour), n, "", 0))
+				a := override(t, s, samples.Order{PartID: fmt.Sprintf("PCB-%d", n), Override: pass})
+				require.NoError(t, a.Err)
+			}
+			if disk, ok := o.FS.(*badDisk); ok && disk.name == ".never" {
+				disk.name = ".json"
+			}
+			before := s.Stats()
+			require.Equal(t, 5, before.Count)
+			require.NoError(t, s.Sampled(resultID(noon(), 0), big))
+			require.NoError(t, s.Close())
+			require.Len(t, list(t, o.Dir), 5)
+			require.Len(t, files(t, o.Dir), 5, "records alone")
+			after := s.Stats()
+			require.Equal(t, onDisk(t, o.Dir), after.Bytes)
+			require.Equal(t, before.Bytes, after.Bytes)
+			require.Equal(t, before.Declined+before.Dropped+1, after.Declined+after.Dropped)
+			require.Zero(t, after.Evicted)
+		})
+	}
+}
+
+func TestWhatIsLargerThanTheBudgetCostsNothingAndIsToldOf(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, samples.Options{Dir: dir, MaxBytes: 5_000})
+	put(t, s, record(noon(), 1, samples.Uncertain, 0), picture(t, 8, 8))
+	put(t, s, record(noon(), 2, "", 0), append(picture(t, 8, 8), make([]byte, 10_000)...))
+	a := override(t, s, samples.Order{PartID: "PCB-2", Override: samples.Override{Verdict: event.Pass}})
+	require.ErrorIs(t, a.Err, samples.ErrDeclined)
+	all := list(t, dir)
+	require.Len(t, all, 1)
+	require.Equal(t, "PCB-1", all[0].PartID)
+	require.Equal(t, samples.Stats{Stored: 1, Declined: 1, Count: 1, Bytes: onDisk(t, dir)}, s.Stats())
 }
 
 func TestNamesThatLeaveTheFolderAreRefused(t *testing.T) {

@@ -7,8 +7,6 @@ import (
 	"path"
 	"strings"
 	"time"
-
-	"github.com/sightline-edge/sightline/agent/topic"
 )
 
 // take counts what lies in the folder from before. Half-written files of a crash, pictures without a record
@@ -30,7 +28,7 @@ func (s *Store) take() {
 		}
 	}
 	for _, e := range t.own {
-		if !s.room(e) {
+		if _, fits := s.room(e); !fits {
 			s.evict(e)
 		}
 	}
@@ -86,18 +84,22 @@ func (s *Store) counted(from fs.FS, name string) (e *entry, picture string) {
 	if r.Picture == nil {
 		return e, ""
 	}
-	if info, err := fs.Stat(from, picture); err == nil && info.Size() == r.Picture.Bytes {
+	info, err := fs.Stat(from, picture)
+	if err == nil && info.Size() == r.Picture.Bytes {
 		return e, picture
 	}
 	if r.Reason == Overridden {
 		e.bytes = size
+		if err == nil {
+			e.bytes += info.Size() // the frame that took the evidence's place, before its record did
+		}
 		return e, picture
 	}
 	s.delete(name)
 	return nil, ""
 }
 
-// ours says whether a file can be one of the store: in a folder of a day, with a plain name.
+// ours says whether a file can be one of the store: in a folder of a day, named after a result.
 func ours(name string) bool {
 	in, file := path.Split(name)
 	_, err := time.Parse(time.DateOnly, path.Base(in))
@@ -107,7 +109,8 @@ func ours(name string) bool {
 	stem := strings.TrimSuffix(file, temporarySuffix)
 	switch path.Ext(stem) {
 	case recordSuffix, pngSuffix, jpegSuffix:
-		return topic.CheckSegment(strings.TrimSuffix(stem, path.Ext(stem))) == nil
+		_, err := minted(strings.TrimSuffix(stem, path.Ext(stem)))
+		return err == nil
 	}
 	return false
 }
