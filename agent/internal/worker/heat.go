@@ -12,9 +12,15 @@ import (
 // mostHeat bounds the places of a map that is kept for a picture: 512×512.
 const mostHeat = 1 << 18
 
-// reducedBy is how many places of a map become one, across and down, so that at most so many are left.
-func reducedBy(h *detect.Heat, most int) int {
-	return max(int(math.Ceil(math.Sqrt(float64(h.Width)*float64(h.Height)/float64(most)))), 1)
+// reduced is the size of a map of which every second place is left, across and down, or every third, and so
+// on, until there are at most so many. A map of one line has only one direction to lose some in.
+func reduced(h *detect.Heat, most int) (wide, high int) {
+	for step := 1; ; step++ {
+		wide, high = max(h.Width/step, 1), max(h.Height/step, 1)
+		if wide*high <= most {
+			return wide, high
+		}
+	}
 }
 
 // measured writes the map for whoever evaluates the model. Of a map that is too large every second place is
@@ -26,8 +32,7 @@ func measured(to *wire.Heat, h *detect.Heat) *wire.Heat {
 	if to == nil {
 		to = &wire.Heat{}
 	}
-	step := reducedBy(h, wire.MaxHeat)
-	wide, high := max(h.Width/step, 1), max(h.Height/step, 1)
+	wide, high := reduced(h, wire.MaxHeat)
 	to.Width, to.Height, to.Score, to.Levels = int32(wide), int32(high), h.Score, to.Levels[:0]
 	to.X1, to.Y1, to.X2, to.Y2 = h.Box[0], h.Box[1], h.Box[2], h.Box[3]
 	for y := range high {
@@ -60,8 +65,7 @@ func (s *slot) warm(h *detect.Heat) {
 
 // keptHeat is the map for a picture. Of places that become one the highest counts.
 func keptHeat(h *detect.Heat) *evidence.Heat {
-	step := reducedBy(h, mostHeat)
-	wide, high := max(h.Width/step, 1), max(h.Height/step, 1)
+	wide, high := reduced(h, mostHeat)
 	k := &evidence.Heat{Levels: make([]uint8, wide*high), Width: wide, Height: high, Box: h.Box}
 	for y := range h.Height {
 		to := k.Levels[y*high/h.Height*wide:][:wide]

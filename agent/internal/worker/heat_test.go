@@ -57,8 +57,25 @@ func TestMapsForPicturesAreBoundedAndKeepTheirPeaks(t *testing.T) {
 	require.Len(t, k.Levels, k.Width*k.Height)
 	require.EqualValues(t, 255, k.Levels[len(k.Levels)-1])
 	require.Zero(t, k.Levels[0])
-	thin := keptHeat(&detect.Heat{Values: make([]float32, 1<<19), Width: 1, Height: 1 << 19, Range: 1})
-	require.Equal(t, 1, thin.Width)
+}
+
+// What has one place across cannot be reduced across.
+func TestMapsOfOneLineAreBoundedToo(t *testing.T) {
+	const long = 1 << 24
+	values := make([]float32, long)
+	for _, line := range []*detect.Heat{
+		{Values: values, Width: 1, Height: long, Range: 1},
+		{Values: values, Width: long, Height: 1, Range: 1},
+		{Values: values, Width: 3, Height: long / 3, Range: 1},
+	} {
+		kept, sent := keptHeat(line), measured(nil, line)
+		require.LessOrEqual(t, len(kept.Levels), mostHeat)
+		require.Len(t, kept.Levels, kept.Width*kept.Height)
+		places := int(sent.GetWidth() * sent.GetHeight())
+		require.LessOrEqual(t, places, wire.MaxHeat)
+		require.GreaterOrEqual(t, places, wire.MaxHeat/4)
+		require.Len(t, sent.GetLevels(), 2*places)
+	}
 }
 
 // anomalyStation inspects boards with a model whose map is as large as its input.
