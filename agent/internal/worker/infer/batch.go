@@ -25,16 +25,16 @@ func (l *Loader) openBatch(c *candidate, p bundle.Provider) (*Session, error) {
 	}
 	alone, together, err := s.timed()
 	if err != nil {
-		return nil, errors.Join(err, s.Close())
+		return nil, s.fail(err)
 	}
 	taken := together <= alone*(1-gain)
 	l.Log.Info("timed a batch", "bundle", c.Manifest.Name, "provider", p.Name, "images", p.Batch,
 		"ms_an_image", together/1e6, "ms_alone", alone/1e6, "taken", taken)
-	if !taken {
-		return nil, s.Close()
+	if !taken { // what was built is kept, or each start would take minutes to find out the same
+		return nil, errors.Join(l.keep(s), s.Close())
 	}
 	if err := s.proveBatch(); err != nil {
-		return nil, errors.Join(err, s.Close())
+		return nil, s.fail(err)
 	}
 	return s, nil
 }

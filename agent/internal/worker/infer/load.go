@@ -11,8 +11,12 @@ import (
 	"github.com/sightline-edge/sightline/models/onnxfile"
 )
 
-// ErrProvider is wrapped when no execution provider that the policy allows runs the bundle.
-var ErrProvider = errors.New("no execution provider")
+var (
+	// ErrProvider is wrapped when no execution provider that the policy allows runs the bundle.
+	ErrProvider = errors.New("no execution provider")
+	// ErrIdle is wrapped by what a builder's Keep returns where its provider runs no part of the model.
+	ErrIdle = errors.New("the provider takes no part of the model")
+)
 
 // Loader makes sessions. Safe for concurrent use.
 type Loader struct {
@@ -33,7 +37,16 @@ func (l *Loader) Load(b *bundle.Bundle, policy string) (*Session, error) {
 	if policy == "" {
 		policy = b.Manifest.Providers.Policy
 	}
-	return l.first(c, policy, func(p bundle.Provider) (*Session, error) { return l.open(c, p) })
+	return l.first(c, policy, func(p bundle.Provider) (*Session, error) {
+		s, err := l.open(c, p)
+		if err != nil {
+			return nil, err
+		}
+		if err := l.keep(s); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+		return s, nil
+	})
 }
 
 // candidate is a bundle whose models agree with its manifest.
@@ -121,9 +134,9 @@ func (l *Loader) openFor(c *candidate, p bundle.Provider, images int) (*Session,
 	if err != nil {
 		return nil, err
 	}
-	if err := l.proven(s); err != nil {
+	if err := s.prove(); err != nil {
 		ports := c.models[p.Model].ports
-		return nil, errors.Join(ports.explain(err), s.Close())
+		return nil, s.fail(ports.explain(err))
 	}
 	return s, nil
 }
@@ -154,22 +167,43 @@ func (l *Loader) start(c *candidate, p bundle.Provider, images int) (*Session, e
 	return s, nil
 }
 
-// proven has the golden samples decide on the session, and on what its runner built for it.
-func (l *Loader) proven(s *Session) error {
-	err := s.prove()
+// keep has what the session's runners built loaded at the next start. To be called behind all proofs: the
+// golden samples prove both models together.
+func (l *Loader) keep(s *Session) error {
+	if s.crops != nil {
+		if err := l.keep(s.crops.session); err != nil {
+			return fmt.Errorf("second model: %w", err)
+		}
+	}
 	b, builds := s.runner.(builder)
-	switch {
-	case !builds:
-		return err
-	case err != nil:
-		b.Drop(firstLine(err))
+	if !builds {
+		return nil
+	}
+	err := b.Keep()
+	if errors.Is(err, ErrIdle) {
 		return err
 	}
-	if failed := b.Keep(); failed != nil { // it runs as well, only later at the next start
+	if err != nil { // it runs as well, only later at the next start
 		l.Log.Warn("what was built for the bundle is not kept", "bundle", s.Bundle.Manifest.Name,
-			"provider", s.Provider, "error", failed)
+			"provider", s.Provider, "error", err)
 	}
 	return nil
+}
+
+// fail closes a session that a proof refused, and drops what was built for it.
+func (s *Session) fail(err error) error {
+	s.drop(firstLine(err))
+	return errors.Join(err, s.Close())
+}
+
+// drop is for both models: which of them is wrong nobody knows.
+func (s *Session) drop(reason string) {
+	if s.crops != nil {
+		s.crops.session.drop(reason)
+	}
+	if b, builds := s.runner.(builder); builds {
+		b.Drop(reason)
+	}
 }
 
 func newSession(c *candidate, p bundle.Provider, ports contract, inputs []*tensor.Input) (*Session, error) {

@@ -50,7 +50,7 @@ type Runner interface {
 }
 
 // builder is a Runner that compiles the model, which can take minutes. What it built is loaded at the next
-// start when Keep was called before Close.
+// start when Keep was called before Close. Keep wraps ErrIdle where the provider had nothing to compile.
 type builder interface {
 	Keep() error
 	Drop(reason string) // what was built before, and is wrong

@@ -6,8 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 )
+
+// compiled is how ONNX Runtime's names of engines end. Beside them lie profiles of shapes, and other notes.
+const compiled = ".engine"
 
 // Entry is the folder of one session. One goroutine at a time.
 type Entry struct {
@@ -26,8 +31,11 @@ func (e *Entry) Dir() string { return filepath.Join(e.store.dir, e.name) }
 // Ready says that the engine is there: it is loaded, and not built.
 func (e *Entry) Ready() bool { return e.ready }
 
-// Keep seals what was built, for the next start, once the session is known to compute what it should. A
-// session that wrote no engine has nothing to keep.
+// ErrNone is wrapped by Keep where the session wrote no engine: TensorRT runs no part of its model.
+var ErrNone = errors.New("no engine was built")
+
+// Keep seals what was built, for the next start, once the session is known to compute what it should, and has
+// run: some engines are built only then.
 func (e *Entry) Keep() error {
 	s := e.store
 	s.mu.Lock()
@@ -46,7 +54,7 @@ func (e *Entry) Keep() error {
 		return s.root.Chtimes(e.name+"/"+manifestName, now, now) // it goes later, when there are too many
 	}
 	made, err := e.seal()
-	if err != nil || len(made.Files) == 0 {
+	if err != nil {
 		return err
 	}
 	if size := made.bytes(); size > s.limit {
@@ -69,6 +77,9 @@ func (e *Entry) seal() (seal, error) {
 	files, err := s.hash(e.name)
 	if err != nil {
 		return seal{}, fmt.Errorf("keep an engine: %w", err)
+	}
+	if !slices.ContainsFunc(files, func(f file) bool { return strings.HasSuffix(f.Name, compiled) }) {
+		return seal{}, fmt.Errorf("keep an engine: %w in %s", ErrNone, e.Dir())
 	}
 	made := seal{Key: e.key, Files: files}
 	if made.MAC, err = made.sign(s.secret); err != nil {

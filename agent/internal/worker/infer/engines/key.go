@@ -10,7 +10,7 @@ import (
 )
 
 // format changes when what a key or an entry means does.
-const format = 1
+const format = 2
 
 // Key is all that an engine depends on: two keys that differ never share one.
 type Key struct {

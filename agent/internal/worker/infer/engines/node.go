@@ -25,16 +25,21 @@ type Node struct {
 	Driver    string   `json:"driver"`
 	GPUs      []string `json:"gpus,omitempty"` // name and UUID, which imply the compute capability
 	Libraries []string `json:"libraries"`      // TensorRT's, CUDA's, ONNX Runtime's: name, size, time
+
+	// Chosen is what the environment says of which GPU device_id counts from.
+	Chosen []string `json:"chosen,omitempty"`
 }
 
-// Inspect reads what the kernel and the libraries that this process has loaded say, from "/". TensorRT is
-// loaded before, or it is not seen. What is not there is left empty: Usable decides.
-func Inspect(root fs.FS) Node {
+// Inspect reads what the kernel and the libraries that this process has loaded say, from "/", and what of
+// the environment chooses a GPU. TensorRT is loaded before, or it is not seen. What is not there is left
+// empty: Usable decides.
+func Inspect(root fs.FS, environment func(name string) (value string, set bool)) Node {
 	n := Node{
 		Machine:   firstLine(root, "etc/machine-id"),
 		Driver:    firstLine(root, "proc/driver/nvidia/version"),
 		GPUs:      gpus(root),
 		Libraries: libraries(root),
+		Chosen:    chosen(environment),
 	}
 	if tegra := firstLine(root, "etc/nv_tegra_release"); tegra != "" {
 		n.Driver = strings.TrimSpace(n.Driver + " " + tegra)
@@ -64,7 +69,8 @@ func (n Node) Usable() error {
 	}
 }
 
-// differs tells the first thing that another node has otherwise, or nothing.
+// differs tells the first thing that another node has otherwise, or nothing. Which GPUs a process was given
+// is no difference: a node has workers of several.
 func (n Node) differs(other Node) string {
 	for _, one := range []struct{ what, here, there string }{
 		{"machine", n.Machine, other.Machine},
@@ -78,6 +84,18 @@ func (n Node) differs(other Node) string {
 		}
 	}
 	return ""
+}
+
+// chosen are the variables by which CUDA's driver, or a container's runtime, numbers the GPUs that a process
+// sees. The kernel lists all of them, whichever these leave.
+func chosen(environment func(string) (string, bool)) []string {
+	var all []string
+	for _, name := range []string{"CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES"} {
+		if value, set := environment(name); set {
+			all = append(all, name+"="+value)
+		}
+	}
+	return all
 }
 
 // odd are those of a list that another does not have.

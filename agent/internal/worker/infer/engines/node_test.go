@@ -39,14 +39,17 @@ func disk() fstest.MapFS {
 	}
 }
 
+// nobody says which GPU to take.
+func nobody(string) (string, bool) { return "", false }
+
 func edited(edit func(fstest.MapFS)) Node {
 	d := maps.Clone(disk())
 	edit(d)
-	return Inspect(d)
+	return Inspect(d, nobody)
 }
 
 func TestANodeIsReadFromTheKernel(t *testing.T) {
-	n := Inspect(disk())
+	n := Inspect(disk(), nobody)
 	require.Equal(t, Node{
 		Machine: "4d3c2b1a",
 		Driver:  "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024",
@@ -98,14 +101,14 @@ func TestANodeThatCannotBeToldFromOthersKeepsNothing(t *testing.T) {
 }
 
 func TestEachThingThatAnEngineDependsOnMakesAnotherKey(t *testing.T) {
-	n := Inspect(disk())
+	n := Inspect(disk(), nobody)
 	key := func(n Node, model string, options map[string]string, shape ...int64) string {
 		return NewKey(n, []byte(model), options, map[string][]int64{"images": shape}).ID()
 	}
 	fp16 := map[string]string{"trt_fp16_enable": "1", "device_id": "0"}
 	first := key(n, "weights", fp16, 1, 3, 640, 640)
 	require.Len(t, first, 32)
-	require.Equal(t, first, key(Inspect(disk()), "weights", maps.Clone(fp16), 1, 3, 640, 640))
+	require.Equal(t, first, key(Inspect(disk(), nobody), "weights", maps.Clone(fp16), 1, 3, 640, 640))
 	set := func(name, text string) Node {
 		return edited(func(d fstest.MapFS) {
 			d[name] = &fstest.MapFile{Data: []byte(text), ModTime: time.Unix(0, builtNs)}
@@ -146,5 +149,29 @@ func TestAKeyIsTheSameBeforeAndBehindABuild(t *testing.T) {
 		}
 		d["proc/self/maps"] = &fstest.MapFile{Data: maps}
 	})
-	require.Equal(t, Inspect(disk()), behind)
+	require.Equal(t, Inspect(disk(), nobody), behind)
+}
+
+// device_id counts from what these variables leave, in their order: another GPU, perhaps, of another kind.
+func TestWhichGPUAProcessWasGivenIsInTheKey(t *testing.T) {
+	given := func(variables map[string]string) Node {
+		return Inspect(disk(), func(name string) (string, bool) {
+			value, set := variables[name]
+			return value, set
+		})
+	}
+	seen := map[string]string{}
+	for _, variables := range []map[string]string{
+		{},
+		{"CUDA_VISIBLE_DEVICES": ""},
+		{"CUDA_VISIBLE_DEVICES": "1"},
+		{"CUDA_DEVICE_ORDER": "PCI_BUS_ID"},
+		{"NVIDIA_VISIBLE_DEVICES": "1"},
+		{"CUDA_VISIBLE_DEVICES": "1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"},
+	} {
+		id := NewKey(given(variables), []byte("weights"), nil, nil).ID()
+		require.Empty(t, seen[id], "of %q", variables)
+		seen[id] = fmt.Sprint(variables)
+	}
+	require.Equal(t, given(nil), given(map[string]string{"DISPLAY": ":0"}))
 }

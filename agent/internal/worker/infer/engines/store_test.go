@@ -26,7 +26,7 @@ func open(t *testing.T, dir string, limit int64) (*Store, *bytes.Buffer) {
 }
 
 func key(model string) Key {
-	return NewKey(Inspect(disk()), []byte(model), nil, map[string][]int64{"images": {1, 3, 64, 64}})
+	return NewKey(Inspect(disk(), nobody), []byte(model), nil, map[string][]int64{"images": {1, 3, 64, 64}})
 }
 
 // build makes an engine of so many bytes and keeps it.
@@ -96,7 +96,8 @@ func TestAnEngineThatWasNotKeptIsGone(t *testing.T) {
 
 	e, err = s.Begin(key("a"))
 	require.NoError(t, err)
-	require.NoError(t, e.Keep(), "a provider that wrote no engine has none to keep")
+	require.NoError(t, os.WriteFile(filepath.Join(e.Dir(), "graph.profile"), []byte("shapes"), 0o600))
+	require.ErrorIs(t, e.Keep(), ErrNone, "of what TensorRT takes no part it wrote no engine")
 	require.NoError(t, e.Close())
 	require.Empty(t, lies(t, dir))
 
@@ -289,4 +290,21 @@ func TestKeysAreIndependentOfTheOrderOfOptions(t *testing.T) {
 	for range 20 {
 		require.Equal(t, want, NewKey(Node{}, nil, maps.Clone(options), nil).ID())
 	}
+}
+
+// Two workers of one node that see a GPU each do not remove each other's engines.
+func TestEnginesOfEachGPUOfANodeStayBesideEachOther(t *testing.T) {
+	on := func(gpu string) Key {
+		n := Inspect(disk(), func(name string) (string, bool) { return gpu, name == "CUDA_VISIBLE_DEVICES" })
+		return NewKey(n, []byte("a"), nil, map[string][]int64{"images": {1, 3, 64, 64}})
+	}
+	dir := filepath.Join(t.TempDir(), "engines")
+	for _, gpu := range []string{"0", "1"} {
+		s, _ := open(t, dir, 1<<20)
+		build(t, s, on(gpu), 100)
+	}
+	next, _ := open(t, dir, 1<<20)
+	require.True(t, taken(t, next, on("0")))
+	require.True(t, taken(t, next, on("1")))
+	require.False(t, taken(t, next, on("2")))
 }

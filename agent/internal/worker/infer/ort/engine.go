@@ -66,7 +66,7 @@ func (r *Runtime) begin(s infer.Spec) (*engines.Entry, error) {
 	for _, c := range s.Constants {
 		shapes[c.Name] = c.Shape
 	}
-	node := engines.Inspect(os.DirFS("/"))
+	node := engines.Inspect(os.DirFS("/"), os.LookupEnv)
 	return store.Begin(engines.NewKey(node, s.Model, tensorRTOptions(s), shapes))
 }
 
@@ -109,12 +109,19 @@ func stored(options map[string]string, dir string) map[string]string {
 	return all
 }
 
-// Keep implements infer's builder: the session computes what it should.
+// Keep implements infer's builder: the session computes what it should. What TensorRT does not take CUDA
+// runs, up to all of it, and ONNX Runtime does not say so; but of what it takes TensorRT writes an engine.
 func (r *runner) Keep() error {
 	if r.engine == nil {
 		return nil
 	}
-	return r.engine.Keep()
+	err := r.engine.Keep()
+	if errors.Is(err, engines.ErrNone) {
+		return fmt.Errorf("%w: TensorRT made no engine, and CUDA runs all of it: look at "+
+			"trt_min_subgraph_size, export the model with operators that TensorRT has, or name cuda in its "+
+			"place", infer.ErrIdle)
+	}
+	return err
 }
 
 // Drop implements infer's builder: it does not.

@@ -145,6 +145,31 @@ func TestAnEngineIsKeptWithItsSession(t *testing.T) {
 	require.Empty(t, kept())
 }
 
+// A session whose model TensorRT takes no part of runs as any other; only its folder stays empty.
+func TestASessionWithoutAnEngineIsIdle(t *testing.T) {
+	library, err := Load("")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, library.Close()) }()
+	store, err := engines.Open(filepath.Join(t.TempDir(), "engines"), 1<<20, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, store.Close()) }()
+	session, err := open(infer.Spec{
+		Model: identity(), Provider: bundle.Provider{Name: "cpu"}, Threads: 1, Images: 1,
+		InputName: "in", InputShape: []int64{1, 2}, Input: &tensor.Input{Floats: make([]float32, 2)},
+		Outputs: []infer.Output{
+			{Name: "out", Elem: onnxfile.Float32, Shape: []int64{1, 2}, Values: make([]float32, 2)},
+		},
+	}, entry(t, store))
+	require.NoError(t, err)
+	run, builds := session.(*runner)
+	require.True(t, builds)
+	require.NoError(t, run.Run(1))
+	err = run.Keep()
+	require.ErrorIs(t, err, infer.ErrIdle)
+	require.ErrorContains(t, err, "name cuda in its place")
+	require.NoError(t, run.Close())
+}
+
 // identity is a model of one node. Field numbers are onnx.proto3's.
 func identity() []byte {
 	node := onnxtest.Bytes(onnxtest.Bytes(nil, 1, []byte("in")), 2, []byte("out"))

@@ -151,7 +151,7 @@ func TestProvidersKeepTheirEngines(t *testing.T) {
 			took[i] = time.Since(start)
 		}
 		t.Logf("ONNX Runtime %s: first load %s, second %s", r.Version(), took[0], took[1])
-		n := engines.Inspect(os.DirFS("/"))
+		n := engines.Inspect(os.DirFS("/"), os.LookupEnv)
 		t.Logf("driver %q, GPUs %q, board %q, libraries %q", n.Driver, n.GPUs, n.Board, n.Libraries)
 		kept, err := filepath.Glob(filepath.Join(dir, "*.engine"))
 		require.NoError(t, err)
