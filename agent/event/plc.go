@@ -104,6 +104,7 @@ type CandidatePhase string
 const (
 	CandidateTrial   CandidatePhase = "Trial"   // in a process of its own, with its golden samples
 	CandidateLoading CandidatePhase = "Loading" // beside what inspects, until it takes over between two parts
+	CandidateShadow  CandidatePhase = "Shadow"  // sees the same parts, without a say in any verdict
 	CandidateRefused CandidatePhase = "Refused"
 )
 

@@ -30,7 +30,8 @@ var (
 type plan struct {
 	recipe *recipe.Recipe
 	rules  *verdict.Rules
-	id     string // of the configuration
+	shadow *verdict.Rules // of its shadow; nil without one
+	id     string         // of the configuration
 	config *wire.StationConfig
 }
 
@@ -45,21 +46,44 @@ func planFor(c *config.Loaded, i int) (*plan, error) {
 	if err != nil {
 		return nil, c.Locate(i, err)
 	}
-	p := &plan{recipe: r, rules: rules, id: c.ID, config: &wire.StationConfig{
+	p := &plan{recipe: r, rules: rules, id: c.ID}
+	if r.Shadow != nil {
+		if p.shadow, err = verdict.Compile(s.Verdict, &r.Shadow.Manifest); err != nil {
+			return nil, c.Locate(i, err)
+		}
+	}
+	p.config = &wire.StationConfig{
 		Name: s.Name, Camera: s.Camera,
 		OpenTimeoutNs: int64(s.OpenTimeout), ReadTimeoutNs: int64(s.ReadTimeout),
-		EvidenceQuality: int32(c.Evidence.Quality), MaxCrops: int32(*c.Evidence.MaxCrops), Generation: 1,
-	}}
+		EvidenceQuality: int32(c.Evidence.Quality), MaxCrops: int32(*c.Evidence.MaxCrops),
+	}
 	r.Tell(p.config)
+	p.number(1)
 	return p, nil
+}
+
+// number gives it a generation.
+func (p *plan) number(generation uint64) {
+	p.config.Generation = generation
+	if shadow := p.config.GetShadow(); shadow != nil {
+		shadow.Generation = generation
+	}
 }
 
 // judge is how the station judges what the worker finds with it.
 func (p *plan) judge() station.Recipe {
-	return station.Recipe{
+	r := station.Recipe{
 		Generation: p.config.GetGeneration(), ID: p.recipe.ID, ConfigurationID: p.id, Rules: p.rules,
 		Digest: p.recipe.Digest, Reference: &p.recipe.Manifest.Reference,
 	}
+	if shadow := p.recipe.Shadow; shadow != nil {
+		r.Shadow = &station.Shadow{Rules: p.shadow, Candidate: event.Candidate{
+			RecipeID: shadow.ID, Phase: event.CandidateShadow, Model: event.Model{
+				Name: shadow.Manifest.Name, Version: shadow.Manifest.Version, Digest: shadow.Digest,
+			},
+		}}
+	}
+	return r
 }
 
 // shown is what the station's state says of a candidate.
@@ -77,6 +101,9 @@ func (p *plan) shown(phase event.CandidatePhase, reason string) *event.Candidate
 func (p *plan) matter() string {
 	c := proto.CloneOf(p.config)
 	c.Name, c.Camera, c.OpenTimeoutNs, c.ReadTimeoutNs, c.Generation = "", "", 0, 0, 0
+	if shadow := c.GetShadow(); shadow != nil {
+		shadow.Name, shadow.Generation = "", 0
+	}
 	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(c)
 	if err != nil {
 		return p.config.GetName() // like nothing else
@@ -258,14 +285,14 @@ func (a *agent) try(ctx context.Context, c *wire.StationConfig) *tried {
 func (a *agent) apply(ctx context.Context, i int, p *plan) error {
 	s := a.stations[i]
 	if s.change.same(p) { // the worker need not know
-		p.config.Generation = s.change.live.config.GetGeneration()
+		p.number(s.change.live.config.GetGeneration())
 		s.change.live = p
 		s.station.Adopt(p.judge())
 		s.station.Announce(nil)
 		return nil
 	}
 	s.change.last++
-	p.config.Generation = s.change.last
+	p.number(s.change.last)
 	s.station.Adopt(p.judge())
 	s.station.Announce(p.shown(event.CandidateLoading, ""))
 	select {

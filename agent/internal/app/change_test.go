@@ -431,3 +431,34 @@ func TestAnEndInTheMiddleOfATrialTakesNothing(t *testing.T) {
 	require.Zero(t, changes.Load())
 	require.Zero(t, c.log.count("configuration taken"))
 }
+
+func TestAShadowIsShownAndMayNotBeWrong(t *testing.T) {
+	var asked atomic.Pointer[wire.StationConfig]
+	change := func(p *fakeworker.Peer, m *wire.Change) {
+		asked.Store(m.GetConfig())
+		p.Take(m)
+		p.Send(wire.KindChanged, &wire.Changed{Generation: m.GetConfig().GetGeneration()})
+	}
+	c := startChanging(t, fakeworker.Script{Inspect: findsOne, Change: change})
+	was := c.part()
+	first, err := filepath.Abs(pcbDefects)
+	require.NoError(t, err)
+	dir, next := version(t)
+	c.reload <- c.parsed(first, "    shadow: {bundle: "+filepath.Join(dir, "none")+"}\n")
+	c.logged(1, "configuration not taken")
+	require.Nil(t, asked.Load())
+	c.reload <- c.parsed(first, "    shadow: {bundle: "+dir+", share: 0.2}\n")
+	shown := c.candidate(event.CandidateShadow)
+	require.Equal(t, next.Digest, shown.Model.Digest)
+	told := asked.Load()
+	require.Equal(t, next.Digest, told.GetShadow().GetBundleDigest())
+	require.InDelta(t, 0.2, told.GetShadow().GetShare(), 1e-9)
+	require.Equal(t, told.GetGeneration(), told.GetShadow().GetGeneration())
+	require.Equal(t, was.Model.Digest, c.part().Model.Digest)
+	c.reload <- c.parsed(first, "    shadow: {bundle: "+dir+", share: 0.2}\n") // the same again
+	c.logged(2, "configuration taken")
+	require.Equal(t, told.GetGeneration(), asked.Load().GetGeneration())
+	c.reload <- c.parsed(first, "")
+	c.runs(was.Model.Digest)
+	require.Nil(t, asked.Load().GetShadow())
+}

@@ -51,7 +51,10 @@ const (
 	maxTolerance = 16
 	maxArea      = 1 << 20
 	// maxOverlap is more than half of any model's input.
-	maxOverlap = 8192
+	maxOverlap   = 8192
+	defaultShare = 0.1
+	// leastShare of a shadow is of use: less is a part an hour, or none.
+	leastShare = 0.001
 	// leastRecycled is what any worker takes.
 	leastRecycled = 64 << 20
 	// minMemory is what the worker needs before it has loaded a model.
@@ -125,6 +128,19 @@ func (c *Config) checkStation(doc *strictyaml.Document, at string, s *Station) {
 		doc.OneOf(at+".provider", s.Provider, "require", "fallback")
 	}
 	checkVerdict(doc, at+".verdict", &s.Verdict)
+	checkShadow(doc, at+".shadow", s)
+}
+
+func checkShadow(doc *strictyaml.Document, at string, s *Station) {
+	switch {
+	case s.Shadow == nil:
+		return
+	case s.Shadow.Bundle == "":
+		doc.Add(at+".bundle", "no bundle is named", "the name of a bundle in bundle_dir, or a path")
+	case s.Tiles.Overlap > 0:
+		doc.Add(at, "frames in tiles have no shadow", "leave shadow or tiles out")
+	}
+	doc.Within(at+".share", s.Shadow.Share, leastShare, 1)
 }
 
 func checkMethod(doc *strictyaml.Document, at string, s *Station) {

@@ -64,6 +64,8 @@ type Station struct {
 	Tiles   Tiles   `yaml:"tiles"`
 	Trigger Trigger `yaml:"trigger"`
 	Verdict Verdict `yaml:"verdict"`
+	// Shadow lets another bundle see the same parts, without a say in any verdict.
+	Shadow *Shadow `yaml:"shadow"`
 	// Provider overrides the bundle's policy: require or fallback.
 	Provider    string        `yaml:"provider"`
 	OpenTimeout time.Duration `yaml:"open_timeout"` // default 5s
@@ -83,6 +85,13 @@ type Compare struct {
 type Tiles struct {
 	// Overlap of neighbours in pixels, larger than the largest defect: 32 to half the model's input. 0: none.
 	Overlap int `yaml:"overlap"`
+}
+
+// Shadow is a bundle on trial: it sees parts when their verdicts are out, as often as its share allows.
+type Shadow struct {
+	Bundle   string  `yaml:"bundle"`   // name under bundle_dir, or a path
+	Template string  `yaml:"template"` // as the station's
+	Share    float64 `yaml:"share"`    // of the time of one core or of the accelerator; default 0.1
 }
 
 // Trigger says when a part is there.

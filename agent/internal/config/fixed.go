@@ -21,7 +21,7 @@ func blanked(stations []Station) []Station {
 	for i := range all {
 		s := &all[i]
 		s.Bundle, s.Recipe, s.Method, s.Template, s.Binarize, s.Provider = "", "", "", "", "", ""
-		s.Compare, s.Tiles, s.Verdict = Compare{}, Tiles{}, Verdict{}
+		s.Compare, s.Tiles, s.Verdict, s.Shadow = Compare{}, Tiles{}, Verdict{}, nil
 	}
 	return all
 }

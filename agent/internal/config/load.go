@@ -155,4 +155,7 @@ func (s *Station) complete() {
 	if s.Trigger.Mode == ModeInterval {
 		setDefault(&s.Trigger.Interval, DefaultInterval)
 	}
+	if s.Shadow != nil {
+		setDefault(&s.Shadow.Share, defaultShare)
+	}
 }

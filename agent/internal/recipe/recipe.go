@@ -3,8 +3,10 @@
 package recipe
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,6 +23,7 @@ type Recipe struct {
 	Manifest bundle.Manifest
 	Digest   string             // of the bundle; empty without a model
 	Template *template.Template // nil: none, or each frame brings its own
+	Shadow   *Recipe            // of what else sees the station's parts; nil: nothing does
 
 	station *config.Station
 	dir     string // of the bundle
@@ -29,6 +32,38 @@ type Recipe struct {
 // Load reads the bundle and the template that a station names. What the configuration says wrongly of them is
 // strictyaml.Faults, by paths below the station.
 func Load(c *config.Config, station int) (*Recipe, error) {
+	r, err := load(c, station)
+	if err != nil || c.Stations[station].Shadow == nil {
+		return r, err
+	}
+	if r.Shadow, err = shadow(c, station); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// shadow loads what a station's shadow names, as if it were the station's own.
+func shadow(c *config.Config, station int) (*Recipe, error) {
+	s := c.Stations[station]
+	s.Bundle, s.Template, s.Method, s.Binarize = s.Shadow.Bundle, s.Shadow.Template, "", ""
+	s.Compare, s.Shadow = config.Compare{}, nil
+	alone := *c
+	alone.Stations = []config.Station{s}
+	r, err := load(&alone, 0)
+	if faults, ok := errors.AsType[strictyaml.Faults](err); ok {
+		below := slices.Clone(faults)
+		for i := range below {
+			below[i].Path = "shadow." + below[i].Path
+		}
+		return nil, below
+	}
+	if err != nil {
+		return nil, fmt.Errorf("shadow: %w", err)
+	}
+	return r, nil
+}
+
+func load(c *config.Config, station int) (*Recipe, error) {
 	s := &c.Stations[station]
 	if s.Method == config.MethodCompare {
 		return New(c, station, nil)
@@ -119,6 +154,11 @@ func (r *Recipe) Tell(c *wire.StationConfig) {
 	c.TileOverlap, c.HeatFrom = int32(r.station.Tiles.Overlap), r.heatFrom()
 	if r.Template != nil {
 		c.Template = &wire.Template{Path: r.Template.Path, Digest: r.Template.Digest}
+	}
+	if r.Shadow != nil {
+		c.Shadow = &wire.StationConfig{Name: c.GetName(), Share: r.station.Shadow.Share}
+		c.Shadow.EvidenceQuality, c.Shadow.MaxCrops = c.GetEvidenceQuality(), c.GetMaxCrops()
+		r.Shadow.Tell(c.Shadow)
 	}
 	if s := r.station.Compare; s != (config.Compare{}) {
 		c.Compare = &wire.Compare{Tolerance: int32(s.Tolerance), MinArea: int32(s.MinArea)}

@@ -24,6 +24,8 @@ func (s *Station) message(m any) {
 		s.evidence(m)
 	case *wire.Changed:
 		s.settled(m)
+	case vision.Shadowed:
+		s.shadowed(m.Inspected)
 	case Recipe:
 		s.adopt(m)
 	case announcement:

@@ -24,6 +24,7 @@ const (
 	CountSamples       = "samples"             // frames asked for to learn from, reason
 	CountSamplesLost   = "samples_lost"        // frames that the store did not take
 	CountWorkerRefused = "inspections_refused" // requests that the worker did not take
+	CountShadow        = "shadow"              // parts that a shadow has seen: live/shadow
 	CountFrames        = "frames_failed"       // fault of a frame that belongs to no part
 )
 

@@ -20,6 +20,7 @@ type Recipe struct {
 	ConfigurationID string
 	Rules           *verdict.Rules
 	Digest          string // of the bundle that Rules were compiled from: no other model is judged by them
+	Shadow          *Shadow
 	// Reference is what the bundle's good images were like; nil or without images: it does not say.
 	Reference *bundle.Reference
 }
@@ -94,6 +95,14 @@ func (s *Station) settled(m *wire.Changed) {
 		gone = func(c *current) bool { return c.Generation == m.GetGeneration() }
 	}
 	s.recipes = slices.DeleteFunc(s.recipes, func(c *current) bool { return c != s.live && gone(c) })
+}
+
+// shown is the candidate that the state tells of: one that is to take over before one that only looks on.
+func (s *Station) shown() *event.Candidate {
+	if shadow := s.live.Shadow; s.candidate == nil && shadow != nil {
+		return &shadow.Candidate
+	}
+	return s.candidate
 }
 
 func (s *Station) announce(c *event.Candidate) {

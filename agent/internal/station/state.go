@@ -18,7 +18,7 @@ func (s *Station) status() event.StateData {
 	model := s.seen.GetModel()
 	d := event.StateData{
 		FellBack: s.seen.GetFellBack(), FallbackReason: clipTo(fallbackBytes, s.seen.GetFallbackReason()),
-		IsSimulated: s.seen.GetSimulated(), Candidate: s.candidate, Drift: s.drifted(),
+		IsSimulated: s.seen.GetSimulated(), Candidate: s.shown(), Drift: s.drifted(),
 		Model: event.Model{
 			Name: model.GetName(), Version: model.GetVersion(), Digest: model.GetDigest(),
 			Provider: s.seen.GetProvider(),

@@ -110,6 +110,7 @@ type Station struct {
 	met       bool               // was ready once
 	asked     map[uint64]bool    // continuous: requests without an answer
 	askAtNs   int64              // continuous: not before
+	drawAtNs  int64              // a disagreement of the shadow: not before
 	frame     partial            // of a part that is a sample
 	holdAtNs  int64              // not before
 }

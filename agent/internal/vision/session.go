@@ -175,6 +175,8 @@ func (s *session) dispatch(kind wire.Kind, payload []byte) error {
 		return deliver(s, payload, &wire.Progress{})
 	case wire.KindEvidence:
 		return deliver(s, payload, &wire.Evidence{})
+	case wire.KindShadowed:
+		return deliver(s, payload, Shadowed{&wire.Inspected{}})
 	case wire.KindChanged:
 		return deliver(s, payload, &wire.Changed{})
 	default:

@@ -44,10 +44,13 @@ type Process interface {
 // Died tells a station that the worker which held its jobs is gone: no open job of it will be answered.
 type Died struct{ Err error }
 
+// Shadowed tells a station what its shadow has found in a part that is done.
+type Shadowed struct{ *wire.Inspected }
+
 // Options says what to run. Deliver is called for each station with *wire.StationState, *wire.Exposed,
-// *wire.Progress, *wire.Inspected, *wire.Evidence, *wire.Changed or Died, in the worker's order, by one
-// goroutine at a time, of a Crew for each station. The receiver owns the message; while Deliver blocks the
-// worker waits.
+// *wire.Progress, *wire.Inspected, *wire.Evidence, *wire.Changed, Shadowed or Died, in the worker's order, by
+// one goroutine at a time, of a Crew for each station. The receiver owns the message; while Deliver blocks
+// the worker waits.
 type Options struct {
 	Launch    func(context.Context) (Process, error) // Executable, or a fake
 	Configure *wire.Configure

@@ -34,6 +34,7 @@ const (
 	KindHeartbeat    Kind = 21
 	KindProgress     Kind = 22
 	KindChanged      Kind = 23
+	KindShadowed     Kind = 24 // an Inspected of the station's shadow, whenever it has seen a part
 )
 
 // MaxFrame bounds one message, evidence pictures included.

@@ -14,5 +14,8 @@ const ReasonLoading = "loading the bundle"
 // PlainFrame is the number of the picture that is the frame as it came.
 const PlainFrame = -1
 
+// ShadowPictures is added to Evidence.n of what a shadow sees.
+const ShadowPictures = 1000
+
 // MaxCorners bounds the outline of a detection: that of a mask is simplified to so many.
 const MaxCorners = 64

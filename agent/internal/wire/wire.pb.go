@@ -255,6 +255,8 @@ type StationConfig struct {
 	TileOverlap     int32                  `protobuf:"varint,14,opt,name=tile_overlap,json=tileOverlap,proto3" json:"tile_overlap,omitempty"`   // > 0: frames are not scaled, but seen in tiles that overlap so many pixels
 	Generation      uint64                 `protobuf:"varint,15,opt,name=generation,proto3" json:"generation,omitempty"`                        // of what the station inspects with: bundle, method, template
 	BundleDigest    string                 `protobuf:"bytes,16,opt,name=bundle_digest,json=bundleDigest,proto3" json:"bundle_digest,omitempty"` // sha256:<hex>; the worker takes no other bundle; empty: any
+	Shadow          *StationConfig         `protobuf:"bytes,17,opt,name=shadow,proto3" json:"shadow,omitempty"`                                 // what else sees parts that are done; its camera is this one's
+	Share           float64                `protobuf:"fixed64,18,opt,name=share,proto3" json:"share,omitempty"`                                 // of a shadow: of the time, on one core or on the accelerator, at most
 	Heat            bool                   `protobuf:"varint,30,opt,name=heat,proto3" json:"heat,omitempty"`                                    // for evaluation: each Inspected brings the map of a model for anomalies
 	HeatFrom        float32                `protobuf:"fixed32,31,opt,name=heat_from,json=heatFrom,proto3" json:"heat_from,omitempty"`           // score from which that map is kept for a picture; 0: the bundle's threshold
 	unknownFields   protoimpl.UnknownFields
@@ -394,6 +396,20 @@ func (x *StationConfig) GetBundleDigest() string {
 		return x.BundleDigest
 	}
 	return ""
+}
+
+func (x *StationConfig) GetShadow() *StationConfig {
+	if x != nil {
+		return x.Shadow
+	}
+	return nil
+}
+
+func (x *StationConfig) GetShare() float64 {
+	if x != nil {
+		return x.Share
+	}
+	return 0
 }
 
 func (x *StationConfig) GetHeat() bool {
@@ -717,6 +733,7 @@ type Settle struct {
 	Evidence      bool                   `protobuf:"varint,3,opt,name=evidence,proto3" json:"evidence,omitempty"`
 	Verdict       string                 `protobuf:"bytes,4,opt,name=verdict,proto3" json:"verdict,omitempty"` // caption of the annotated image
 	Defects       []*Detection           `protobuf:"bytes,5,rep,name=defects,proto3" json:"defects,omitempty"` // what counted, in frame pixels
+	Shadow        bool                   `protobuf:"varint,6,opt,name=shadow,proto3" json:"shadow,omitempty"`  // of the frame that the station's shadow has seen
 	Sample        bool                   `protobuf:"varint,20,opt,name=sample,proto3" json:"sample,omitempty"` // the frame is wanted as it came, whatever the verdict is
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -785,6 +802,13 @@ func (x *Settle) GetDefects() []*Detection {
 		return x.Defects
 	}
 	return nil
+}
+
+func (x *Settle) GetShadow() bool {
+	if x != nil {
+		return x.Shadow
+	}
+	return false
 }
 
 func (x *Settle) GetSample() bool {
@@ -1925,7 +1949,7 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\x13onnxruntime_library\x18\x03 \x01(\tR\x12onnxruntimeLibrary\x12\x1a\n" +
 	"\bspinning\x18\x04 \x01(\tR\bspinning\x12#\n" +
 	"\rparallel_runs\x18\x05 \x01(\rR\fparallelRuns\x12\x18\n" +
-	"\asharing\x18\x06 \x01(\rR\asharing\"\xdd\x04\n" +
+	"\asharing\x18\x06 \x01(\rR\asharing\"\xad\x05\n" +
 	"\rStationConfig\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06camera\x18\x02 \x01(\tR\x06camera\x12\x1d\n" +
@@ -1945,7 +1969,9 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\x0f \x01(\x04R\n" +
 	"generation\x12#\n" +
-	"\rbundle_digest\x18\x10 \x01(\tR\fbundleDigest\x12\x12\n" +
+	"\rbundle_digest\x18\x10 \x01(\tR\fbundleDigest\x128\n" +
+	"\x06shadow\x18\x11 \x01(\v2 .sightline.wire.v1.StationConfigR\x06shadow\x12\x14\n" +
+	"\x05share\x18\x12 \x01(\x01R\x05share\x12\x12\n" +
 	"\x04heat\x18\x1e \x01(\bR\x04heat\x12\x1b\n" +
 	"\theat_from\x18\x1f \x01(\x02R\bheatFromJ\x04\b\t\x10\n" +
 	"\"\\\n" +
@@ -1971,13 +1997,14 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"deadlineNs\x12\x1d\n" +
 	"\n" +
 	"trigger_ns\x18\x04 \x01(\x03R\ttriggerNs\x12\x1b\n" +
-	"\tbudget_ns\x18\x05 \x01(\x03R\bbudgetNs\"\xba\x01\n" +
+	"\tbudget_ns\x18\x05 \x01(\x03R\bbudgetNs\"\xd2\x01\n" +
 	"\x06Settle\x12\x18\n" +
 	"\astation\x18\x01 \x01(\rR\astation\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\x04R\x03job\x12\x1a\n" +
 	"\bevidence\x18\x03 \x01(\bR\bevidence\x12\x18\n" +
 	"\averdict\x18\x04 \x01(\tR\averdict\x126\n" +
 	"\adefects\x18\x05 \x03(\v2\x1c.sightline.wire.v1.DetectionR\adefects\x12\x16\n" +
+	"\x06shadow\x18\x06 \x01(\bR\x06shadow\x12\x16\n" +
 	"\x06sample\x18\x14 \x01(\bR\x06sample\"\n" +
 	"\n" +
 	"\bShutdown\"\x8b\x01\n" +
@@ -2156,20 +2183,21 @@ var file_agent_internal_wire_wire_proto_depIdxs = []int32{
 	3,  // 0: sightline.wire.v1.Configure.stations:type_name -> sightline.wire.v1.StationConfig
 	6,  // 1: sightline.wire.v1.StationConfig.template:type_name -> sightline.wire.v1.Template
 	7,  // 2: sightline.wire.v1.StationConfig.compare:type_name -> sightline.wire.v1.Compare
-	3,  // 3: sightline.wire.v1.Change.config:type_name -> sightline.wire.v1.StationConfig
-	18, // 4: sightline.wire.v1.Settle.defects:type_name -> sightline.wire.v1.Detection
-	0,  // 5: sightline.wire.v1.StationState.phase:type_name -> sightline.wire.v1.Phase
-	13, // 6: sightline.wire.v1.StationState.model:type_name -> sightline.wire.v1.Model
-	18, // 7: sightline.wire.v1.Inspected.detections:type_name -> sightline.wire.v1.Detection
-	1,  // 8: sightline.wire.v1.Inspected.fault:type_name -> sightline.wire.v1.Fault
-	18, // 9: sightline.wire.v1.Inspected.truth:type_name -> sightline.wire.v1.Detection
-	17, // 10: sightline.wire.v1.Inspected.heat:type_name -> sightline.wire.v1.Heat
-	21, // 11: sightline.wire.v1.Heartbeat.stations:type_name -> sightline.wire.v1.StationCount
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	3,  // 3: sightline.wire.v1.StationConfig.shadow:type_name -> sightline.wire.v1.StationConfig
+	3,  // 4: sightline.wire.v1.Change.config:type_name -> sightline.wire.v1.StationConfig
+	18, // 5: sightline.wire.v1.Settle.defects:type_name -> sightline.wire.v1.Detection
+	0,  // 6: sightline.wire.v1.StationState.phase:type_name -> sightline.wire.v1.Phase
+	13, // 7: sightline.wire.v1.StationState.model:type_name -> sightline.wire.v1.Model
+	18, // 8: sightline.wire.v1.Inspected.detections:type_name -> sightline.wire.v1.Detection
+	1,  // 9: sightline.wire.v1.Inspected.fault:type_name -> sightline.wire.v1.Fault
+	18, // 10: sightline.wire.v1.Inspected.truth:type_name -> sightline.wire.v1.Detection
+	17, // 11: sightline.wire.v1.Inspected.heat:type_name -> sightline.wire.v1.Heat
+	21, // 12: sightline.wire.v1.Heartbeat.stations:type_name -> sightline.wire.v1.StationCount
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_agent_internal_wire_wire_proto_init() }

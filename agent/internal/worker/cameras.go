@@ -15,7 +15,9 @@ import (
 // besideSlots is what a station holds at once besides the frames in its slots: one in the capture loop's
 // hand, those kept until settled, those that wait to be drawn or sent as
 // they came, and the one being drawn or sent.
-func besideSlots(s *station) int { return 1 + len(s.kept.entries) + maxPictures + maxFrames + 1 }
+func besideSlots(s *station) int {
+	return 1 + len(s.kept.entries) + shadowFrames + maxPictures + maxFrames + 1
+}
 
 // camera is what a station needs of one.
 type camera interface {

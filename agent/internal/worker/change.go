@@ -90,8 +90,7 @@ func (o *opener) beside(ctx context.Context, s *station, c *wire.StationConfig) 
 	default:
 		return next, nil
 	}
-	next.close()
-	o.release(next.lane)
+	o.end(next)
 	return nil, err
 }
 
@@ -101,8 +100,7 @@ func (o *opener) cutOver(ctx, waiting context.Context, s *station, next *rig) er
 	select {
 	case s.next <- next:
 	case <-waiting.Done():
-		next.close()
-		o.release(next.lane)
+		o.end(next)
 		if ctx.Err() == nil {
 			return s.changed(next.config, errSuperseded)
 		}
@@ -113,7 +111,7 @@ func (o *opener) cutOver(ctx, waiting context.Context, s *station, next *rig) er
 	if err := old.drain(ctx); err != nil {
 		return err
 	}
-	o.release(old.lane)
+	o.end(old)
 	model := next.lane.state.GetModel()
 	s.log.InfoContext(ctx, "inspects with another bundle or recipe", "bundle", model.GetName(),
 		"version", model.GetVersion(), "digest", model.GetDigest(), "provider", next.lane.state.GetProvider())

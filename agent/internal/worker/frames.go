@@ -38,7 +38,7 @@ func (p *pictures) offerFrame(pic picture) {
 	case p.frames <- pic:
 	default:
 		pic.station.samplesDropped.Add(1)
-		pic.frame.Release()
+		pic.station.done(pic.shot, pic.wanted.GetJob())
 	}
 }
 
@@ -48,13 +48,13 @@ func (p *pictures) pass(pic picture) {
 		p.offerFrame(pic)
 		return
 	}
-	pic.frame.Release()
+	pic.station.done(pic.shot, pic.wanted.GetJob())
 }
 
 // plain sends a frame as it came, in parts. One that cannot be sent is dropped and counted.
 func (p *pictures) plain(ctx context.Context, pic picture) {
-	defer pic.frame.Release()
 	s, job := pic.station, pic.wanted.GetJob()
+	defer s.done(pic.shot, job)
 	picture, err := evidence.Plain(pic.frame, maxPlain)
 	if err != nil {
 		s.samplesDropped.Add(1)

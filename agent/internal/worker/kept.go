@@ -30,8 +30,8 @@ type kept struct {
 	dropped *atomic.Uint64 // frames given up before their part was settled
 }
 
-func newKept(tracks int, dropped *atomic.Uint64) *kept {
-	return &kept{entries: make([]entry, maxKept+tracks), dropped: dropped}
+func newKept(places int, dropped *atomic.Uint64) *kept {
+	return &kept{entries: make([]entry, places), dropped: dropped}
 }
 
 // entry has a frame or, settled first, none.

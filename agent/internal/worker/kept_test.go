@@ -11,7 +11,7 @@ import (
 )
 
 func TestKeptFramesComeBackToWhoeverSettlesThem(t *testing.T) {
-	k := newKept(0, &atomic.Uint64{})
+	k := newKept(maxKept, &atomic.Uint64{})
 	f, wanted := &frame.Frame{Seq: 1}, &wire.Settle{Job: 2}
 	evicted, _, settled := k.put(1, shot{frame: f})
 	require.Nil(t, evicted)
@@ -31,7 +31,7 @@ func TestKeptFramesComeBackToWhoeverSettlesThem(t *testing.T) {
 
 // Parts that never get a frame leave settlements behind: those go first, then the oldest frame.
 func TestTheOldestIsGivenUpAndSettlementsBeforeFrames(t *testing.T) {
-	k := newKept(0, &atomic.Uint64{})
+	k := newKept(maxKept, &atomic.Uint64{})
 	for job := range uint64(maxKept) {
 		k.take(100+job, nil)
 	}

@@ -94,8 +94,7 @@ func (o *opener) station(ctx context.Context, s *station, c *wire.StationConfig)
 	}
 	s.rig = r
 	if s.camera, err = startCamera(ctx, s); err != nil {
-		r.close()
-		o.release(r.lane)
+		o.end(r)
 		return err
 	}
 	o.rigs[s.index] = r
@@ -115,10 +114,24 @@ func (o *opener) rig(ctx context.Context, s *station, c *wire.StationConfig) (*r
 		return nil, err
 	}
 	r, err := newRig(s, c, l)
-	if err != nil {
-		o.release(l)
+	if err == nil && c.GetShadow() != nil {
+		r.shadow, err = o.shadow(ctx, s, c.GetShadow())
 	}
-	return r, err
+	if err != nil {
+		if r != nil {
+			r.close()
+		}
+		o.release(l)
+		return nil, err
+	}
+	return r, nil
+}
+
+// end frees a rig that no part uses any more.
+func (o *opener) end(r *rig) {
+	r.close()
+	r.shadow.close(o)
+	o.release(r.lane)
 }
 
 // lane finds or makes the lane of a bundle, or makes one that compares. It is released once for each time.
@@ -208,5 +221,6 @@ func (s *station) close() {
 		s.log.Warn("close camera", "error", err)
 	}
 	s.kept.clear()
+	s.shadowed.clear()
 	s.rig.close()
 }

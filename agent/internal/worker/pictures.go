@@ -105,6 +105,9 @@ func (p *pictures) draw(ctx context.Context, d *drawing, pic picture) {
 			return
 		}
 		message := &wire.Evidence{Station: s.index, Job: w.GetJob(), N: int32(n), Jpeg: jpeg}
+		if w.GetShadow() {
+			message.N += wire.ShadowPictures
+		}
 		select {
 		case p.drawn <- message:
 		case <-ctx.Done():

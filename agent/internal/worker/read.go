@@ -12,7 +12,7 @@ import (
 
 // Fields of wire.Settle that are needed when no picture is asked for.
 const (
-	settleStation, settleJob, settleEvidence, settleSample = 1, 2, 3, 20
+	settleStation, settleJob, settleEvidence, settleShadow, settleSample = 1, 2, 3, 6, 20
 )
 
 // read serves the supervisor's messages until it ends the worker.
@@ -55,22 +55,26 @@ func (w *worker) inspect(m *wire.Inspect, payload []byte) error {
 
 // settle decodes the whole message only when a picture is asked for: the other case is each good part.
 func (w *worker) settle(payload []byte) error {
-	index, job, picture, err := peekSettle(payload)
+	seen, err := peekSettle(payload)
 	if err != nil {
 		return err
 	}
-	s, err := w.station(index)
+	s, err := w.station(seen.station)
 	if err != nil {
 		return err
 	}
 	var wanted *wire.Settle
-	if picture {
+	if seen.picture {
 		wanted = &wire.Settle{}
 		if err := w.conn.Decode(payload, wanted); err != nil {
 			return err
 		}
 	}
-	s.settled(job, wanted)
+	if seen.shadow {
+		s.settledShadow(seen.job, wanted)
+		return nil
+	}
+	s.settled(seen.job, wanted)
 	return nil
 }
 
@@ -82,11 +86,18 @@ func (w *worker) station(index uint32) (*station, error) {
 	return w.stations[index], nil
 }
 
-func peekSettle(raw []byte) (station uint32, job uint64, picture bool, err error) {
+// settlement is what a wire.Settle says at least.
+type settlement struct {
+	station         uint32
+	job             uint64
+	picture, shadow bool
+}
+
+func peekSettle(raw []byte) (s settlement, err error) {
 	for len(raw) > 0 {
 		number, kind, n := protowire.ConsumeTag(raw)
 		if n < 0 {
-			return 0, 0, false, fmt.Errorf("%w: %w", wire.ErrFrame, protowire.ParseError(n))
+			return s, fmt.Errorf("%w: %w", wire.ErrFrame, protowire.ParseError(n))
 		}
 		raw = raw[n:]
 		var value uint64
@@ -96,19 +107,21 @@ func peekSettle(raw []byte) (station uint32, job uint64, picture bool, err error
 			n = protowire.ConsumeFieldValue(number, kind, raw)
 		}
 		if n < 0 {
-			return 0, 0, false, fmt.Errorf("%w: %w", wire.ErrFrame, protowire.ParseError(n))
+			return s, fmt.Errorf("%w: %w", wire.ErrFrame, protowire.ParseError(n))
 		}
 		raw = raw[n:]
 		switch int32(number) {
 		case settleStation:
-			station = uint32(value)
+			s.station = uint32(value)
 		case settleJob:
-			job = value
+			s.job = value
 		case settleEvidence, settleSample:
-			picture = picture || value != 0
+			s.picture = s.picture || value != 0
+		case settleShadow:
+			s.shadow = value != 0
 		}
 	}
-	return station, job, picture, nil
+	return s, nil
 }
 
 // broken says that the peer is gone.

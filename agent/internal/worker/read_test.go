@@ -15,6 +15,7 @@ func FuzzPeekSettle(f *testing.F) {
 		{},
 		{Station: 3, Job: 1 << 60, Verdict: "PASS"},
 		{Job: 2, Sample: true},
+		{Job: 3, Shadow: true},
 		{Job: 1, Evidence: true, Defects: []*wire.Detection{{Class: 1, Score: 0.5}}},
 	} {
 		raw, err := proto.Marshal(m)
@@ -22,14 +23,14 @@ func FuzzPeekSettle(f *testing.F) {
 		f.Add(raw)
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		station, job, picture, err := peekSettle(raw)
+		got, err := peekSettle(raw)
 		full := &wire.Settle{}
 		if proto.Unmarshal(raw, full) != nil {
 			return
 		}
 		require.NoError(t, err)
-		require.Equal(t, full.GetStation(), station)
-		require.Equal(t, full.GetJob(), job)
-		require.Equal(t, full.GetEvidence() || full.GetSample(), picture)
+		require.Equal(t, settlement{
+			full.GetStation(), full.GetJob(), full.GetEvidence() || full.GetSample(), full.GetShadow(),
+		}, got)
 	})
 }

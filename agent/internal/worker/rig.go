@@ -15,6 +15,7 @@ type rig struct {
 	lane   *lane
 	golden *golden
 	free   chan *slot // of the lane's slots
+	shadow *shadow    // sees parts that are done; nil: nobody does
 }
 
 // newRig loads what a configuration says around a lane.

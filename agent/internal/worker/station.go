@@ -107,7 +107,9 @@ type station struct {
 	next   chan *rig // to the capture loop
 	last   chan *rig // back from it
 	kept   *kept
-	pace   pace // of the capture loop
+	// shadowed are the frames that the shadow has seen, each until it is settled.
+	shadowed *kept
+	pace     pace // of the capture loop
 
 	inspected, evidenceDropped, samplesDropped atomic.Uint64
 
@@ -128,7 +130,8 @@ func newStation(index uint32, c *wire.StationConfig, w *worker) *station {
 	s.alone = !slices.ContainsFunc(w.config.GetStations(), func(other *wire.StationConfig) bool {
 		return other != c && other.GetCamera() != ""
 	})
-	s.kept = newKept(parallel(w.config), &s.evidenceDropped)
+	s.kept = newKept(maxKept+parallel(w.config), &s.evidenceDropped)
+	s.shadowed = newKept(shadowKept, &s.evidenceDropped)
 	s.state.message = &wire.StationState{
 		Station: index, Phase: wire.Phase_PHASE_OPENING,
 		Reason: wire.ReasonLoading,
@@ -269,7 +272,7 @@ func (s *station) refuse(o order, fault wire.Fault, text string) error {
 // settled frees the part's frame, or sends it on to be drawn when evidence is wanted.
 func (s *station) settled(job uint64, wanted *wire.Settle) {
 	if seen, known := s.kept.take(job, wanted); known {
-		s.finish(seen, wanted)
+		s.finish(seen, job, wanted)
 	}
 }
 
@@ -280,13 +283,13 @@ func (s *station) keep(job uint64, seen shot) {
 		evicted.Release()
 	}
 	if settled {
-		s.finish(seen, wanted)
+		s.finish(seen, job, wanted)
 	}
 }
 
-func (s *station) finish(seen shot, wanted *wire.Settle) {
+func (s *station) finish(seen shot, job uint64, wanted *wire.Settle) {
 	if wanted == nil {
-		seen.frame.Release()
+		s.done(seen, job)
 		return
 	}
 	pic := picture{seen, s, wanted}

@@ -98,13 +98,20 @@ func (l *faultLine) metric(name string) float64 {
 
 func metricOf(t *testing.T, health, name string) float64 {
 	t.Helper()
+	total, found := sumOf(t, health, name)
+	require.True(t, found, "no metric %s", name)
+	return total
+}
+
+// sumOf is metricOf for what may not have been counted yet.
+func sumOf(t *testing.T, health, name string) (total float64, found bool) {
+	t.Helper()
 	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	answer, err := client.Get("http://" + health + "/metrics")
 	require.NoError(t, err)
 	defer func() { _ = answer.Body.Close() }()
 	body, err := io.ReadAll(answer.Body)
 	require.NoError(t, err)
-	total, found := 0.0, false
 	for line := range strings.SplitSeq(string(body), "\n") {
 		if !strings.HasPrefix(line, name+" ") && !strings.HasPrefix(line, name+"{") {
 			continue
@@ -113,8 +120,7 @@ func metricOf(t *testing.T, health, name string) float64 {
 		require.NoError(t, err)
 		total, found = total+v, true
 	}
-	require.True(t, found, "no metric %s", name)
-	return total
+	return total, found
 }
 
 // grows returns what says whether a counter has grown since now.

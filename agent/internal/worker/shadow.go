@@ -1,0 +1,193 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sightline-edge/sightline/agent/internal/monotime"
+	"github.com/sightline-edge/sightline/agent/internal/wire"
+	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
+	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
+	"github.com/sightline-edge/sightline/models/bundle"
+)
+
+const (
+	shadowKept = 2 // frames whose settlement is awaited
+	// shadowFrames are all that a shadow may hold: one in hand, one that waits, and those.
+	shadowFrames = 2 + shadowKept
+)
+
+var errShadow = errors.New("shadow")
+
+// shadow runs a candidate on parts that are done: their verdicts are out, and nothing waits for it. It has
+// one thread of the lowest priority, and takes a new part only when its share of the time allows.
+type shadow struct {
+	station *station
+	rig     *rig
+	engine  engine
+	share   float64
+	parts   chan shadowed
+	stop    chan struct{}
+	ended   sync.WaitGroup
+
+	mu     sync.Mutex // held while a part is offered
+	nextNs int64      // not before
+	over   bool
+}
+
+// shadowed is a part that is done.
+type shadowed struct {
+	shot
+
+	job uint64
+}
+
+// shadow loads what is to see a station's parts besides what inspects them.
+func (o *opener) shadow(ctx context.Context, s *station, c *wire.StationConfig) (*shadow, error) {
+	b, err := bundle.Load(c.GetBundleDir())
+	if err != nil {
+		return nil, errors.Join(errShadow, err)
+	}
+	if wanted := c.GetBundleDigest(); wanted != "" && wanted != b.Digest {
+		return nil, errors.Join(errShadow, errBundleChanged)
+	}
+	loader := o.loader
+	loader.Threads, loader.Batches = 1, false
+	session, err := loader.Load(b, c.GetProviderPolicy())
+	if err != nil {
+		return nil, errors.Join(errShadow, err)
+	}
+	r, err := newRig(s, c, sessionLane([]*infer.Session{session}, 1))
+	if err != nil {
+		return nil, errors.Join(errShadow, err, session.Close())
+	}
+	h := &shadow{
+		station: s, rig: r, engine: session, share: c.GetShare(),
+		parts: make(chan shadowed, 1), stop: make(chan struct{}),
+	}
+	if s.config.GetCamera() == "" { // it was only to be loaded
+		return nil, session.Close()
+	}
+	h.ended.Add(1)
+	o.group.Go(func() error {
+		defer h.ended.Done()
+		return h.run(ctx)
+	})
+	return h, nil
+}
+
+// offer takes a part over, unless the shadow is busy or has had its share. Nil takes none.
+func (h *shadow) offer(seen shot, job uint64) bool {
+	if h == nil {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.over || monotime.Now() < h.nextNs {
+		return false
+	}
+	select {
+	case h.parts <- shadowed{seen, job}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (h *shadow) run(ctx context.Context) error {
+	runtime.LockOSThread() // never unlocked, so that the thread ends with its priority
+	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, lowPriority); err != nil {
+		h.station.log.WarnContext(ctx, "a shadow runs at normal priority", "error", err)
+	}
+	defer h.finish()
+	for {
+		select {
+		case p := <-h.parts:
+			if err := h.inspect(p); err != nil {
+				return err
+			}
+		case <-h.stop:
+			return nil
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// inspect tells what the candidate finds, and keeps the frame until the supervisor has compared.
+func (h *shadow) inspect(p shadowed) error {
+	began, s := monotime.Now(), h.station
+	job := <-h.rig.free
+	defer func() { h.rig.free <- job }()
+	job.order, job.frame = order{job: p.job}, p.frame
+	err := h.rig.golden.brought(p.frame)
+	if err == nil {
+		err = job.fit(p.frame)
+	}
+	var found infer.Result
+	if err == nil {
+		found = h.engine.Infer([]*tensor.Canvas{job.canvas}, 0)[0]
+		err = found.Err
+	}
+	job.fill(inspection{Result: found}, err)
+	job.frame = nil
+	evicted, _, _ := s.shadowed.put(p.job, shot{frame: p.frame, rig: h.rig, heat: job.heat})
+	if evicted != nil {
+		evicted.Release()
+	}
+	h.rest(monotime.Now() - began)
+	return closed(s.conn.Send(wire.KindShadowed, job.answer))
+}
+
+// rest holds the next part off as long as keeps the share.
+func (h *shadow) rest(tookNs int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.nextNs = monotime.Now() + int64(float64(tookNs)*(1-h.share)/h.share)
+}
+
+// finish gives back what it holds.
+func (h *shadow) finish() {
+	h.mu.Lock()
+	h.over = true
+	h.mu.Unlock()
+	select {
+	case p := <-h.parts:
+		p.frame.Release()
+	default:
+	}
+	h.rig.close()
+	if err := h.engine.Close(); err != nil {
+		h.station.log.Warn("close a shadow's model", "error", err)
+	}
+}
+
+// close ends it. Nil is ended already.
+func (h *shadow) close(o *opener) {
+	if h == nil {
+		return
+	}
+	close(h.stop)
+	timer := time.AfterFunc(longestRun, func() { o.worker.die(ErrHung) })
+	defer timer.Stop()
+	h.ended.Wait()
+}
+
+// settledShadow frees the frame that the shadow has seen, or sends it on to be drawn.
+func (s *station) settledShadow(job uint64, wanted *wire.Settle) {
+	if seen, known := s.shadowed.take(job, wanted); known {
+		s.finish(seen, job, wanted)
+	}
+}
+
+// done gives back a frame that the line needs no more, by way of the shadow if that wants to see it.
+func (s *station) done(seen shot, job uint64) {
+	if seen.rig == nil || !seen.rig.shadow.offer(seen, job) {
+		seen.frame.Release()
+	}
+}
