@@ -10,9 +10,10 @@ import (
 )
 
 // Then is a second model, which sees what the first one found: each box, cut out of the frame's own pixels.
-// Where it is sure of a class, the finding is of that class and has its score; of a good one, it is no
-// finding. Where it is not, the finding stays what the first model said. One that measures makes no finding
-// of what is within the limits, and a defect of what is not; without limits it only adds its numbers.
+// Where it is sure of defects, each of them is a finding, with its score; of a good class alone, the finding
+// is of that one, which never counts. Where it is not sure, the finding stays what the first model said. One
+// that measures makes no finding of what is within the limits, and a defect of each measure that is not;
+// without limits it only adds its numbers.
 type Then struct {
 	Model  string   `yaml:"model"`  // an ONNX file of the bundle, one file, no external data
 	Of     []string `yaml:"of"`     // classes of the first model that it sees; default all that are not good
@@ -74,9 +75,18 @@ func (b *Bundle) Second() *Bundle {
 		m.Providers.Order = append(m.Providers.Order, then.On(p))
 	}
 	m.complete()
+	// A defect that scores less than a good class must be known: none of them is cut off.
+	m.Decoder.MaxDetections = max(m.Decoder.MaxDetections, len(m.Classes))
 	second := *b
 	second.Manifest = *m
 	return &second
+}
+
+// Dismisses says whether a class, by its place among all of them, is what the second model calls a false
+// alarm of the first one.
+func (m *Manifest) Dismisses(class int) bool {
+	return m.Then != nil && class >= len(m.Classes)-len(m.Then.Classes) && class < len(m.Classes) &&
+		m.Classes[class].Good
 }
 
 // join puts the second model's classes behind those of the first.

@@ -45,6 +45,24 @@ func TestASecondModelIsCompletedWithDefaults(t *testing.T) {
 	require.Equal(t, []string{"open"}, b.Manifest.Then.Of, "what is good needs no second look")
 }
 
+func TestASecondModelMayKnowFalseAlarmsAlone(t *testing.T) {
+	one := strings.Replace(strings.Replace(pipeline, "softmax", "sigmoid", 1),
+		"    - {name: scratch, threshold: 0.5}\n", "", 1)
+	b, err := bundle.Load(pipelined(t, one))
+	require.NoError(t, err)
+	require.Equal(t, []string{"open", "short", "dust"}, b.ClassNames())
+}
+
+func TestTheClassesOfFalseAlarmsAreKnown(t *testing.T) {
+	good := strings.Replace(pipeline, "threshold: 0.4", "threshold: 0.4, good: true", 1)
+	b, err := bundle.Load(pipelined(t, good))
+	require.NoError(t, err)
+	for class, want := range map[int]bool{-1: false, 0: false, 1: false, 2: true, 3: false, 4: false} {
+		require.Equal(t, want, b.Manifest.Dismisses(class), class)
+	}
+	require.False(t, b.Manifest.First().Dismisses(1), "what one model knows to be good is no false alarm")
+}
+
 func TestTheSecondModelIsABundleOfItsOwn(t *testing.T) {
 	order := `providers: {order: [{name: tensorrt, batch: 8, then: kinds-int8.onnx, options: ` +
 		`{trt_fp16_enable: "1", trt_profile_min_shapes: "images:1x1x640x640"}}, {name: cpu}]}` + "\n"
@@ -146,6 +164,10 @@ func TestWhatIsWrongWithASecondModelIsExplained(t *testing.T) {
 		"a scale of pixels": {
 			"height: 64}", "height: 64, type: uint8}\n  preprocess: {scale: 1}",
 			"line 15: then.preprocess.scale: pixels go into a uint8 input as they are",
+		},
+		"nothing but good of softmax": {
+			"name: scratch,", "name: scratch, good: true,", "then.classes: all of them are good, and " +
+				"softmax finds one in whatever it sees: each part would pass (leave good out at those",
 		},
 		"no class": {
 			"classes:\n    - {name: dust, threshold: 0.8, good: true}\n    - {name: scratch, threshold: 0.5}",

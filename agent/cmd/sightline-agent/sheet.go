@@ -257,7 +257,8 @@ func (s *sheets) result(image string, a *wire.Inspected) sheetResult {
 	classes := s.model.Manifest.Classes
 	for _, d := range a.GetDetections() {
 		class := int(d.GetClass())
-		if class < 0 || class >= len(classes) || float64(d.GetScore()) < classes[class].Threshold {
+		if class < 0 || class >= len(classes) || float64(d.GetScore()) < classes[class].Threshold ||
+			s.model.Manifest.Dismisses(class) {
 			continue
 		}
 		r.Detections = append(r.Detections, sheetDefect{

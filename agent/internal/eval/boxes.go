@@ -64,6 +64,9 @@ func (b *boxes) add(sample *Sample, answer *wire.Inspected, failed bool) error {
 		image.Labels = inPixels(sample.Labels, answer.GetWidth(), answer.GetHeight())
 	}
 	for _, d := range answer.GetDetections() {
+		if b.manifest.Dismisses(int(d.GetClass())) {
+			continue
+		}
 		one := Box{
 			Class: int(d.GetClass()), Score: d.GetScore(),
 			Corners: [4]float32{d.GetX1(), d.GetY1(), d.GetX2(), d.GetY2()},

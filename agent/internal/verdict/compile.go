@@ -15,7 +15,7 @@ import (
 // Compile checks the configured rules against the bundle's task and classes. An error is strictyaml.Faults
 // with every mistake, its path below the station and without a line: config.Loaded.Locate knows that.
 func Compile(cfg config.Verdict, m *bundle.Manifest) (*Rules, error) {
-	r := &Rules{task: m.Task}
+	r := &Rules{task: m.Task, own: len(m.First().Classes)}
 	for _, one := range m.Measures() {
 		r.measures = append(r.measures, event.Measure{Name: one.Name, Unit: one.Unit})
 	}
@@ -92,6 +92,15 @@ func (r *Rules) apply(path string, rules []rule, changes map[string]config.Class
 			faults = append(faults, strictyaml.Fault{
 				Path: at + ".verdict", Problem: fmt.Sprintf("class %q is good: it is no defect", name),
 				Remedy: "leave verdict out, or good out of the bundle",
+			})
+			continue
+		}
+		if i >= r.own && changes[name].Threshold != nil {
+			faults = append(faults, strictyaml.Fault{
+				Path: at + ".threshold", Problem: fmt.Sprintf("class %q is of the bundle's second model, "+
+					"which takes the place of what the first one found: a part could pass of which neither "+
+					"is sure", name),
+				Remedy: "leave it out, and change the threshold in bundle.yaml",
 			})
 			continue
 		}

@@ -11,7 +11,53 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/verdict"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/models/bundle"
+	"github.com/sightline-edge/sightline/models/strictyaml"
 )
+
+// The first model's finding would have counted: where the second one's class is held to more, doubt would pass.
+func TestClassesOfASecondModelHaveTheBundlesThreshold(t *testing.T) {
+	m := &bundle.Manifest{Task: bundle.TaskDetection, Then: &bundle.Then{Classes: []bundle.Class{
+		{Name: "fine", Threshold: 0.8, Good: true}, {Name: "bridge", Threshold: 0.5},
+	}}}
+	m.Classes = append([]bundle.Class{{Name: "suspect", Threshold: 0.25}}, m.Then.Classes...)
+	at := func(class string, rule config.ClassRule) map[string]config.ClassRule {
+		return map[string]config.ClassRule{class: rule}
+	}
+	for path, cfg := range map[string]config.Verdict{
+		"verdict.classes.fine.threshold":   {Classes: at("fine", config.ClassRule{Threshold: new(0.99)})},
+		"verdict.classes.bridge.threshold": {Classes: at("bridge", config.ClassRule{Threshold: new(0.7)})},
+		"verdict.zones[0].classes.bridge.threshold": {Zones: []config.Zone{{
+			Name: "z", Classes: at("bridge", config.ClassRule{Threshold: new(0.1)}),
+		}}},
+	} {
+		_, err := verdict.Compile(cfg, m)
+		var faults strictyaml.Faults
+		require.ErrorAs(t, err, &faults)
+		require.Len(t, faults, 1)
+		require.Equal(t, path, faults[0].Path)
+		require.Contains(t, faults[0].Problem, "is of the bundle's second model")
+		require.Contains(t, faults[0].Remedy, "change the threshold in bundle.yaml")
+	}
+	for class, rule := range map[string]config.ClassRule{
+		"suspect": {Threshold: new(0.7)}, "bridge": {Verdict: config.RuleIgnore, MinSize: new(3.0)},
+	} {
+		_, err := verdict.Compile(config.Verdict{Classes: at(class, rule)}, m)
+		require.NoError(t, err, class)
+	}
+}
+
+func TestFalseAlarmsNeverCountAndAreNearTheirThreshold(t *testing.T) {
+	m := &bundle.Manifest{Task: bundle.TaskDetection, Then: &bundle.Then{Classes: []bundle.Class{
+		{Name: "fine", Threshold: 0.8, Good: true},
+	}}}
+	m.Classes = append([]bundle.Class{{Name: "suspect", Threshold: 0.25}}, m.Then.Classes...)
+	r, err := verdict.Compile(config.Verdict{}, m)
+	require.NoError(t, err)
+	found := answer(whole(1, 0.82))
+	require.Equal(t, event.Pass, r.Judge(found).Verdict)
+	require.InDelta(t, 0.02, r.Doubt(found), 1e-6)
+	require.Zero(t, r.Highest(found))
+}
 
 func TestMeasuresAreNamedAsInTheBundle(t *testing.T) {
 	limit := 0.3

@@ -43,6 +43,7 @@ func Unknown(reason, detail string) Outcome {
 type Rules struct {
 	task  string   // of the bundle
 	names []string // classes, in the order of the model's outputs
+	own   int      // of them the first model's, before those of a second one
 	plain []rule   // by class, outside of all zones
 	zones []zone
 

@@ -44,7 +44,7 @@ type track struct {
 	engine  engine
 	help    chan *sheetRun // the lane's
 	jobNs   atomic.Int64   // when the job under way began; 0: none
-	busyNs  atomic.Int64   // when the engine's run under way began, of a sheet that of a batch; 0: none
+	busyNs  atomic.Int64   // when the model's run under way began, of a sheet that of a batch; 0: none
 	usualNs atomic.Int64   // what a run takes of late, of a frame in tiles all of them
 
 	jobs     []*slot // of the run under way
@@ -74,6 +74,9 @@ func sessionLane(sessions []*infer.Session, stations int) *lane {
 		engines = append(engines, s)
 	}
 	l := newLane(&b.Manifest, first.Plan, engines, stations)
+	for i, t := range l.tracks { // what a second model takes is many runs
+		sessions[i].Watch(func() { t.busyNs.Store(monotime.Now()) })
+	}
 	l.state.Provider, l.state.FellBack = first.Provider, first.FellBack
 	l.state.FallbackReason = first.FallbackReason
 	l.state.Model = &wire.Model{
@@ -93,6 +96,15 @@ func (l *lane) images() (all, most int) {
 		all, most = all+n, max(most, n)
 	}
 	return all, most
+}
+
+// together is how many frames one run of a track takes. With a second model it is one: how long that takes
+// depends on what was found, and no frame waits for what was found in another camera's.
+func (l *lane) together(t *track) int {
+	if l.manifest.Then != nil {
+		return 1
+	}
+	return t.engine.Images()
 }
 
 // hangs says whether a run does not come back.
@@ -118,7 +130,7 @@ func (l *lane) freeAt(nowNs int64) (freeNs, usualNs int64) {
 		}
 		ends = append(ends, end)
 	}
-	most := l.tracks[0].engine.Images()
+	most := l.together(l.tracks[0])
 	for range (l.jobs.len() + most - 1) / most { // each run is of the track that is free first
 		next := slices.Index(ends, slices.Min(ends))
 		ends[next] += usualNs
@@ -130,14 +142,10 @@ func (l *lane) freeAt(nowNs int64) (freeNs, usualNs int64) {
 // takes at once. A job once taken is always answered: the next one's answer waits for it.
 func (t *track) serve(ctx context.Context, l *lane) error {
 	defer func() { _ = t.engine.Close() }()
-	waiting := l.jobs
 	for {
 		select {
-		case <-waiting.ready:
-			t.jobs = append(t.jobs[:0], waiting.take())
-			if t.jobs[0].sheet == nil {
-				t.jobs = waiting.fill(t.jobs, t.engine.Images())
-			}
+		case <-l.jobs.ready:
+			t.gather(l)
 			if err := t.infer(); err != nil {
 				return err
 			}
@@ -151,6 +159,14 @@ func (t *track) serve(ctx context.Context, l *lane) error {
 		case <-ctx.Done():
 			return nil
 		}
+	}
+}
+
+// gather takes the frame that is due first, and those that go with it.
+func (t *track) gather(l *lane) {
+	t.jobs = append(t.jobs[:0], l.jobs.take())
+	if t.jobs[0].sheet == nil {
+		t.jobs = l.jobs.fill(t.jobs, l.together(t))
 	}
 }
 

@@ -154,7 +154,8 @@ func (o *opener) lane(ctx context.Context, s *station, c *wire.StationConfig) (*
 		return nil, fmt.Errorf("%w: %s is %s, not %s: have the agent read its configuration again, by SIGHUP",
 			errBundleChanged, c.GetBundleDir(), b.Digest, wanted)
 	}
-	key := laneKey{b.Digest, c.GetProviderPolicy(), o.sharing > 1 || c.GetTileOverlap() > 0}
+	alone := b.Manifest.Then != nil // see lane.together
+	key := laneKey{b.Digest, c.GetProviderPolicy(), o.sharing > 1 && !alone || c.GetTileOverlap() > 0}
 	if l := o.worker.lanes.find(key); l != nil {
 		return l, nil
 	}

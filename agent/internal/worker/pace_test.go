@@ -9,12 +9,13 @@ import (
 
 	"github.com/sightline-edge/sightline/agent/internal/monotime"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
+	"github.com/sightline-edge/sightline/models/bundle"
 )
 
 func TestALaneIsFreeWhenItsFirstTrackIsAndTheQueueIsDone(t *testing.T) {
 	const now, usual = int64(1e9), int64(30e6)
 	a, b := &track{engine: &comparison{}}, &track{engine: &comparison{}}
-	l := &lane{tracks: []*track{a, b}, jobs: newQueue(4)}
+	l := &lane{manifest: &bundle.Manifest{}, tracks: []*track{a, b}, jobs: newQueue(4)}
 	free := func() int64 {
 		at, run := l.freeAt(now)
 		require.Equal(t, usual, run)

@@ -1,7 +1,9 @@
 package worker
 
 import (
+	"context"
 	"image"
+	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
@@ -10,10 +12,15 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
+	"github.com/sightline-edge/sightline/agent/internal/frame"
+	"github.com/sightline-edge/sightline/agent/internal/monotime"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer"
 	"github.com/sightline-edge/sightline/agent/internal/worker/infer/fake"
+	"github.com/sightline-edge/sightline/agent/internal/worker/tensor"
+	"github.com/sightline-edge/sightline/models/bundle"
 	"github.com/sightline-edge/sightline/models/onnxfile/onnxtest"
 )
 
@@ -62,7 +69,7 @@ func TestTheSupervisorHearsWhatTheSecondModelSays(t *testing.T) {
 		score float32
 	}{
 		{said: []float32{0.2, 0.8}, found: []int32{7, 7}, score: 0.8},
-		{said: []float32{0.9, 0.1}},
+		{said: []float32{0.9, 0.1}, found: []int32{6, 6}, score: 0.9},
 		{said: []float32{0.4, 0.3}, found: []int32{0, 0}, score: 0.9},
 		{said: []float32{float32(math.NaN()), 0}, fault: wire.Fault_FAULT_BAD_OUTPUT},
 		{said: []float32{0, 1}, hangs: true, fault: wire.Fault_FAULT_CANCELLED},
@@ -134,9 +141,75 @@ func TestASecondModelSeesWhatLiesInSeveralTiles(t *testing.T) {
 			continue
 		}
 		require.EqualValues(t, 2, seen.Load(), "one crop for each block")
-		require.Len(t, got.GetDetections(), 1, "the square one is fine")
-		d := got.GetDetections()[0]
+		require.Len(t, got.GetDetections(), 2)
+		require.EqualValues(t, 6, got.GetDetections()[0].GetClass(), "the square one is fine")
+		d := got.GetDetections()[1]
 		require.EqualValues(t, 7, d.GetClass())
 		require.Equal(t, [4]float32{40, 50, 100, 80}, [4]float32{d.GetX1(), d.GetY1(), d.GetX2(), d.GetY2()})
 	}
+}
+
+// The second model's part of a frame may take longer than any run; each of its runs may not.
+func TestTheWatchdogLooksAtEachRunOfTheSecondModel(t *testing.T) {
+	station := pipelineStation(t)
+	b, err := bundle.Load(station.GetBundleDir())
+	require.NoError(t, err)
+	var l *lane
+	seen := 0
+	loader := infer.Loader{Log: slog.New(slog.DiscardHandler), Runtime: &fake.Runtime{
+		Script: func(spec infer.Spec, stop <-chan struct{}) error {
+			if l != nil {
+				seen++
+				require.False(t, l.hangs(monotime.Now()), "run %d", seen)
+				l.tracks[0].busyNs.Store(monotime.Now() - (longestRun + time.Second).Nanoseconds())
+				require.True(t, l.hangs(monotime.Now()))
+			}
+			if spec.InputName == secondInput {
+				clear(spec.Outputs[0].Values)
+				return nil
+			}
+			return twoDetections(spec, stop)
+		},
+	}}
+	session, err := loader.Load(b, "")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, session.Close()) })
+	l = sessionLane([]*infer.Session{session}, 1)
+	f, canvas := &frame.Frame{}, tensor.NewCanvas(session.Plan)
+	require.NoError(t, f.Shape(2*onnxtest.Side, 2*onnxtest.Side, 1))
+	t.Cleanup(func() { canvas.Close(); f.Release() })
+	require.NoError(t, canvas.Fit(f))
+	require.NoError(t, l.tracks[0].run([]*tensor.Canvas{canvas}, 0)[0].Err)
+	require.Equal(t, 1+2, seen)
+	require.Zero(t, l.tracks[0].busyNs.Load())
+}
+
+// What was found in one camera's frame keeps no other waiting.
+func TestFramesGoAloneWhereThereIsASecondModel(t *testing.T) {
+	for want, then := range map[int]*bundle.Then{3: nil, 1: {}} {
+		l := &lane{manifest: &bundle.Manifest{Then: then}, jobs: newQueue(3)}
+		l.tracks = []*track{{engine: &counting{}}}
+		l.tracks[0].usualNs.Store(10)
+		for job := range uint64(3) {
+			l.jobs.add(waits(job, int64(job+1)))
+		}
+		free, _ := l.freeAt(100)
+		require.EqualValues(t, 100+10*3/want, free, "%d at once", want)
+		<-l.jobs.ready
+		l.tracks[0].gather(l)
+		require.Len(t, l.tracks[0].jobs, want)
+	}
+}
+
+func TestNoBatchIsTimedForFramesThatGoAlone(t *testing.T) {
+	c := pipelineStation(t)
+	group, ctx := errgroup.WithContext(t.Context())
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	w := &worker{log: slog.New(slog.DiscardHandler), config: &wire.Configure{Sharing: 2}}
+	l, err := newOpener(w, group, fakeRuntime{&fake.Runtime{}}).lane(ctx, &station{config: c}, c)
+	require.NoError(t, err)
+	require.False(t, l.key.batches)
+	cancel()
+	require.NoError(t, group.Wait())
 }

@@ -13,8 +13,12 @@ import (
 	"github.com/sightline-edge/sightline/models/bundle"
 )
 
-// dismissed is the class of a finding that the second model found good.
+// dismissed is the class of a finding whose measures are all within their limits.
 const dismissed = -1
+
+// mostSaid is how many defects of one finding are kept, as many as there may be measures: of more the part is
+// not believed to be good.
+const mostSaid = 16
 
 // crops is a second model, which sees what the first one found: boxes, cut out of the frame. One goroutine at
 // a time.
@@ -32,6 +36,9 @@ type crops struct {
 	values   []float32        // memory of the results' measures
 	used     int              // of values
 
+	extra []extra              // defects beyond the first of each finding
+	found [][]detect.Detection // by image, where there are such ones: memory of the results
+
 	whole    [1]Result   // of judgeFrame
 	part     frame.Frame // that is fitted
 	canvases []*tensor.Canvas
@@ -41,12 +48,19 @@ type crops struct {
 // crop is where a crop comes from: a finding of one of the images.
 type crop struct{ image, finding int }
 
+// extra is a defect more than one of a finding of one of the images.
+type extra struct {
+	image int
+	found detect.Detection
+}
+
 // newCrops makes the second model's part of a session that takes so many frames at once.
 func newCrops(m *bundle.Manifest, s *Session, frames int) *crops {
 	first := m.First()
 	c := &crops{
 		session: s, own: first.Classes, classes: m.Then.Classes, margin: float32(m.Then.Margin),
 		most: m.Then.Most, waiting: make([]crop, 0, s.Images()), measures: m.Then.Decoder.Measures,
+		found: make([][]detect.Detection, frames),
 	}
 	c.values = make([]float32, frames*c.most*len(c.measures))
 	for i := range c.measures {
@@ -70,7 +84,7 @@ func newCrops(m *bundle.Manifest, s *Session, frames int) *crops {
 // judge shows the second model what was found in the frames that the canvases hold, as many crops in one run
 // as it takes, and changes the results as it says. A crop that cannot be judged fails its image.
 func (c *crops) judge(canvases []*tensor.Canvas, results []Result, deadlineNs int64) {
-	c.used = 0
+	c.used, c.extra = 0, c.extra[:0]
 	for i, canvas := range canvases {
 		c.show(canvas.Frame(), results, i, deadlineNs)
 	}
@@ -79,7 +93,7 @@ func (c *crops) judge(canvases []*tensor.Canvas, results []Result, deadlineNs in
 
 // judgeFrame is judge for one frame, which no canvas holds as a whole.
 func (c *crops) judgeFrame(f *frame.Frame, r *Result, deadlineNs int64) {
-	c.used, c.whole[0] = 0, *r
+	c.used, c.extra, c.whole[0] = 0, c.extra[:0], *r
 	c.show(f, c.whole[:], 0, deadlineNs)
 	c.end(c.whole[:], deadlineNs)
 	*r = c.whole[0]
@@ -92,9 +106,24 @@ func (c *crops) end(results []Result, deadlineNs int64) {
 		if r := &results[i]; r.Err != nil {
 			r.Detections = nil
 		} else {
-			r.Detections = left(r.Detections)
+			r.Detections = left(c.joined(i, r.Detections))
 		}
 	}
+}
+
+// joined is what was found in an image, with the defects beyond the first of each finding.
+func (c *crops) joined(image int, found []detect.Detection) []detect.Detection {
+	if !slices.ContainsFunc(c.extra, func(e extra) bool { return e.image == image }) {
+		return found
+	}
+	all := append(c.found[image][:0], found...)
+	for i := range c.extra {
+		if c.extra[i].image == image {
+			all = append(all, c.extra[i].found)
+		}
+	}
+	c.found[image] = all
+	return all
 }
 
 // show cuts out what was found in one image. Beyond the most crops a finding stays as it is, and counts as
@@ -106,7 +135,7 @@ func (c *crops) show(f *frame.Frame, results []Result, image int, deadlineNs int
 		if r.Err != nil {
 			return
 		}
-		if !c.asked[d.Class] || d.Score < float32(c.own[d.Class].Threshold) {
+		if !c.wanted(d) {
 			continue
 		}
 		if room == 0 {
@@ -119,6 +148,11 @@ func (c *crops) show(f *frame.Frame, results []Result, image int, deadlineNs int
 			c.run(results, deadlineNs)
 		}
 	}
+}
+
+// wanted says whether the second model sees a finding.
+func (c *crops) wanted(d *detect.Detection) bool {
+	return c.asked[d.Class] && d.Score >= float32(c.own[d.Class].Threshold)
 }
 
 // cut puts one crop into the next canvas.
@@ -164,47 +198,66 @@ func (c *crops) run(results []Result, deadlineNs int64) {
 		case answer.Err != nil:
 			r.Err = fmt.Errorf("second model: %w", answer.Err)
 		case c.measures != nil:
-			c.measured(&r.Detections[from.finding], answer.Detections[0].Measures)
+			c.measured(r, from, answer.Detections[0].Measures)
 		default:
-			c.believe(&r.Detections[from.finding], answer.Detections)
+			c.believe(r, from, answer.Detections)
 		}
 	}
 	c.waiting = c.waiting[:0]
 }
 
-// believe takes what the second model is sure of, best first: a defect before all that is good, as with a
-// classification of the whole frame. Of what it is not sure it says nothing.
-func (c *crops) believe(d *detect.Detection, answer []detect.Detection) {
-	good := false
-	for _, said := range answer {
+// believe takes what the second model is sure of: defects before all that is good, as with a classification of
+// the whole frame. What is good has its good class, which never counts. Of what the second model is not sure
+// it says nothing.
+func (c *crops) believe(r *Result, from crop, answer []detect.Detection) {
+	defects, good := 0, -1
+	for i, said := range answer {
 		class := &c.classes[said.Class]
 		switch {
 		case said.Score < float32(class.Threshold):
-		case class.Good:
-			good = true
-		default:
-			d.Class, d.Score = len(c.own)+said.Class, said.Score
-			return
+		case !class.Good:
+			c.defect(r, from, defects, said.Class, said.Score)
+			defects++
+		case good < 0:
+			good = i
 		}
 	}
-	if good {
+	if d := &r.Detections[from.finding]; defects == 0 && good >= 0 {
+		d.Class, d.Score = len(c.own)+answer[good].Class, answer[good].Score
+	}
+}
+
+// measured adds what was measured to a finding: a defect of each measure that is beyond its limits, and none
+// when all are within theirs.
+func (c *crops) measured(r *Result, from crop, values []float32) {
+	d := &r.Detections[from.finding]
+	d.Measures = c.values[c.used:][:len(values):len(values)]
+	c.used += copy(d.Measures, values)
+	defects := 0
+	for i, value := range values {
+		if !c.measures[i].Within(value) {
+			c.defect(r, from, defects, c.limits[i], d.Score)
+			defects++
+		}
+	}
+	if defects == 0 && c.limited {
 		d.Class = dismissed
 	}
 }
 
-// measured adds what was measured to a finding: a defect of the first measure that is beyond its limits, and
-// none when all are within theirs.
-func (c *crops) measured(d *detect.Detection, values []float32) {
-	d.Measures = c.values[c.used:][:len(values):len(values)]
-	c.used += copy(d.Measures, values)
-	for i, value := range values {
-		if !c.measures[i].Within(value) {
-			d.Class = len(c.own) + c.limits[i]
-			return
-		}
-	}
-	if c.limited {
-		d.Class = dismissed
+// defect makes a finding a defect of a class of the second model. The nth one of the same finding, from 1, is
+// a finding of its own: a station may ignore the class of one and not that of another.
+func (c *crops) defect(r *Result, from crop, nth, class int, score float32) {
+	d := &r.Detections[from.finding]
+	switch {
+	case nth == 0:
+		d.Class, d.Score = len(c.own)+class, score
+	case nth < mostSaid:
+		more := *d
+		more.Class, more.Score = len(c.own)+class, score
+		c.extra = append(c.extra, extra{from.image, more})
+	default:
+		r.Cut.Add(detect.Cut{Count: 1, Score: score})
 	}
 }
 

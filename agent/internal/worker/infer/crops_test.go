@@ -36,13 +36,14 @@ const (
 
 // Shades of what the second model sees, and what it says of them: fine, scratch, stain.
 const (
-	fine, scratched, stained, doubtful, both, broken = 10, 20, 30, 40, 50, 60
+	fine, scratched, stained, doubtful, both, broken, twice = 10, 20, 30, 40, 50, 60, 70
 )
 
 func opinions() map[int][3]float32 {
 	return map[int][3]float32{
 		fine: {0.9, 0.05, 0.05}, scratched: {0.1, 0.8, 0.1}, stained: {0, 0.02, 0.98},
 		doubtful: {0.55, 0.35, 0.1}, both: {0.95, 0.1, 0.75}, broken: {float32(math.NaN()), 0, 0},
+		twice: {0.9, 0.8, 0.85},
 	}
 }
 
@@ -208,15 +209,15 @@ func TestTheSecondModelSeesTheFramesOwnPixels(t *testing.T) {
 func TestTheSecondModelChangesWhatWasFound(t *testing.T) {
 	for name, c := range map[string]struct {
 		shade int
-		class int // -1: dismissed
+		class int
 		score float32
 	}{
-		"a defect it is sure of":             {scratched, ownKinds + 1, 0.8},
-		"another one":                        {stained, ownKinds + 2, 0.98},
-		"good: a false alarm":                {fine, -1, 0},
-		"not sure: as the first one said":    {doubtful, 0, 0.9},
-		"nothing at all":                     {99, 0, 0.9},
-		"good and a defect: it is no defect": {both, ownKinds + 2, 0.75},
+		"a defect it is sure of":              {scratched, ownKinds + 1, 0.8},
+		"another one":                         {stained, ownKinds + 2, 0.98},
+		"good: a false alarm, and a trace":    {fine, ownKinds, 0.9},
+		"not sure: as the first one said":     {doubtful, 0, 0.9},
+		"nothing at all":                      {99, 0, 0.9},
+		"a defect that scores less than good": {both, ownKinds + 2, 0.75},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := &finder{things: row(1)}
@@ -224,16 +225,77 @@ func TestTheSecondModelChangesWhatWasFound(t *testing.T) {
 			r := s.Infer([]*tensor.Canvas{painted(t, s, m.things, c.shade)}, 0)[0]
 			require.NoError(t, r.Err)
 			require.Zero(t, r.Cut)
-			if c.class < 0 {
-				require.Empty(t, r.Detections)
-				return
-			}
 			require.Len(t, r.Detections, 1)
 			require.Equal(t, c.class, r.Detections[0].Class)
 			require.InDelta(t, c.score, r.Detections[0].Score, 1e-6)
 			require.Equal(t, [4]float32{0, 0, cropSide, cropSide}, r.Detections[0].Box)
 		})
 	}
+}
+
+// A station may ignore the one, and must know of the other.
+func TestEachDefectTheSecondModelIsSureOfIsFound(t *testing.T) {
+	things := row(3)
+	things[1].class, things[1].score = 3, 0.81 // a spur, which it is not asked about
+	m := &finder{things: things}
+	s := opened(t, m, "  of: [open]")
+	canvas := []*tensor.Canvas{painted(t, s, things, twice, twice, stained)}
+	for range 2 { // the same memory once more
+		r := s.Infer(canvas, 0)[0]
+		require.NoError(t, r.Err)
+		require.Equal(t, []int{ownKinds + 2, ownKinds + 2, 3, ownKinds + 1}, classes(r.Detections))
+		require.Equal(t, r.Detections[1].Box, r.Detections[3].Box)
+		require.InDelta(t, 0.85, r.Detections[1].Score, 1e-6)
+		require.InDelta(t, 0.8, r.Detections[3].Score, 1e-6)
+	}
+}
+
+func TestDefectsOfOneFindingBeyondTheMostAreCounted(t *testing.T) {
+	const kindsMany = 18
+	var names strings.Builder
+	for i := range kindsMany {
+		fmt.Fprintf(&names, "    - {name: k%d, threshold: 0.5}\n", i)
+	}
+	manifest := pipelined("")
+	at := strings.Index(manifest, "    - {name: fine")
+	dir := put(t, onnxtest.Bundle(t, manifest[:at]+names.String()), kinds(kindsMany))
+	m := &finder{things: row(1)}
+	s, err := load(t, &fake.Runtime{Script: func(spec infer.Spec, stop <-chan struct{}) error {
+		if spec.InputName != "crops" {
+			return m.run(spec, stop)
+		}
+		for i := range kindsMany {
+			spec.Outputs[0].Values[i] = 0.99 - float32(i)/100
+		}
+		return nil
+	}}, "", dir)
+	require.NoError(t, err)
+	r := s.Infer([]*tensor.Canvas{painted(t, s, m.things, 0)}, 0)[0]
+	require.NoError(t, r.Err)
+	require.Len(t, r.Detections, 16)
+	require.Equal(t, 2, r.Cut.Count)
+	require.InDelta(t, 0.83, r.Cut.Score, 1e-6)
+}
+
+// What is cut off by the decoder could be a defect.
+func TestNoClassOfTheSecondModelIsCutOff(t *testing.T) {
+	m := &finder{things: row(1)}
+	one := strings.Replace(pipelined(""), "activation: none", "activation: none, max_detections: 1", 1)
+	s, err := load(t, &fake.Runtime{Script: m.run}, "", put(t, onnxtest.Bundle(t, one), kinds(3)))
+	require.NoError(t, err)
+	r := s.Infer([]*tensor.Canvas{painted(t, s, m.things, both)}, 0)[0]
+	require.NoError(t, r.Err)
+	require.Equal(t, []int{ownKinds + 2}, classes(r.Detections))
+}
+
+func TestEachRunOfBothModelsIsWatched(t *testing.T) {
+	m := &finder{things: row(3)}
+	s := opened(t, m, "")
+	began := 0
+	s.Watch(func() { began++ })
+	canvas := []*tensor.Canvas{painted(t, s, m.things, fine, fine, stained)}
+	require.NoError(t, s.Infer(canvas, 0)[0].Err)
+	require.Equal(t, 1+3, began)
 }
 
 func TestOnlyWhatIsAskedForAndCountsIsCropped(t *testing.T) {
@@ -244,7 +306,7 @@ func TestOnlyWhatIsAskedForAndCountsIsCropped(t *testing.T) {
 	r := s.Infer([]*tensor.Canvas{painted(t, s, things, fine, fine, fine, stained)}, 0)[0]
 	require.NoError(t, r.Err)
 	require.Len(t, m.crops, 2)
-	require.Equal(t, []int{ownKinds + 2, 3, 0}, classes(r.Detections), "in the order of their scores")
+	require.Equal(t, []int{ownKinds + 2, ownKinds, 3, 0}, classes(r.Detections), "in the order of their scores")
 }
 
 // Nobody knows what the others are: a part with them must not pass.
@@ -255,7 +317,7 @@ func TestFindingsBeyondTheMostAreCounted(t *testing.T) {
 	r := s.Infer([]*tensor.Canvas{painted(t, s, m.things, shades...)}, 0)[0]
 	require.NoError(t, r.Err)
 	require.Len(t, m.crops, 5)
-	require.Equal(t, []int{ownKinds + 2, 0, 0}, classes(r.Detections))
+	require.Equal(t, []int{ownKinds + 2, ownKinds, ownKinds, ownKinds, ownKinds, 0, 0}, classes(r.Detections))
 	require.Equal(t, detect.Cut{Count: 2, Score: 1}, r.Cut)
 	r = s.Infer([]*tensor.Canvas{painted(t, s, m.things, shades...)}, 0)[0]
 	require.Equal(t, 2, r.Cut.Count, "of each frame anew")
@@ -278,7 +340,7 @@ func TestABatchHoldsCropsOfAllFrames(t *testing.T) {
 	}, 0)
 	require.Equal(t, []int{4, 2}, m.runs)
 	require.NoError(t, results[0].Err)
-	require.Equal(t, []int{ownKinds + 2, ownKinds + 1}, classes(results[0].Detections))
+	require.Equal(t, []int{ownKinds + 2, ownKinds, ownKinds + 1}, classes(results[0].Detections))
 	require.ErrorIs(t, results[1].Err, decode.ErrOutput, "a crop fails its own frame only")
 	require.ErrorContains(t, results[1].Err, "second model: ")
 	require.Empty(t, results[1].Detections)
@@ -319,7 +381,7 @@ func TestCropsOfAllSizesAllocateNothing(t *testing.T) {
 		if s.InputName != "crops" {
 			return m.run(s, stop)
 		}
-		s.Outputs[0].Values[1] = 0.9
+		s.Outputs[0].Values[1], s.Outputs[0].Values[2] = 0.9, 0.8
 		return nil
 	}
 	dir := put(t, onnxtest.Bundle(t, pipelined("  margin: 0.1")), kinds(3))
@@ -329,11 +391,25 @@ func TestCropsOfAllSizesAllocateNothing(t *testing.T) {
 	require.Zero(t, alloctest.Least(10, func() {
 		for side := 20; side < 48; side += 9 {
 			m.things[1].side = side
-			if r := s.Infer(canvas, 0); r[0].Err != nil || len(r[0].Detections) != 3 {
+			if r := s.Infer(canvas, 0); r[0].Err != nil || len(r[0].Detections) != 6 {
 				t.Error(r)
 			}
 		}
 	}))
+}
+
+// shown writes a golden sample of a stain.
+func shown(t *testing.T, dir, expect string) {
+	t.Helper()
+	picture := image.NewGray(image.Rect(0, 0, wide, wide))
+	for at := range cropSide * cropSide {
+		picture.SetGray(at%cropSide, at/cropSide, color.Gray{Y: stained})
+	}
+	f, err := os.Create(filepath.Join(dir, "g.png"))
+	require.NoError(t, err)
+	require.NoError(t, png.Encode(f, picture))
+	require.NoError(t, f.Close())
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "g.json"), []byte(expect), 0o600))
 }
 
 func TestGoldenSamplesAreOfBothModels(t *testing.T) {
@@ -348,18 +424,49 @@ func TestGoldenSamplesAreOfBothModels(t *testing.T) {
 			m := &finder{things: row(1)}
 			dir := put(t, onnxtest.Bundle(t, pipelined(""),
 				"golden: {samples: [{image: g.png, expect: g.json}]}"), kinds(3))
-			picture := image.NewGray(image.Rect(0, 0, wide, wide))
-			for at := range cropSide * cropSide {
-				picture.SetGray(at%cropSide, at/cropSide, color.Gray{Y: stained})
-			}
-			f, err := os.Create(filepath.Join(dir, "g.png"))
-			require.NoError(t, err)
-			require.NoError(t, png.Encode(f, picture))
-			require.NoError(t, f.Close())
-			require.NoError(t, os.WriteFile(filepath.Join(dir, "g.json"), []byte(c.expect), 0o600))
-			_, err = load(t, &fake.Runtime{Script: m.run}, "", dir)
+			shown(t, dir, c.expect)
+			_, err := load(t, &fake.Runtime{Script: m.run}, "", dir)
 			if c.says == "" {
 				require.NoError(t, err)
+				return
+			}
+			require.ErrorIs(t, err, infer.ErrGolden)
+			require.ErrorContains(t, err, c.says)
+		})
+	}
+}
+
+// One crop of a sample fills one place of a batch: another place may be wrong.
+func TestGoldenSamplesFillTheBatchOfTheSecondModel(t *testing.T) {
+	const stain = `[{"class": "stain", "score": 0.98, "box": [0, 0, 32, 32]}]`
+	for name, c := range map[string]struct {
+		add  float32 // to scores in the third place
+		says string
+	}{
+		"the same":            {0, ""},
+		"within tolerance":    {-0.04, ""},
+		"another score":       {-0.4, "second model, crop 3 of 4: stain scores 0.580, alone 0.980"},
+		"what is no score":    {float32(math.NaN()), "g.png on cpu: second model, crop 3 of 4: bad model output"},
+		"a defect disappears": {-0.98, "stain scores 0.010, alone 0.980"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := &finder{things: row(1)}
+			dir := put(t, onnxtest.Batched(t, 1, pipelined("  batch: 4"),
+				"golden: {samples: [{image: g.png, expect: g.json}]}"), kinds(3))
+			shown(t, dir, stain)
+			_, err := load(t, &fake.Runtime{Script: func(s infer.Spec, stop <-chan struct{}) error {
+				err := m.run(s, stop)
+				if s.InputName == "crops" {
+					if s.Images > 2 {
+						s.Outputs[0].Values[3*2+2] += c.add
+					}
+					<-time.After(time.Millisecond) // so that the batch is taken
+				}
+				return err
+			}}, "", dir)
+			if c.says == "" {
+				require.NoError(t, err)
+				require.Contains(t, m.runs, 4)
 				return
 			}
 			require.ErrorIs(t, err, infer.ErrGolden)
@@ -425,7 +532,7 @@ func TestWhatIsMeasuredIsComparedWithItsLimits(t *testing.T) {
 	for name, c := range map[string]struct {
 		limits  string
 		shade   int
-		class   int // -1: none is found
+		class   int // the first one; -1: none is found
 		expect  string
 		refused string
 	}{
@@ -440,7 +547,8 @@ func TestWhatIsMeasuredIsComparedWithItsLimits(t *testing.T) {
 		},
 		"above": {
 			limits: ", min: 0.5, max: 60", shade: 204, class: ownKinds, expect: `[{"class": "bright", ` +
-				`"score": 0.9, "box": [100, 60, 132, 92]}]`,
+				`"score": 0.9, "box": [100, 60, 132, 92]}, {"class": "dark", "score": 0.9, "box": ` +
+				`[100, 60, 132, 92], "measures": [24, 80, 0.2]}]`,
 		},
 		"the second one": {
 			limits: ", max: 0.7", shade: 0, class: ownKinds + 1, expect: `[{"class": "dark", "score": 0.9, ` +
@@ -476,11 +584,17 @@ func TestWhatIsMeasuredIsComparedWithItsLimits(t *testing.T) {
 				require.Empty(t, r.Detections)
 				return
 			}
-			require.Equal(t, []int{c.class}, classes(r.Detections))
-			require.InDelta(t, 0.9, r.Detections[0].Score, 1e-6, "that of the first model")
+			wanted := []int{c.class}
+			for range strings.Count(c.expect, "class") - 1 {
+				wanted = append(wanted, wanted[len(wanted)-1]+1)
+			}
+			require.Equal(t, wanted, classes(r.Detections), "each measure beyond its limits is a defect")
 			shade := float32(c.shade) / 255
-			require.InDeltaSlice(t, []float32{24, 100 * shade, 1 - shade}, r.Detections[0].Measures, 1e-4,
-				"the crop is 48 pixels wide, with its margin")
+			for _, d := range r.Detections {
+				require.InDelta(t, 0.9, d.Score, 1e-6, "that of the first model")
+				require.InDeltaSlice(t, []float32{24, 100 * shade, 1 - shade}, d.Measures, 1e-4,
+					"the crop is 48 pixels wide, with its margin")
+			}
 		})
 	}
 }

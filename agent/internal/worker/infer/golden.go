@@ -76,7 +76,7 @@ func (s *Session) proveSample(canvas *tensor.Canvas, sample bundle.GoldenSample)
 				s.images, difference)
 		}
 	}
-	return nil
+	return s.proveCrops(canvas, sample.Image)
 }
 
 // show puts a sample on the canvas. Its picture is released behind the run: the canvas may refer to it.
@@ -154,7 +154,10 @@ func (s *Session) compare(found []detect.Detection, expected []bundle.Detection)
 		}
 	}
 	for i, d := range found {
-		if name := m.Classes[d.Class].Name; !used[i] && d.Score >= s.threshold(name)+slack {
+		if used[i] || m.Dismisses(d.Class) { // samples need not expect false alarms
+			continue
+		}
+		if name := m.Classes[d.Class].Name; d.Score >= s.threshold(name)+slack {
 			return fmt.Sprintf("%s %.2f at %.0f is found and not expected", name, d.Score, d.Box)
 		}
 	}

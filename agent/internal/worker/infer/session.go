@@ -35,6 +35,7 @@ type Session struct {
 	runner   Runner
 	fuse     *fuse
 	crops    *crops // a second model; nil without one
+	began    func() // nil: nobody wants to know
 }
 
 // Result is what was found in one image. Detections are valid until the next run. InferenceNs is the image's
@@ -82,6 +83,14 @@ func (s *Session) Find(canvases []*tensor.Canvas, deadlineNs int64) []Result {
 	return results
 }
 
+// Watch has a function called before each run of either model: one that hangs in a driver never comes back.
+func (s *Session) Watch(began func()) {
+	s.began = began
+	if s.crops != nil {
+		s.crops.session.began = began
+	}
+}
+
 // Judge runs the second model, if there is one, on what was found in parts of a frame, and changes the result
 // as Infer does.
 func (s *Session) Judge(f *frame.Frame, r *Result, deadlineNs int64) {
@@ -94,6 +103,9 @@ func (s *Session) Judge(f *frame.Frame, r *Result, deadlineNs int64) {
 func (s *Session) runFor(images int, nowNs, deadlineNs int64) error {
 	if deadlineNs != 0 && nowNs >= deadlineNs {
 		return ErrCancelled
+	}
+	if s.began != nil {
+		s.began()
 	}
 	cancelled, err := s.run(images, deadlineNs)
 	switch {
