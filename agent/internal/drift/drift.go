@@ -39,7 +39,8 @@ const (
 type Seen struct {
 	Passed bool
 	Score  float64 // the highest of a defect, 0 to 1; 0: nothing was found
-	// Of the frame's grays, 0 to 255; all 0: not known.
+	Looked bool    // what the frame looks like is known
+	// Of the frame's grays, 0 to 255. A dead lamp makes all of them 0.
 	Mean, Deviation, Sharpness float64
 }
 
@@ -87,7 +88,7 @@ func (w *Watch) Add(s Seen) bool {
 	if s.Passed {
 		w.score(s.Score)
 	}
-	if s.Mean != 0 || s.Deviation != 0 || s.Sharpness != 0 {
+	if s.Looked {
 		r := w.reference
 		for i, c := range []struct {
 			value float64

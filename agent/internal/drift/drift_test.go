@@ -30,7 +30,7 @@ func line(seed uint64, change func(*drift.Seen)) func() drift.Seen {
 			}
 		}
 		s := drift.Seen{
-			Passed: true, Score: score, Mean: 120 + 5*random.NormFloat64(),
+			Passed: true, Score: score, Looked: true, Mean: 120 + 5*random.NormFloat64(),
 			Deviation: 40 + random.NormFloat64(), Sharpness: 10 + 0.1*random.NormFloat64(),
 		}
 		if change != nil {
@@ -118,10 +118,10 @@ func TestABatchOfOneProductIsNoDrift(t *testing.T) {
 func TestTooFewPartsSayNothing(t *testing.T) {
 	w := drift.New(reference())
 	for range 49 {
-		require.False(t, w.Add(drift.Seen{Passed: true, Score: 0.9, Mean: 250}))
+		require.False(t, w.Add(drift.Seen{Passed: true, Score: 0.9, Looked: true, Mean: 250}))
 		require.Empty(t, w.Levels())
 	}
-	require.True(t, w.Add(drift.Seen{Passed: true, Score: 0.9, Mean: 250}))
+	require.True(t, w.Add(drift.Seen{Passed: true, Score: 0.9, Looked: true, Mean: 250}))
 	require.Len(t, w.Levels(), 4)
 }
 
@@ -131,6 +131,15 @@ func TestRejectedPartsAndUnknownInputsAreLeftOut(t *testing.T) {
 		require.False(t, w.Add(drift.Seen{Score: 0.99}), "a defect is no drift of the model")
 	}
 	require.Empty(t, w.Levels())
+}
+
+func TestABlackFrameIsSeen(t *testing.T) {
+	w := drift.New(reference())
+	for range 60 {
+		w.Add(drift.Seen{Passed: true, Looked: true})
+	}
+	require.Contains(t, w.Sentence(), "darker")
+	require.Len(t, w.Levels(), 4)
 }
 
 func TestScoresFallIntoTenths(t *testing.T) {

@@ -21,9 +21,13 @@ func (s *Station) watch(p *inspected, answer *wire.Inspected) {
 	}
 	news := recipe.drift.Add(drift.Seen{
 		Passed: p.View.outcome.Verdict == event.Pass, Score: recipe.Rules.Highest(answer),
-		Mean: float64(answer.GetInputMean()), Deviation: float64(answer.GetInputDeviation()),
+		Looked: answer.GetLooked(),
+		Mean:   float64(answer.GetInputMean()), Deviation: float64(answer.GetInputDeviation()),
 		Sharpness: float64(answer.GetInputSharpness()),
 	})
+	if recipe != s.live {
+		return // a last answer of what was inspected with before
+	}
 	levels := recipe.drift.Levels()
 	s.levels.Store(&levels)
 	if news {

@@ -23,7 +23,8 @@ func seeing(looks func() (score, mean float32)) fakeworker.Script {
 			return
 		}
 		p.Send(wire.KindInspected, &wire.Inspected{
-			Job: m.GetJob(), ExposedNs: clock(), Width: 640, Height: 640, InputMean: mean, InputDeviation: 40,
+			Job: m.GetJob(), ExposedNs: clock(), Width: 640, Height: 640,
+			Looked: true, InputMean: mean, InputDeviation: 40,
 			InputSharpness: 10, Detections: []*wire.Detection{{Score: score, X2: 20, Y2: 20}},
 		})
 	}}
@@ -67,6 +68,51 @@ func TestAStationTellsWhenTheLightHasChanged(t *testing.T) {
 	require.Contains(t, state.Drift, "darker")
 	require.True(t, state.TriggerReady, "it goes on inspecting")
 	require.Empty(t, state.Reason)
+}
+
+// After a change to a bundle that says nothing of its images, the levels of the one before are gone, also
+// when an answer of that one comes late.
+func TestLevelsGoWithTheirBundle(t *testing.T) {
+	n := 0
+	var candidate station.Recipe
+	r := start(t, config.ModeMQTT, fakeworker.Script{Inspect: func(p *fakeworker.Peer, m *wire.Inspect) {
+		n++
+		answer := &wire.Inspected{
+			Job: m.GetJob(), ExposedNs: clock(), Width: 640, Height: 640, Looked: true, InputMean: 60,
+			InputDeviation: 40, InputSharpness: 10,
+		}
+		if n == 54 { // what it had of this part it found with the bundle before
+			p.Send(wire.KindStationState, &wire.StationState{
+				Phase: wire.Phase_PHASE_READY, Model: &wire.Model{Digest: "sha256:1"}, Generation: 1,
+			})
+		}
+		if n > 54 {
+			answer.Generation = 1
+		}
+		if p.Expose(m) {
+			p.Send(wire.KindInspected, answer)
+		}
+	}}, func(o *station.Options) {
+		o.Recipe.Reference = &bundle.Reference{
+			Images: 100, Scores: []int{100, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+			Brightness: bundle.Spread{Mean: 120, Deviation: 2},
+			Contrast:   bundle.Spread{Mean: 40, Deviation: 2},
+			Sharpness:  bundle.Spread{Mean: 10, Deviation: 1},
+		}
+		next := o.Recipe
+		next.Generation, next.Digest, next.Reference = 1, "sha256:1", nil
+		candidate = next
+	})
+	r.feed(53)
+	require.NotEmpty(t, r.station.Drift())
+	require.NotEmpty(t, r.awaitState(event.Ready).Drift)
+	r.station.Adopt(candidate)
+	for n := range 2 {
+		r.trigger(fmt.Sprintf(`{"partId":"N-%d"}`, n))
+		r.await(54 + n)
+	}
+	require.Empty(t, r.station.Drift())
+	require.Empty(t, r.awaitState(event.Ready).Drift)
 }
 
 func TestWithoutAReferenceNothingDrifts(t *testing.T) {

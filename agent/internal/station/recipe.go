@@ -85,6 +85,9 @@ func (s *Station) described(m *wire.StationState) {
 			"read its configuration again, by SIGHUP"
 		return
 	}
+	if c != s.live {
+		s.levels.Store(nil) // they were of what other parts are inspected with
+	}
 	s.live, c.model, c.provider = c, m.GetModel(), m.GetProvider()
 }
 

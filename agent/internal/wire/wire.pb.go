@@ -1292,9 +1292,10 @@ type Inspected struct {
 	Dropped        uint32                 `protobuf:"varint,18,opt,name=dropped,proto3" json:"dropped,omitempty"`                                      // findings beyond the most that are kept
 	DroppedScore   float32                `protobuf:"fixed32,19,opt,name=dropped_score,json=droppedScore,proto3" json:"dropped_score,omitempty"`       // the most that one of these can score
 	Generation     uint64                 `protobuf:"varint,20,opt,name=generation,proto3" json:"generation,omitempty"`                                // that it was inspected with; 0: it did not come so far
-	InputMean      float32                `protobuf:"fixed32,21,opt,name=input_mean,json=inputMean,proto3" json:"input_mean,omitempty"`                // of the frame's gray, 0 to 255, at some thousand places; all 0: not told
+	InputMean      float32                `protobuf:"fixed32,21,opt,name=input_mean,json=inputMean,proto3" json:"input_mean,omitempty"`                // of the frame's gray, 0 to 255, at some thousand places
 	InputDeviation float32                `protobuf:"fixed32,22,opt,name=input_deviation,json=inputDeviation,proto3" json:"input_deviation,omitempty"` // standard deviation of these
 	InputSharpness float32                `protobuf:"fixed32,23,opt,name=input_sharpness,json=inputSharpness,proto3" json:"input_sharpness,omitempty"` // mean difference of neighbours at these
+	Looked         bool                   `protobuf:"varint,24,opt,name=looked,proto3" json:"looked,omitempty"`                                        // whether the three above are told; of a black frame all are 0
 	Heat           *Heat                  `protobuf:"bytes,30,opt,name=heat,proto3" json:"heat,omitempty"`                                             // where the station's configuration asks for it
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -1482,6 +1483,13 @@ func (x *Inspected) GetInputSharpness() float32 {
 		return x.InputSharpness
 	}
 	return 0
+}
+
+func (x *Inspected) GetLooked() bool {
+	if x != nil {
+		return x.Looked
+	}
+	return false
 }
 
 func (x *Inspected) GetHeat() *Heat {
@@ -2047,7 +2055,7 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\astation\x18\x01 \x01(\rR\astation\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\x04R\x03job\x12\x12\n" +
 	"\x04done\x18\x03 \x01(\rR\x04done\x12\x14\n" +
-	"\x05total\x18\x04 \x01(\rR\x05total\"\x8f\x06\n" +
+	"\x05total\x18\x04 \x01(\rR\x05total\"\xa7\x06\n" +
 	"\tInspected\x12\x18\n" +
 	"\astation\x18\x01 \x01(\rR\astation\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\x04R\x03job\x12\x14\n" +
@@ -2078,7 +2086,8 @@ const file_agent_internal_wire_wire_proto_rawDesc = "" +
 	"\n" +
 	"input_mean\x18\x15 \x01(\x02R\tinputMean\x12'\n" +
 	"\x0finput_deviation\x18\x16 \x01(\x02R\x0einputDeviation\x12'\n" +
-	"\x0finput_sharpness\x18\x17 \x01(\x02R\x0einputSharpness\x12+\n" +
+	"\x0finput_sharpness\x18\x17 \x01(\x02R\x0einputSharpness\x12\x16\n" +
+	"\x06looked\x18\x18 \x01(\bR\x06looked\x12+\n" +
 	"\x04heat\x18\x1e \x01(\v2\x17.sightline.wire.v1.HeatR\x04heatJ\x04\b\b\x10\t\"\xa2\x01\n" +
 	"\x04Heat\x12\x14\n" +
 	"\x05width\x18\x01 \x01(\x05R\x05width\x12\x16\n" +

@@ -16,6 +16,7 @@ func TestAnAnswerTellsWhatTheFrameLooksLike(t *testing.T) {
 	s.inspect(1, 0)
 	s.exposed()
 	got := s.inspected()
+	require.True(t, got.GetLooked())
 	require.InDelta(t, 127.5, got.GetInputMean(), 5)
 	require.InDelta(t, 73.9, got.GetInputDeviation(), 3, "of even noise")
 	require.InDelta(t, 85, got.GetInputSharpness(), 4, "a third of its range")

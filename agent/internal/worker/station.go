@@ -63,6 +63,7 @@ func (s *slot) fill(r inspection, err error) {
 	a.Width, a.Height, a.Source, a.Simulated = int32(f.Width), int32(f.Height), said(f.Source), f.Simulated
 	a.Tiles, a.Dropped = uint32(r.tiles), uint32(r.Cut.Count)
 	a.DroppedScore = r.Cut.Score
+	a.Looked = true
 	a.InputMean, a.InputDeviation, a.InputSharpness = s.looks.Mean, s.looks.Deviation, s.looks.Sharpness
 	a.Detections, a.Truth = s.found[:len(r.Detections)], s.truth[:len(f.Truth)]
 	a.Fault, a.FaultText = modelFault(err)
