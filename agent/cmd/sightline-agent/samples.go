@@ -121,6 +121,9 @@ func listSamplesCommand(l *logging) *cobra.Command {
 			for _, why := range listed.Unread {
 				_, _ = fmt.Fprintln(c.ErrOrStderr(), "not read:", why)
 			}
+			if more := listed.Damaged - len(listed.Unread); more > 0 {
+				_, _ = fmt.Fprintln(c.ErrOrStderr(), "not read:", more, "others")
+			}
 			all := listed.Samples
 			if all == nil {
 				all = []*samples.Record{} // of JSON: no null

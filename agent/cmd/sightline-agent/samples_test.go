@@ -49,7 +49,7 @@ func sampled(t *testing.T) (cfg string) {
 				{Class: "short", Score: 0.6, Box: [4]float32{10, 10, 30, float32(20 + n)}, Counted: true},
 			},
 		})
-		require.NoError(t, s.Sampled(id, frame.Bytes()))
+		require.NoError(t, s.Sampled(id, samples.Chunks{frame.Bytes()}))
 	}
 	require.NoError(t, s.Close())
 	cfg = filepath.Join(dir, "sightline.yaml")
@@ -117,7 +117,7 @@ func TestSamplesNeedARightOrder(t *testing.T) {
 		{"not both", []string{"list", cfg, "--samples", "x"}},
 		{"keeps no samples: samples.dir is off", []string{"list", off}},
 		{
-			`--reason: "bad" is none of uncertain, unsure, disagreement, override`,
+			`--reason: "bad" is none of uncertain, unsure, override`,
 			[]string{"list", cfg, "--reason", "bad"},
 		},
 		{`--since: "yesterday" is neither an age`, []string{"list", cfg, "--since", "yesterday"}},

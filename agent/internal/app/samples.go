@@ -54,7 +54,7 @@ func (s sampling) Holds() bool { return s.store().Holds() }
 
 func (s sampling) Note(r *samples.Record) { s.store().Note(r) }
 
-func (s sampling) Sampled(resultID string, picture []byte) error {
+func (s sampling) Sampled(resultID string, picture samples.Chunks) error {
 	return s.store().Sampled(resultID, picture)
 }
 

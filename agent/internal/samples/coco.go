@@ -69,7 +69,7 @@ func writeCOCO(out string, items []item, classes []string) error {
 			Description: "Samples of Sightline", Version: "1",
 			Created: items[len(items)-1].record.Time.UTC().Format(time.RFC3339), // of the newest
 		},
-		Licenses: []struct{}{}, Annotations: []cocoAnnotation{},
+		Licenses: []struct{}{}, Annotations: []cocoAnnotation{}, Categories: []cocoCategory{},
 	}
 	for i, name := range classes {
 		category := cocoCategory{ID: i + 1, Name: name, SuperCategory: "defect"}

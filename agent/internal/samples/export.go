@@ -86,7 +86,7 @@ func Export(ctx context.Context, o Exporting) (*Exported, error) {
 	}
 	e := exporter{
 		options: o, items: make([]item, 0, len(listed.Samples)),
-		result: Exported{Format: o.Format, Out: o.Out, LeftOut: len(listed.Unread), Because: listed.Unread},
+		result: Exported{Format: o.Format, Out: o.Out, LeftOut: listed.Damaged, Because: listed.Unread},
 	}
 	if err := e.run(ctx, listed.Samples); err != nil {
 		return nil, err

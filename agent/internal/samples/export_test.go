@@ -175,6 +175,39 @@ func TestARejectedPartWithoutDefectsIsNotVouchedFor(t *testing.T) {
 	require.Empty(t, labels)
 }
 
+func TestAllDamagedRecordsAreCounted(t *testing.T) {
+	dir := stocked(t)
+	for n := range 40 {
+		name := filepath.Join(dir, "line3-aoi-1", "2026-03-04", resultID(noon(), 100+n)+".json")
+		require.NoError(t, os.WriteFile(name, []byte("{"), 0o600))
+	}
+	l, err := samples.List(t.Context(), dir, samples.Filter{})
+	require.NoError(t, err)
+	require.Equal(t, 40, l.Damaged)
+	require.Len(t, l.Unread, 16)
+	done, err := samples.Export(t.Context(), samples.Exporting{
+		From: dir, Format: samples.FormatYOLO, Out: t.TempDir(),
+	})
+	require.NoError(t, err)
+	require.Equal(t, 42, done.LeftOut)
+	require.Len(t, done.Because, 16)
+}
+
+// A classification without findings that a person passed: an image, and not one class.
+func TestAnExportWithoutClassesHasEmptyLists(t *testing.T) {
+	dir, out := t.TempDir(), t.TempDir()
+	s := open(t, samples.Options{Dir: dir})
+	r := record(noon(), 1, samples.Uncertain, 0)
+	r.Classes, r.Detections = nil, nil
+	put(t, s, r, picture(t, 8, 8))
+	_, err := samples.Export(t.Context(), samples.Exporting{From: dir, Format: samples.FormatCOCO, Out: out})
+	require.NoError(t, err)
+	b, err := os.ReadFile(filepath.Join(out, "annotations", "instances.json"))
+	require.NoError(t, err)
+	require.NotContains(t, string(b), "null")
+	require.Contains(t, string(b), `"categories": []`)
+}
+
 func TestADamagedPictureIsLeftOut(t *testing.T) {
 	dir, out := stocked(t), t.TempDir()
 	in := filepath.Join(dir, "line3-aoi-1", "2026-03-04")

@@ -39,7 +39,7 @@ func child(dir string) {
 		}
 		r := record(time.Now(), n+rand.IntN(1<<30)<<20, "", 0)
 		s.Note(r)
-		if err := s.Sampled(r.ResultID, b.Bytes()); err != nil {
+		if err := s.Sampled(r.ResultID, samples.Chunks{b.Bytes()}); err != nil {
 			panic(err)
 		}
 		done := make(chan samples.Answer, 1)

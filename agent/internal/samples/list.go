@@ -33,8 +33,9 @@ func (f *Filter) takes(r *Record) bool {
 // Listing is what lies in a folder.
 type Listing struct {
 	Samples []*Record // oldest first
-	// Unread are the files that look like a sample's record and cannot be read, and why, at most 16 of them.
-	Unread []string
+	// Unread are files that look like a sample's record and cannot be read, and why: the first 16 of Damaged.
+	Unread  []string
+	Damaged int
 }
 
 const maxUnread = 16
@@ -82,7 +83,10 @@ func (l *Listing) read(from fs.FS, name string, f *Filter) {
 	case errors.Is(err, fs.ErrNotExist):
 	case err == nil && f.takes(r):
 		l.Samples = append(l.Samples, r)
-	case err != nil && len(l.Unread) < maxUnread:
-		l.Unread = append(l.Unread, name+": "+err.Error())
+	case err != nil:
+		l.Damaged++
+		if len(l.Unread) < maxUnread {
+			l.Unread = append(l.Unread, name+": "+err.Error())
+		}
 	}
 }

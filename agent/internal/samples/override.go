@@ -3,6 +3,7 @@ package samples
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/sightline-edge/sightline/agent/topic"
 )
@@ -119,11 +120,12 @@ func (s *Store) noted(o *Order) *Record {
 // held returns the picture that waits for an override, or remembers that one came before its picture.
 func (s *Store) held(resultID string) []byte {
 	s.memory.Lock()
-	defer s.memory.Unlock()
 	if s.recent.find(resultID) != nil {
 		s.recent.awaited[resultID] = true
 	}
-	return s.recent.held[resultID]
+	picture := s.recent.held[resultID]
+	s.memory.Unlock() // stations do not wait for it to be joined
+	return slices.Concat(picture...)
 }
 
 func (s *Store) onDisk(place, id, part string) *entry {

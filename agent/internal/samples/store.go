@@ -1,6 +1,6 @@
 // Package samples keeps the frames that a model can learn most from, as the camera gave them, within a budget
-// of bytes and of files: those whose scores are close to a threshold, those that two models see differently,
-// and those that an operator overrode. When the budget is full the least valuable goes first, not the oldest.
+// of bytes and of files: those whose scores are close to a threshold, and those that an operator overrode.
+// When the budget is full the least valuable goes first, not the oldest.
 //
 // A sample is a picture and a record of JSON beside it, <line>-<station>/<day>/<resultID>.{png,jpg,json}
 // below the store's folder. The record is written last and deleted first, each file whole and synced: a
@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,6 +23,16 @@ import (
 
 // MaxPictureBytes bounds one picture.
 const MaxPictureBytes = 64 << 20
+
+// Chunks are a picture as it came, one behind the other. Who gets them joins them when it has the time.
+type Chunks [][]byte
+
+func (c Chunks) size() (sum int64) {
+	for _, part := range c {
+		sum += int64(len(part))
+	}
+	return sum
+}
 
 const (
 	defaultMaxBytes  = 1 << 30
@@ -71,7 +82,7 @@ type Stats struct {
 // job is what the store's goroutine does next: keep a sample, or take an override.
 type job struct {
 	record  *Record
-	picture []byte
+	picture Chunks
 	order   *Order
 	answer  func(Answer)
 }
@@ -156,10 +167,9 @@ func (s *Store) Note(r *Record) {
 
 // Sampled hands over the picture of a part that was noted, and never waits. One with a reason goes to disk;
 // one without is held in memory until newer ones take its place, in case an operator overrides the part.
-func (s *Store) Sampled(resultID string, picture []byte) error {
-	if len(picture) == 0 || len(picture) > MaxPictureBytes {
-		return fmt.Errorf("%w: a picture has 1 to %d bytes, this has %d", ErrRecord, MaxPictureBytes,
-			len(picture))
+func (s *Store) Sampled(resultID string, picture Chunks) error {
+	if n := picture.size(); n == 0 || n > MaxPictureBytes {
+		return fmt.Errorf("%w: a picture has 1 to %d bytes, this has %d", ErrRecord, MaxPictureBytes, n)
 	}
 	s.memory.Lock()
 	r := s.recent.find(resultID)
@@ -186,7 +196,7 @@ func (s *Store) offer(j job) error {
 	if s.closed {
 		return ErrClosed
 	}
-	size := int64(len(j.picture))
+	size := j.picture.size()
 	if s.queued.Add(size) <= maxQueuedBytes {
 		select {
 		case s.queue <- j:
@@ -225,12 +235,12 @@ func (s *Store) drain() {
 }
 
 func (s *Store) work(j job) {
-	s.queued.Add(-int64(len(j.picture)))
+	s.queued.Add(-j.picture.size())
 	if j.order != nil {
 		j.answer(s.override(j.order))
 		return
 	}
-	if err := s.sample(j.record, j.picture); err != nil && !errors.Is(err, ErrDeclined) {
+	if err := s.sample(j.record, slices.Concat(j.picture...)); err != nil && !errors.Is(err, ErrDeclined) {
 		s.dropped.Add(1)
 		s.complain("sample not stored", err)
 	}

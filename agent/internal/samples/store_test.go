@@ -82,7 +82,7 @@ func put(tb testing.TB, s *samples.Store, r *samples.Record, picture []byte) {
 	tb.Helper()
 	before := s.Stats()
 	s.Note(r)
-	require.NoError(tb, s.Sampled(r.ResultID, picture))
+	require.NoError(tb, s.Sampled(r.ResultID, samples.Chunks{picture}))
 	if r.Reason == "" {
 		return
 	}
@@ -201,29 +201,24 @@ func TestOneBadHourDoesNotDriveOutAMonth(t *testing.T) {
 	require.False(t, s.Wants(place(), samples.Uncertain, 0.05, bad), "the hour is crowded")
 }
 
-func TestOverridesAreKeptLongestThenDisagreements(t *testing.T) {
+func TestOverridesAreKeptLongest(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, samples.Options{Dir: dir, MaxCount: 3})
-	put(t, s, record(noon(), 1, samples.Uncertain, 0), picture(t, 8, 8))
-	put(t, s, record(noon(), 2, samples.Disagreement, 0), picture(t, 8, 8))
-	r := record(noon(), 3, "", 0)
-	put(t, s, r, picture(t, 8, 8))
-	require.NoError(t, override(t, s, samples.Order{
-		ResultID: r.ResultID, Override: samples.Override{Verdict: event.Pass},
-	}).Err)
-	reasons := func() (all []samples.Reason) {
-		for _, r := range list(t, dir) {
-			all = append(all, r.Reason)
-		}
-		return all
+	s := open(t, samples.Options{Dir: dir, MaxCount: 2})
+	put(t, s, record(noon(), 1, samples.Unsure, 0), picture(t, 8, 8))
+	for n := range 3 {
+		r := record(noon().Add(time.Duration(n)*time.Hour), 2+n, "", 0)
+		put(t, s, r, picture(t, 8, 8))
+		require.NoError(t, override(t, s, samples.Order{
+			ResultID: r.ResultID, Override: samples.Override{Verdict: event.Pass},
+		}).Err)
+		put(t, s, record(r.Time, 12+n, samples.Uncertain, 0), picture(t, 8, 8))
 	}
-	require.Len(t, reasons(), 3)
-	put(t, s, record(noon().Add(time.Hour), 4, samples.Disagreement, 0), picture(t, 8, 8))
-	require.NotContains(t, reasons(), samples.Uncertain)
-	put(t, s, record(noon().Add(2*time.Hour), 5, samples.Uncertain, 0), picture(t, 8, 8))
-	require.NotContains(t, reasons(), samples.Uncertain, "it is worth less than all that is kept")
-	put(t, s, record(noon().Add(2*time.Hour), 6, samples.Disagreement, 0), picture(t, 8, 8))
-	require.Contains(t, reasons(), samples.Overridden)
+	var parts []string
+	for _, r := range list(t, dir) {
+		require.Equal(t, samples.Overridden, r.Reason)
+		parts = append(parts, r.PartID)
+	}
+	require.Equal(t, []string{"PCB-3", "PCB-4"}, parts, "the oldest went only for another")
 }
 
 func TestTheBudgetOfBytesHoldsAlsoAfterARestart(t *testing.T) {
@@ -366,7 +361,7 @@ func TestAnOverrideOutlivesItsFrame(t *testing.T) {
 			}
 			before := s.Stats()
 			require.Equal(t, 5, before.Count)
-			require.NoError(t, s.Sampled(resultID(noon(), 0), big))
+			require.NoError(t, s.Sampled(resultID(noon(), 0), samples.Chunks{big[:9], {}, big[9:]}))
 			require.NoError(t, s.Close())
 			require.Len(t, list(t, o.Dir), 5)
 			require.Len(t, files(t, o.Dir), 5, "records alone")
@@ -403,12 +398,12 @@ func TestNamesThatLeaveTheFolderAreRefused(t *testing.T) {
 		r.Station = "a/b/c/" + evil + "/s"
 		put(t, s, r, picture(t, 8, 8))
 	}
-	require.ErrorIs(t, s.Sampled(resultID(noon(), 9), picture(t, 8, 8)), samples.ErrUnknown)
+	require.ErrorIs(t, s.Sampled(resultID(noon(), 9), samples.Chunks{picture(t, 8, 8)}), samples.ErrUnknown)
 	require.ErrorIs(t, s.Sampled("x", nil), samples.ErrRecord)
 	put(t, s, record(noon(), 2, samples.Uncertain, 0), []byte("no picture at all"))
 	require.NoError(t, s.Close())
 	require.Empty(t, files(t, dir))
-	require.ErrorIs(t, s.Sampled(resultID(noon(), 2), picture(t, 8, 8)), samples.ErrClosed)
+	require.ErrorIs(t, s.Sampled(resultID(noon(), 2), samples.Chunks{picture(t, 8, 8)}), samples.ErrClosed)
 }
 
 func TestAnOverrideFindsTheFrameThatIsHeld(t *testing.T) {
@@ -453,7 +448,7 @@ func TestAnOverrideThatIsFasterThanThePictureGetsIt(t *testing.T) {
 		a := override(t, s, samples.Order{PartID: "PCB-1", Override: samples.Override{Verdict: event.Pass}})
 		require.NoError(t, a.Err)
 		require.Equal(t, samples.WithNothing, a.With)
-		require.NoError(t, s.Sampled(r.ResultID, picture(t, 8, 8)))
+		require.NoError(t, s.Sampled(r.ResultID, samples.Chunks{picture(t, 8, 8)}))
 		require.NoError(t, s.Close())
 		all := list(t, dir)
 		require.Len(t, all, 1)
@@ -502,9 +497,17 @@ func TestHeldPicturesAndNotedPartsAreBounded(t *testing.T) {
 	for n := range 1100 {
 		s.Note(record(noon(), 1000+n, "", 0))
 	}
-	require.ErrorIs(t, override(t, s, samples.Order{PartID: "PCB-2", Override: pass}).Err, samples.ErrUnknown)
-	require.Equal(t, samples.WithFrame, override(t, s, samples.Order{PartID: "PCB-1", Override: pass}).With,
-		"it is on disk")
+	require.ErrorIs(t, override(t, s, samples.Order{PartID: "PCB-1000", Override: pass}).Err,
+		samples.ErrUnknown)
+	require.Equal(t, samples.WithFrame, override(t, s, samples.Order{PartID: "PCB-2", Override: pass}).With,
+		"its picture is still held")
+	for n := range 2 {
+		put(t, s, record(noon(), 2100+n, "", 0), one)
+	}
+	require.NoError(t, s.Sampled(resultID(noon(), 2099), samples.Chunks{one}))
+	forgotten := record(noon(), 2, "", 0).ResultID
+	require.ErrorIs(t, s.Sampled(forgotten, samples.Chunks{one}), samples.ErrUnknown,
+		"with its picture went what was known of it")
 }
 
 func FuzzRecord(f *testing.F) {

@@ -17,6 +17,8 @@ const (
 	holdEvery = 500 * time.Millisecond
 	// maxSampled detections are described.
 	maxSampled = 300
+	// maxChunks of a frame are taken: the largest is some hundred.
+	maxChunks = 1024
 )
 
 // sampler takes what a model can learn from. No call blocks.
@@ -24,13 +26,14 @@ type sampler interface {
 	Wants(place topic.Station, reason samples.Reason, margin float32, at time.Time) bool
 	Holds() bool
 	Note(r *samples.Record)
-	Sampled(resultID string, picture []byte) error
+	Sampled(resultID string, picture samples.Chunks) error
 }
 
 // partial is a frame of which more is to come.
 type partial struct {
 	job     uint64
-	picture []byte
+	picture samples.Chunks
+	bytes   int
 	endless bool // it is larger than a picture may be
 }
 
@@ -112,7 +115,8 @@ func (s *Station) describe(p *inspected, at time.Time) *samples.Record {
 	return r
 }
 
-// framed takes a part of a frame as it came, and hands the frame on when it is whole.
+// framed takes a part of a frame as it came, and hands the frame on when it is all there. Nothing of it is
+// copied here, where triggers wait.
 func (s *Station) framed(m *wire.Evidence) {
 	if s.opts.Samples == nil {
 		return
@@ -121,11 +125,12 @@ func (s *Station) framed(m *wire.Evidence) {
 	if s.frame.job != job {
 		s.frame = partial{job: job}
 	}
-	if len(s.frame.picture)+len(part) > samples.MaxPictureBytes {
+	s.frame.bytes += len(part)
+	if s.frame.bytes > samples.MaxPictureBytes || len(s.frame.picture) == maxChunks {
 		s.frame.endless, s.frame.picture = true, nil
 	}
 	if !s.frame.endless {
-		s.frame.picture = append(s.frame.picture, part...)
+		s.frame.picture = append(s.frame.picture, part)
 	}
 	if m.GetMore() {
 		return

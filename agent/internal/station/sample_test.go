@@ -60,10 +60,9 @@ func doubtful(tb testing.TB, scores []float32, to *asked) fakeworker.Script {
 	}
 }
 
-func store(tb testing.TB, o samples.Options) *samples.Store {
+func store(tb testing.TB) *samples.Store {
 	tb.Helper()
-	o.Dir = tb.TempDir()
-	s, err := samples.Open(o)
+	s, err := samples.Open(samples.Options{Dir: tb.TempDir()})
 	require.NoError(tb, err)
 	tb.Cleanup(func() { require.NoError(tb, s.Close()) })
 	return s
@@ -115,7 +114,7 @@ func TestFramesNearAThresholdBecomeSamples(t *testing.T) {
 }
 
 func TestFramesOfRejectedPartsAreHeldForOverridesAFewASecond(t *testing.T) {
-	kept := store(t, samples.Options{})
+	kept := store(t)
 	var to asked
 	r := start(t, config.ModeMQTT, doubtful(t, []float32{0.95, 0.95, 0}, &to), func(o *station.Options) {
 		o.Samples, o.Margin = kept, 0.1
@@ -138,8 +137,48 @@ func TestFramesOfRejectedPartsAreHeldForOverridesAFewASecond(t *testing.T) {
 	require.Zero(t, kept.Stats().Count)
 }
 
+// chunked notes in how many chunks the frames came.
+type chunked struct {
+	*samples.Store
+
+	frames chan samples.Chunks
+}
+
+func (c *chunked) Sampled(resultID string, picture samples.Chunks) error {
+	c.frames <- picture
+	return c.Store.Sampled(resultID, picture)
+}
+
+func TestAFrameIsNotJoinedWhereTriggersWait(t *testing.T) {
+	kept := &chunked{Store: store(t), frames: make(chan samples.Chunks, 1)}
+	var to asked
+	r := start(t, config.ModeMQTT, doubtful(t, []float32{0.52}, &to), func(o *station.Options) {
+		o.Samples, o.Margin = kept, 0.1
+	})
+	r.feed(1)
+	require.Len(t, <-kept.frames, 2, "as the worker sent it")
+	require.Eventually(t, func() bool { return kept.Stats().Stored == 1 }, 10*time.Second, time.Millisecond)
+}
+
+func TestAFrameOfEndlessChunksIsDropped(t *testing.T) {
+	kept := store(t)
+	r := start(t, config.ModeMQTT, fakeworker.Script{
+		Settle: func(p *fakeworker.Peer, m *wire.Settle) {
+			for range 5000 {
+				p.Send(wire.KindEvidence, &wire.Evidence{Job: m.GetJob(), N: wire.PlainFrame, More: true})
+			}
+			p.Send(wire.KindEvidence, &wire.Evidence{Job: m.GetJob(), N: wire.PlainFrame, Jpeg: []byte("x")})
+		},
+	}, func(o *station.Options) { o.Samples = kept })
+	r.feed(1)
+	require.Eventually(t, func() bool {
+		return r.station.Counters().Get(station.CountSamplesLost) == 1
+	}, 10*time.Second, time.Millisecond)
+	require.Zero(t, kept.Stats().Dropped, "it never reached the store")
+}
+
 func TestAPictureOfAPartThatNobodyKnowsIsCounted(t *testing.T) {
-	kept := store(t, samples.Options{})
+	kept := store(t)
 	r := start(t, config.ModeMQTT, fakeworker.Script{
 		Settle: func(p *fakeworker.Peer, m *wire.Settle) {
 			p.Send(wire.KindEvidence, &wire.Evidence{Job: 1 << 40, N: wire.PlainFrame, Jpeg: []byte("x")})
