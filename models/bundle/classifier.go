@@ -26,8 +26,8 @@ func (m *Manifest) checkClassifier(doc *strictyaml.Document) {
 	defect := func(c Class) bool { return !c.Good }
 	if m.ofCrops && m.Decoder.Activation == ActivationSoftmax && len(m.Classes) > 1 &&
 		!slices.ContainsFunc(m.Classes, defect) {
-		doc.Add("classes", "all of them are good, and softmax finds one in whatever it sees: each part would "+
-			"pass", "leave good out at those that are defects, or use sigmoid")
+		doc.Add("classes", "all of them are good, and softmax finds one in whatever it sees: each part "+
+			"would pass", "leave good out at those that are defects, or use sigmoid")
 	}
 	if len(m.Classes) > 0 && !m.ofCrops && !slices.ContainsFunc(m.Classes, good) {
 		doc.Add("classes", "none of them is good: no part would ever pass",

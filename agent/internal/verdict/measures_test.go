@@ -14,7 +14,8 @@ import (
 	"github.com/sightline-edge/sightline/models/strictyaml"
 )
 
-// The first model's finding would have counted: where the second one's class is held to more, doubt would pass.
+// The first model's finding would have counted: if more were asked of the second one's class, doubt would
+// pass.
 func TestClassesOfASecondModelHaveTheBundlesThreshold(t *testing.T) {
 	m := &bundle.Manifest{Task: bundle.TaskDetection, Then: &bundle.Then{Classes: []bundle.Class{
 		{Name: "fine", Threshold: 0.8, Good: true}, {Name: "bridge", Threshold: 0.5},

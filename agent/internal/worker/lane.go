@@ -74,8 +74,9 @@ func sessionLane(sessions []*infer.Session, stations int) *lane {
 		engines = append(engines, s)
 	}
 	l := newLane(&b.Manifest, first.Plan, engines, stations)
-	for i, t := range l.tracks { // what a second model takes is many runs
-		sessions[i].Watch(func() { t.busyNs.Store(monotime.Now()) })
+	for i, s := range sessions { // what a second model takes is many runs
+		t := l.tracks[i]
+		s.Watch(func() { t.busyNs.Store(monotime.Now()) })
 	}
 	l.state.Provider, l.state.FellBack = first.Provider, first.FellBack
 	l.state.FallbackReason = first.FallbackReason

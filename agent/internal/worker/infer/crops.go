@@ -116,14 +116,14 @@ func (c *crops) joined(image int, found []detect.Detection) []detect.Detection {
 	if !slices.ContainsFunc(c.extra, func(e extra) bool { return e.image == image }) {
 		return found
 	}
-	all := append(c.found[image][:0], found...)
+	all := &c.found[image]
+	*all = append((*all)[:0], found...)
 	for i := range c.extra {
 		if c.extra[i].image == image {
-			all = append(all, c.extra[i].found)
+			*all = append(*all, c.extra[i].found)
 		}
 	}
-	c.found[image] = all
-	return all
+	return *all
 }
 
 // show cuts out what was found in one image. Beyond the most crops a finding stays as it is, and counts as
@@ -206,9 +206,9 @@ func (c *crops) run(results []Result, deadlineNs int64) {
 	c.waiting = c.waiting[:0]
 }
 
-// believe takes what the second model is sure of: defects before all that is good, as with a classification of
-// the whole frame. What is good has its good class, which never counts. Of what the second model is not sure
-// it says nothing.
+// believe takes what the second model is sure of: defects before all that is good, as with a classification
+// of the whole frame. What is good has its good class, which never counts. Of what the second model is not
+// sure it says nothing.
 func (c *crops) believe(r *Result, from crop, answer []detect.Detection) {
 	defects, good := 0, -1
 	for i, said := range answer {

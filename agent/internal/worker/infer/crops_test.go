@@ -256,9 +256,8 @@ func TestDefectsOfOneFindingBeyondTheMostAreCounted(t *testing.T) {
 	for i := range kindsMany {
 		fmt.Fprintf(&names, "    - {name: k%d, threshold: 0.5}\n", i)
 	}
-	manifest := pipelined("")
-	at := strings.Index(manifest, "    - {name: fine")
-	dir := put(t, onnxtest.Bundle(t, manifest[:at]+names.String()), kinds(kindsMany))
+	before, _, _ := strings.Cut(pipelined(""), "    - {name: fine")
+	dir := put(t, onnxtest.Bundle(t, before+names.String()), kinds(kindsMany))
 	m := &finder{things: row(1)}
 	s, err := load(t, &fake.Runtime{Script: func(spec infer.Spec, stop <-chan struct{}) error {
 		if spec.InputName != "crops" {
@@ -306,7 +305,7 @@ func TestOnlyWhatIsAskedForAndCountsIsCropped(t *testing.T) {
 	r := s.Infer([]*tensor.Canvas{painted(t, s, things, fine, fine, fine, stained)}, 0)[0]
 	require.NoError(t, r.Err)
 	require.Len(t, m.crops, 2)
-	require.Equal(t, []int{ownKinds + 2, ownKinds, 3, 0}, classes(r.Detections), "in the order of their scores")
+	require.Equal(t, []int{ownKinds + 2, ownKinds, 3, 0}, classes(r.Detections), "in order of their scores")
 }
 
 // Nobody knows what the others are: a part with them must not pass.
@@ -445,8 +444,8 @@ func TestGoldenSamplesFillTheBatchOfTheSecondModel(t *testing.T) {
 	}{
 		"the same":            {0, ""},
 		"within tolerance":    {-0.04, ""},
-		"another score":       {-0.4, "second model, crop 3 of 4: stain scores 0.580, alone 0.980"},
-		"what is no score":    {float32(math.NaN()), "g.png on cpu: second model, crop 3 of 4: bad model output"},
+		"another score":       {-0.4, "crop 3 of 4: golden sample differs: stain scores 0.580, alone 0.980"},
+		"what is no score":    {float32(math.NaN()), "second model, crop 3 of 4: bad model output"},
 		"a defect disappears": {-0.98, "stain scores 0.010, alone 0.980"},
 	} {
 		t.Run(name, func(t *testing.T) {

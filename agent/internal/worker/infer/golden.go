@@ -153,11 +153,15 @@ func (s *Session) compare(found []detect.Detection, expected []bundle.Detection)
 			return fmt.Sprintf("%s at %.0f %s", want.Class, want.Box, difference)
 		}
 	}
+	return s.unexpected(found, used, slack)
+}
+
+// unexpected tells the first detection that no sample expects, or nothing. None need expect false alarms.
+func (s *Session) unexpected(found []detect.Detection, used []bool, slack float32) string {
+	m := &s.Bundle.Manifest
 	for i, d := range found {
-		if used[i] || m.Dismisses(d.Class) { // samples need not expect false alarms
-			continue
-		}
-		if name := m.Classes[d.Class].Name; d.Score >= s.threshold(name)+slack {
+		name := m.Classes[d.Class].Name
+		if !used[i] && !m.Dismisses(d.Class) && d.Score >= s.threshold(name)+slack {
 			return fmt.Sprintf("%s %.2f at %.0f is found and not expected", name, d.Score, d.Box)
 		}
 	}

@@ -32,10 +32,9 @@ func (s *Session) proveCrops(canvas *tensor.Canvas, name string) error {
 	}
 }
 
-// prove compares what the second model says of each crop of a frame alone with what it says in a batch that is
-// full of it.
+// prove has the second model see each crop of a frame in a batch that is full of it.
 func (c *crops) prove(f *frame.Frame, r *Result, slack float64) error {
-	full, room := slices.Repeat(c.canvases[:1], c.session.images), c.most
+	room := c.most
 	for n := range r.Detections {
 		if room == 0 || !c.wanted(&r.Detections[n]) {
 			continue
@@ -46,19 +45,29 @@ func (c *crops) prove(f *frame.Frame, r *Result, slack float64) error {
 		if r.Err != nil {
 			return r.Err
 		}
-		alone := c.session.Infer(full[:1], 0)[0]
-		if alone.Err != nil {
-			return fmt.Errorf("second model: %w", alone.Err)
+		if err := c.fill(slack); err != nil {
+			return fmt.Errorf("second model, %w", err)
 		}
-		want := cloned(alone.Detections)
-		for i, got := range c.session.Infer(full, 0) {
-			if got.Err != nil {
-				return fmt.Errorf("second model, crop %d of %d: %w", i+1, len(full), got.Err)
-			}
-			if difference := c.differs(got.Detections, want, slack); difference != "" {
-				return fmt.Errorf("%w: second model, crop %d of %d: %s: set then.batch to 1, or export the "+
-					"model anew", ErrGolden, i+1, len(full), difference)
-			}
+	}
+	return nil
+}
+
+// fill compares what the second model says of the crop on the first canvas alone with what it says in each
+// place of a batch.
+func (c *crops) fill(slack float64) error {
+	full := slices.Repeat(c.canvases[:1], c.session.images)
+	alone := c.session.Infer(full[:1], 0)[0]
+	if alone.Err != nil {
+		return fmt.Errorf("one crop: %w", alone.Err)
+	}
+	want := cloned(alone.Detections)
+	for i, got := range c.session.Infer(full, 0) {
+		if got.Err != nil {
+			return fmt.Errorf("crop %d of %d: %w", i+1, len(full), got.Err)
+		}
+		if difference := c.differs(got.Detections, want, slack); difference != "" {
+			return fmt.Errorf("crop %d of %d: %w: %s: set then.batch to 1, or export the model anew", i+1,
+				len(full), ErrGolden, difference)
 		}
 	}
 	return nil
