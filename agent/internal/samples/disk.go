@@ -174,6 +174,7 @@ func (s *Store) displace(e *entry) (gone []*entry, was *entry, fits bool) {
 	s.shelving.Lock()
 	defer s.shelving.Unlock()
 	was = s.shelf.entries[e.id]
+	crowd := s.shelf.crowd
 	s.shelf.add(e)
 	for victim := s.victim(e); victim != nil; victim = s.victim(e) {
 		s.shelf.remove(victim.id)
@@ -186,6 +187,9 @@ func (s *Store) displace(e *entry) (gone []*entry, was *entry, fits bool) {
 		}
 		for _, back := range gone {
 			s.shelf.add(back)
+		}
+		if e.reason.worth() > Uncertain.worth() {
+			s.shelf.crowd = crowd // none of the least worth had to go
 		}
 		return nil, was, false
 	}

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -359,12 +360,17 @@ func TestAnOverrideOutlivesItsFrame(t *testing.T) {
 			if disk, ok := o.FS.(*badDisk); ok && disk.name == ".never" {
 				disk.name = ".json"
 			}
+			put(t, s, record(noon(), 9, samples.Uncertain, 0), picture(t, 8, 8))
 			before := s.Stats()
-			require.Equal(t, 5, before.Count)
 			require.NoError(t, s.Sampled(resultID(noon(), 0), samples.Chunks{big[:9], {}, big[9:]}))
 			require.NoError(t, s.Close())
-			require.Len(t, list(t, o.Dir), 5)
-			require.Len(t, files(t, o.Dir), 5, "records alone")
+			overridden := slices.DeleteFunc(list(t, o.Dir), func(r *samples.Record) bool {
+				return r.Reason != samples.Overridden
+			})
+			require.Len(t, overridden, 5)
+			frame := filepath.Join("line3-aoi-1", "2026-03-04", resultID(noon(), 0)+".png")
+			require.NotContains(t, files(t, o.Dir), frame)
+			require.True(t, s.Wants(place(), samples.Uncertain, 0.05, noon()), "there is room for others")
 			after := s.Stats()
 			require.Equal(t, onDisk(t, o.Dir), after.Bytes)
 			require.Equal(t, before.Bytes, after.Bytes)
@@ -381,10 +387,12 @@ func TestWhatIsLargerThanTheBudgetCostsNothingAndIsToldOf(t *testing.T) {
 	put(t, s, record(noon(), 2, "", 0), append(picture(t, 8, 8), make([]byte, 10_000)...))
 	a := override(t, s, samples.Order{PartID: "PCB-2", Override: samples.Override{Verdict: event.Pass}})
 	require.ErrorIs(t, a.Err, samples.ErrDeclined)
+	put(t, s, record(noon(), 3, samples.Uncertain, 0), append(picture(t, 8, 8), make([]byte, 10_000)...))
+	require.True(t, s.Wants(place(), samples.Uncertain, 0.05, noon()), "there is room for others")
 	all := list(t, dir)
 	require.Len(t, all, 1)
 	require.Equal(t, "PCB-1", all[0].PartID)
-	require.Equal(t, samples.Stats{Stored: 1, Declined: 1, Count: 1, Bytes: onDisk(t, dir)}, s.Stats())
+	require.Equal(t, samples.Stats{Stored: 1, Declined: 2, Count: 1, Bytes: onDisk(t, dir)}, s.Stats())
 }
 
 func TestNamesThatLeaveTheFolderAreRefused(t *testing.T) {
