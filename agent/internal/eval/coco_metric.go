@@ -100,11 +100,12 @@ func (p *pairing) byMasks(im *Image) error {
 		p.overlaps = make([][]float64, len(p.detected))
 		return nil
 	}
-	labels, err := rasters(p.labels, im)
+	room := maxTurns
+	labels, err := rasters(p.labels, im, &room)
 	if err != nil {
 		return err
 	}
-	detected, err := rasters(p.detected, im)
+	detected, err := rasters(p.detected, im, &room)
 	if err != nil {
 		return err
 	}
@@ -124,10 +125,10 @@ func (p *pairing) byMasks(im *Image) error {
 	return nil
 }
 
-func rasters(boxes []Box, im *Image) ([]raster, error) {
+func rasters(boxes []Box, im *Image, room *int) ([]raster, error) {
 	all := make([]raster, 0, len(boxes))
 	for i := range boxes {
-		r, err := boxes[i].shape.draw(im.width, im.height)
+		r, err := boxes[i].shape.draw(im.width, im.height, room)
 		if err != nil {
 			return nil, err
 		}

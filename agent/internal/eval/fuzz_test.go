@@ -2,7 +2,9 @@ package eval
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -30,11 +32,40 @@ func FuzzCOCO(f *testing.F) {
 		for _, a := range file.annotations {
 			requireBox(t, a.corners, 2*maxSide)
 			if a.shape != nil && a.shape.width > 0 {
-				drawn, err := a.shape.draw(a.shape.width, a.shape.height)
+				drawn, err := a.shape.draw(a.shape.width, a.shape.height, room())
 				require.NoError(t, err)
 				require.LessOrEqual(t, drawn.area(), uint64(a.shape.width)*uint64(a.shape.height))
 			}
 		}
+	})
+}
+
+// Only the columns of the image are looked at, and the turns are those of the whole border.
+func FuzzPolygon(f *testing.F) {
+	f.Add([]byte{0, 10, 0, 20, 3, 10, 0, 20, 3, 10, 9, 9}, uint8(10), uint8(10))
+	f.Add([]byte{0x80, 0, 0x80, 0, 0x7f, 0xff, 0, 1, 0, 1, 0x7f, 0xff}, uint8(200), uint8(3))
+	f.Add([]byte{0xff, 0xf0, 0, 3, 0, 0, 0x90, 0, 0, 7, 0x60, 0, 0, 7, 0xff, 0xff}, uint8(1), uint8(255))
+	f.Fuzz(func(t *testing.T, raw []byte, width, height uint8) {
+		var corners []float64
+		for ; len(raw) >= 4 && len(corners) < 64; raw = raw[4:] {
+			for i := 0; i < 4; i += 2 {
+				corners = append(corners, float64(int16(binary.BigEndian.Uint16(raw[i:])))/37)
+			}
+		}
+		if len(corners) < 2*minCorners {
+			return
+		}
+		turns, err := border(corners, int(width), int(height), room())
+		require.NoError(t, err)
+		require.Equal(t, walked(corners, int(width), int(height)), turns)
+		s := &shape{polygons: [][]float64{corners, corners[2:]}}
+		if len(corners) < 2*minCorners+2 {
+			s.polygons = s.polygons[:1]
+		}
+		drawn, err := s.draw(int(width), int(height), room())
+		require.NoError(t, err)
+		require.LessOrEqual(t, drawn.area(), uint64(width)*uint64(height))
+		require.True(t, slices.IsSorted(drawn))
 	})
 }
 

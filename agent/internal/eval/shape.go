@@ -7,12 +7,17 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sort"
 )
 
 const (
 	minCorners = 3
 	// maxShapeNumbers bounds the coordinates and runs of all labels of a data set: 512 MiB.
 	maxShapeNumbers = 1 << 26
+	// maxCorners bounds those of one label.
+	maxCorners = 1 << 20
+	// maxTurns bounds how often the outlines in one image cross its columns: 64 MiB.
+	maxTurns = 1 << 24
 )
 
 // shape is the outline of a label or of what was found: polygons, each x, y of one corner after the other in
@@ -86,7 +91,9 @@ func cocoPolygons(raw json.RawMessage) (s *shape, numbers int, err error) {
 				return nil, 0, fmt.Errorf("segmentation has %g, which is over %d pixels", v, maxSide)
 			}
 		}
-		numbers += len(p)
+		if numbers += len(p); numbers > 2*maxCorners {
+			return nil, 0, fmt.Errorf("segmentation has over %d corners: draw it with fewer", maxCorners)
+		}
 	}
 	if len(polygons) == 0 {
 		return nil, 0, nil
@@ -155,14 +162,11 @@ func packed(text string) (value int64, length int) {
 // inside and the first one behind it, ascending.
 type raster []uint32
 
-// draw makes pixels of a shape, as pycocotools does.
-func (s *shape) draw(width, height int) (raster, error) {
+// draw makes pixels of a shape, as pycocotools does. room is how many turns may still be made, of all shapes
+// that are drawn together.
+func (s *shape) draw(width, height int, room *int) (raster, error) {
 	if s.width == 0 {
-		var all raster
-		for _, p := range s.polygons {
-			all = all.union(fill(p, width, height))
-		}
-		return all, nil
+		return s.fill(width, height, room)
 	}
 	if s.width != width || s.height != height {
 		return nil, fmt.Errorf("%w: a segmentation is of %d×%d pixels, its image of %d×%d", ErrLabels,
@@ -179,73 +183,125 @@ func (s *shape) draw(width, height int) (raster, error) {
 	return r, nil
 }
 
+// fill makes pixels of polygons, each of what is inside of any.
+func (s *shape) fill(width, height int, room *int) (raster, error) {
+	if height > 0 && width > math.MaxUint32/height {
+		return nil, fmt.Errorf("%w: an image of %d×%d pixels is too large for outlines", ErrLabels, width,
+			height)
+	}
+	var all []uint64 // of each run of pixels the first one, and the first one behind it
+	for _, corners := range s.polygons {
+		turns, err := border(corners, width, height, room)
+		if err != nil {
+			return nil, err
+		}
+		for i := 0; i < len(turns); i += 2 {
+			all = append(all, uint64(turns[i])<<32|uint64(turns[i+1]))
+		}
+	}
+	if len(s.polygons) > 1 {
+		slices.Sort(all)
+	}
+	var r raster
+	for _, run := range all { // what begins where it ends, or goes on where it ended, is one
+		r = r.add(uint32(run>>32), uint32(run&math.MaxUint32))
+	}
+	return r, nil
+}
+
 // fine is how many places of a polygon's border a pixel has, across and down.
 const fine = 5
 
-// fill makes pixels of a polygon. Its border is drawn in fifths of a pixel; where it crosses the middle of a
-// column, that column's inside begins or ends.
-func fill(corners []float64, width, height int) raster {
+// border is where an image's columns are entered or left, an even number of turns, ascending. A polygon's
+// border is drawn in fifths of a pixel; where it crosses the middle of a column, that column's inside begins
+// or ends.
+func border(corners []float64, width, height int, room *int) ([]uint32, error) {
+	const far = fine * maxSide // further than any label: an outline that a model gave may be anywhere
 	var turns []uint32
 	at := func(i int) (x, y int) {
 		i %= len(corners)
-		return int(fine*corners[i] + 0.5), int(fine*corners[i+1] + 0.5)
+		x, y = int(fine*corners[i]+0.5), int(fine*corners[i+1]+0.5)
+		return min(max(x, -far), far), min(max(y, -far), far)
 	}
 	for i := 0; i < len(corners); i += 2 {
 		x1, y1 := at(i)
 		x2, y2 := at(i + 2)
-		line(x1, y1, x2, y2, func(x, y int) {
-			if column := x - fine/2; column >= 0 && column%fine == 0 && column/fine < width {
-				row := min(max(above(y-fine/2, fine), 0), height)
-				turns = append(turns, uint32(column/fine*height+row))
-			}
-		})
+		l := newLine(x1, y1, x2, y2)
+		from, to := l.columns(width)
+		if *room -= to - from; *room < 0 {
+			return nil, fmt.Errorf("%w: the outlines in one image cross its columns over %d times: give "+
+				"them fewer corners", ErrLabels, maxTurns)
+		}
+		for column := from; column < to; column++ {
+			row := min(max(above(l.cross(fine*column+fine/2)-fine/2), 0), height)
+			turns = append(turns, uint32(column*height+row))
+		}
 	}
 	slices.Sort(turns)
 	if len(turns)%2 == 1 {
 		turns = append(turns, uint32(width*height))
 	}
-	var r raster
-	for i := 0; i < len(turns); i += 2 { // what begins where it ends, or goes on where it ended, is one
-		r = r.add(turns[i], turns[i+1])
-	}
-	return r
+	return turns, nil
 }
 
-// above is the quotient, rounded up.
-func above(a, b int) int { return int(math.Ceil(float64(a) / float64(b))) }
+// above is the first pixel at a place or behind it.
+func above(place int) int { return int(math.Ceil(float64(place) / fine)) }
 
-// line calls step for each step of a line to another column, with the lower x and the lower y of its ends.
-func line(x1, y1, x2, y2 int, step func(x, y int)) {
+// line is one side of a polygon. Its places are counted along its longer extent from the end with the lower
+// coordinate, whichever way the border goes.
+type line struct {
+	x, y  int // of the first place
+	last  int // its other end's number; the first place has 0
+	slope float64
+	steep bool
+}
+
+func newLine(x1, y1, x2, y2 int) line {
 	dx, dy := x2-x1, y2-y1
 	wide, high := max(dx, -dx), max(dy, -dy)
-	n := max(wide, high)
-	if n == 0 {
-		return
+	steep := wide < high
+	if !steep && dx < 0 || steep && dy < 0 {
+		x1, y1, dx, dy = x2, y2, -dx, -dy
 	}
-	// Places between are counted from the end with the lower coordinate, whichever way the line goes.
-	back := wide >= high && dx < 0 || wide < high && dy < 0
-	if back {
-		x1, y1, x2, y2 = x2, y2, x1, y1
+	l := line{x: x1, y: y1, last: max(wide, high), steep: steep}
+	switch {
+	case steep:
+		l.slope = float64(dx) / float64(high)
+	case wide > 0:
+		l.slope = float64(dy) / float64(wide)
 	}
-	slope := float64(y2-y1) / float64(wide)
-	if wide < high {
-		slope = float64(x2-x1) / float64(high)
+	return l
+}
+
+// at is the place of a number.
+func (l *line) at(n int) (x, y int) {
+	if l.steep {
+		return int(float64(l.x) + l.slope*float64(n) + 0.5), l.y + n
 	}
-	var lastX, lastY int
-	for d := range n + 1 {
-		t := d
-		if back {
-			t = n - d
-		}
-		x, y := x1+t, int(float64(y1)+slope*float64(t)+0.5)
-		if wide < high {
-			x, y = int(float64(x1)+slope*float64(t)+0.5), y1+t
-		}
-		if d > 0 && x != lastX {
-			step(min(x, lastX), min(y, lastY))
-		}
-		lastX, lastY = x, y
+	return l.x + n, int(float64(l.y) + l.slope*float64(n) + 0.5)
+}
+
+// columns are those of an image in whose middle the line goes from one x to the next: the first one, and the
+// first one behind them. However far the line goes, no other is looked at.
+func (l *line) columns(width int) (from, to int) {
+	x1, _ := l.at(0)
+	x2, _ := l.at(l.last)
+	from = max(above(min(x1, x2)-fine/2), 0)
+	to = min(above(max(x1, x2)-fine/2), width)
+	return from, max(to, from)
+}
+
+// cross is the lower y of the two places between which the line goes from x to x+1, or back.
+func (l *line) cross(x int) int {
+	if !l.steep {
+		_, before := l.at(x - l.x)
+		_, behind := l.at(x - l.x + 1)
+		return min(before, behind)
 	}
+	return l.y + sort.Search(l.last, func(n int) bool {
+		next, _ := l.at(n + 1)
+		return next > x == (l.slope > 0)
+	})
 }
 
 // add appends pixels that begin no earlier than what is there.
@@ -259,21 +315,6 @@ func (r raster) add(from, to uint32) raster {
 	default:
 		return append(r, from, to)
 	}
-}
-
-func (r raster) union(other raster) raster {
-	if len(r) == 0 {
-		return other
-	}
-	all := make(raster, 0, len(r)+len(other))
-	for len(r) > 0 || len(other) > 0 {
-		if len(other) == 0 || len(r) > 0 && r[0] <= other[0] {
-			all, r = all.add(r[0], r[1]), r[2:]
-		} else {
-			all, other = all.add(other[0], other[1]), other[2:]
-		}
-	}
-	return all
 }
 
 func (r raster) area() (pixels uint64) {

@@ -2,7 +2,9 @@ package eval
 
 import (
 	"encoding/json"
+	"math"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -52,6 +54,11 @@ func TestMasksAgreeWithPycocotools(t *testing.T) {
 	}
 }
 
+func room() *int {
+	turns := maxTurns
+	return &turns
+}
+
 // images checks the pixels of each outline, too.
 func (c *maskCase) images(t *testing.T) []Image {
 	t.Helper()
@@ -59,7 +66,7 @@ func (c *maskCase) images(t *testing.T) []Image {
 	for _, im := range c.Images {
 		one := Image{width: im.Size[0], height: im.Size[1]}
 		add := func(to *[]Box, b Box, area uint64) {
-			drawn, err := b.shape.draw(one.width, one.height)
+			drawn, err := b.shape.draw(one.width, one.height, room())
 			require.NoError(t, err)
 			require.Equal(t, area, drawn.area())
 			*to = append(*to, b)
@@ -106,18 +113,18 @@ func TestBrokenSegmentationsAreRefused(t *testing.T) {
 	}
 	s, _, err := cocoShape(json.RawMessage(`{"size": [4, 3], "counts": [2, 3, 7]}`))
 	require.NoError(t, err)
-	_, err = s.draw(4, 3)
+	_, err = s.draw(4, 3, room())
 	require.ErrorContains(t, err, "of 3×4 pixels, its image of 4×3")
-	drawn, err := s.draw(3, 4)
+	drawn, err := s.draw(3, 4, room())
 	require.NoError(t, err)
 	require.Equal(t, raster{2, 5}, drawn)
 }
 
 func TestAFindingWithoutAnOutlineIsItsBox(t *testing.T) {
-	drawn, err := outlined(nil, [4]float32{1, 2, 4, 7}).draw(10, 10)
+	drawn, err := outlined(nil, [4]float32{1, 2, 4, 7}).draw(10, 10, room())
 	require.NoError(t, err)
 	require.EqualValues(t, 3*5, drawn.area())
-	none, err := outlined([]float32{1, 1, 1, 1, 1, 1}, [4]float32{}).draw(10, 10)
+	none, err := outlined([]float32{1, 1, 1, 1, 1, 1}, [4]float32{}).draw(10, 10, room())
 	require.NoError(t, err)
 	require.Zero(t, none.area())
 }
@@ -135,9 +142,132 @@ func TestOutlinesAreReadOnlyWhereTheyAreWanted(t *testing.T) {
 func BenchmarkOutline(b *testing.B) {
 	s := outlined([]float32{100, 100, 900, 130, 1000, 800, 150, 900}, [4]float32{})
 	for b.Loop() {
-		drawn, err := s.draw(1920, 1080)
+		drawn, err := s.draw(1920, 1080, room())
 		if err != nil || drawn.area() < 100_000 {
 			b.Fatal(err)
 		}
+	}
+}
+
+// zigzag goes from one side to the other so many times, and further by so much.
+func zigzag(times int, left, right float64) []float64 {
+	var corners []float64
+	for i := range times {
+		corners = append(corners, left, float64(i%97), right, float64(i%89))
+	}
+	return corners
+}
+
+func TestOutlinesAreBounded(t *testing.T) {
+	raw, err := json.Marshal([][]float64{zigzag(maxCorners/2+1, 0, 4096)})
+	require.NoError(t, err)
+	_, _, err = cocoShape(raw)
+	require.ErrorContains(t, err, "over 1048576 corners: draw it with fewer")
+
+	const columns = 4096
+	left := room()
+	many := &shape{polygons: [][]float64{zigzag(maxTurns/columns, 0, columns)}} // twice as many turns
+	_, err = many.draw(columns, 100, left)
+	require.ErrorIs(t, err, ErrLabels)
+	require.ErrorContains(t, err, "cross its columns over 16777216 times")
+
+	const times = 4
+	half := &shape{polygons: [][]float64{zigzag(times, 0, columns)}}
+	*left = 2 * 2 * times * columns
+	for range 2 { // of one image
+		drawn, bad := half.draw(columns, 100, left)
+		require.NoError(t, bad)
+		require.LessOrEqual(t, drawn.area(), uint64(columns*100))
+	}
+	_, err = half.draw(columns, 100, left)
+	require.ErrorIs(t, err, ErrLabels)
+
+	_, err = outlined(nil, [4]float32{0, 0, 9, 9}).draw(1<<17, 1<<16, room())
+	require.ErrorContains(t, err, "too large for outlines")
+}
+
+// Of a border that goes far beyond an image only what is in it is drawn: all of it would take days.
+func TestOutlinesBeyondAnImageCostNothing(t *testing.T) {
+	left := room()
+	far := &shape{polygons: [][]float64{zigzag(1<<18, -maxSide, maxSide), zigzag(1<<18, 20, maxSide)}}
+	drawn, err := far.draw(10, 100, left)
+	require.NoError(t, err)
+	require.LessOrEqual(t, drawn.area(), uint64(10*100))
+	require.GreaterOrEqual(t, *left, maxTurns-10<<19)
+
+	inf := float32(math.Inf(1))
+	for _, corners := range [][]float32{
+		{0, 0, inf, 0, inf, inf}, {float32(math.NaN()), 0, 3, -inf, 1e30, 5}, {0, -1e30, 0, 1e30, 1e30, 0},
+	} {
+		drawn, err = outlined(corners, [4]float32{}).draw(10, 10, room())
+		require.NoError(t, err)
+		require.LessOrEqual(t, drawn.area(), uint64(10*10))
+	}
+}
+
+// A label of many parts is drawn in time that grows with them, not with their square.
+func TestLabelsOfManyPartsAreDrawnAtOnce(t *testing.T) {
+	const side, parts = 2048, 512 // of an image, and across and down
+	s := &shape{}
+	for i := parts*parts - 1; i >= 0; i-- {
+		x, y := float64(4*(i/parts)), float64(4*(i%parts))
+		s.polygons = append(s.polygons, []float64{x, y, x + 2, y, x + 2, y + 2, x, y + 2})
+	}
+	drawn, err := s.draw(side, side, room())
+	require.NoError(t, err)
+	require.EqualValues(t, parts*parts*2*2, drawn.area())
+}
+
+// walked are the turns of a polygon whose border is walked from place to place, as pycocotools does it.
+func walked(corners []float64, width, height int) []uint32 {
+	var turns []uint32
+	for i := 0; i < len(corners); i += 2 {
+		j := (i + 2) % len(corners)
+		walk(int(fine*corners[i]+0.5), int(fine*corners[i+1]+0.5), int(fine*corners[j]+0.5),
+			int(fine*corners[j+1]+0.5), func(x, y int) {
+				if x -= fine / 2; x >= 0 && x%fine == 0 && x/fine < width {
+					row := min(max(above(y-fine/2), 0), height)
+					turns = append(turns, uint32(x/fine*height+row))
+				}
+			})
+	}
+	slices.Sort(turns)
+	if len(turns)%2 == 1 {
+		turns = append(turns, uint32(width*height))
+	}
+	return turns
+}
+
+// walk calls step for each step of a line to another column, with the lower x and the lower y of its ends.
+func walk(x1, y1, x2, y2 int, step func(x, y int)) {
+	dx, dy := x2-x1, y2-y1
+	wide, high := max(dx, -dx), max(dy, -dy)
+	n := max(wide, high)
+	if n == 0 {
+		return
+	}
+	// Places between are counted from the end with the lower coordinate, whichever way the line goes.
+	back := wide >= high && dx < 0 || wide < high && dy < 0
+	if back {
+		x1, y1, x2, y2 = x2, y2, x1, y1
+	}
+	slope := float64(y2-y1) / float64(wide)
+	if wide < high {
+		slope = float64(x2-x1) / float64(high)
+	}
+	var lastX, lastY int
+	for d := range n + 1 {
+		t := d
+		if back {
+			t = n - d
+		}
+		x, y := x1+t, int(float64(y1)+slope*float64(t)+0.5)
+		if wide < high {
+			x, y = int(float64(x1)+slope*float64(t)+0.5), y1+t
+		}
+		if d > 0 && x != lastX {
+			step(min(x, lastX), min(y, lastY))
+		}
+		lastX, lastY = x, y
 	}
 }
