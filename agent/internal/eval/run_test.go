@@ -169,6 +169,21 @@ func TestAlarmsOnCleanImagesAreCounted(t *testing.T) {
 	require.Equal(t, []int{5, 3, 1}, []int{report.Images, report.Clean, report.CleanAlarmed})
 }
 
+func TestFalseAlarmsThatASecondModelDismissedAreNotFound(t *testing.T) {
+	set, err := eval.Load(yolo(folder(t, map[string]string{
+		"images/defect.png": "100 100 0 0.9 25 25 75 75", "labels/defect.txt": "0 .5 .5 .5 .5",
+		"images/fine.png": fmt.Sprint("100 100 ", len(boards()), " 0.9 5 5 20 20"), "labels/fine.txt": "",
+	})))
+	require.NoError(t, err)
+	by := detector()
+	by.Manifest.Then = &bundle.Then{Classes: []bundle.Class{{Name: "fine", Threshold: 0.5, Good: true}}}
+	by.Manifest.Classes = append(by.Manifest.Classes, by.Manifest.Then.Classes...)
+	report, err := evaluateBy(t, &reader{}, set, by)
+	require.NoError(t, err)
+	require.InDelta(t, 1, report.Precision, 0)
+	require.Equal(t, []int{1, 0}, []int{report.Clean, report.CleanAlarmed})
+}
+
 func TestAnImageWithARegionInWhichNothingCountsIsNotClean(t *testing.T) {
 	set, err := eval.Load(coco(pictures(t, "images", map[string]string{"any.json": annotated})))
 	require.NoError(t, err)
