@@ -14,8 +14,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sightline-edge/sightline/agent/event"
+	"github.com/sightline-edge/sightline/agent/internal/config"
+	"github.com/sightline-edge/sightline/agent/internal/verdict"
+	"github.com/sightline-edge/sightline/agent/internal/wire"
 	"github.com/sightline-edge/sightline/agent/internal/worker/camera/sim"
 	"github.com/sightline-edge/sightline/agent/internal/worker/tiles"
+	"github.com/sightline-edge/sightline/models/bundle"
 )
 
 // board writes a simulated board of the size with its defects.
@@ -30,6 +34,23 @@ func board(t *testing.T, width, height int) string {
 	path := filepath.Join(t.TempDir(), "board.jpg")
 	encodeInto(t, path, func(w io.Writer) error { return jpeg.Encode(w, img, &jpeg.Options{Quality: 75}) })
 	return path
+}
+
+func TestASheetListsNoFindingThatASecondModelDismissed(t *testing.T) {
+	fine := bundle.Class{Name: "fine", Threshold: 0.5, Good: true}
+	m := bundle.Manifest{
+		Task: bundle.TaskDetection, Classes: []bundle.Class{{Name: "open", Threshold: 0.5}, fine},
+		Then: &bundle.Then{Classes: []bundle.Class{fine}},
+	}
+	rules, err := verdict.Compile(config.Verdict{}, &m)
+	require.NoError(t, err)
+	s := &sheets{model: &bundle.Bundle{Manifest: m}, rules: rules}
+	r := s.result("board.png", &wire.Inspected{Width: 100, Height: 100, Detections: []*wire.Detection{
+		{Class: 1, Score: 0.95, X2: 9, Y2: 9}, {Class: 0, Score: 0.9, X2: 9, Y2: 9},
+	}})
+	require.Empty(t, r.Reason)
+	require.Len(t, r.Detections, 1)
+	require.Equal(t, "open", r.Detections[0].Class)
 }
 
 func TestSheetPrintsWhatItFoundAndNamesWhatItCouldNotRead(t *testing.T) {
