@@ -18,9 +18,9 @@ func samplesCommand(l *logging) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "samples",
 		Short: "List and export the frames that a model can learn most from",
-		Long: "The agent keeps the frames whose scores are close to a threshold, and those of parts that\n" +
-			"an operator overrode, as the camera gave them (samples: in the configuration). They can\n" +
-			"be listed and exported while it runs.",
+		Long: "The agent keeps the frames whose scores are close to a threshold, those of which a shadow\n" +
+			"says another verdict, and those of parts that an operator overrode, as the camera gave\n" +
+			"them (samples: in the configuration). They can be listed and exported while it runs.",
 	}
 	c.AddCommand(listSamplesCommand(l), exportSamplesCommand(l))
 	return c

@@ -117,7 +117,7 @@ func TestSamplesNeedARightOrder(t *testing.T) {
 		{"not both", []string{"list", cfg, "--samples", "x"}},
 		{"keeps no samples: samples.dir is off", []string{"list", off}},
 		{
-			`--reason: "bad" is none of uncertain, unsure, override`,
+			`--reason: "bad" is none of uncertain, unsure, disagreement, override`,
 			[]string{"list", cfg, "--reason", "bad"},
 		},
 		{`--since: "yesterday" is neither an age`, []string{"list", cfg, "--since", "yesterday"}},

@@ -149,7 +149,11 @@ func (s *Store) sample(r *Record, picture []byte) error {
 			return fmt.Errorf("complete a sample: %w", err)
 		}
 		if old.Picture != nil && !old.Picture.Annotated {
-			return nil
+			if r.Reason.worth() <= old.Reason.worth() {
+				return nil
+			}
+			old.Reason, old.Margin = r.Reason, r.Margin // the shadow spoke after the station
+			return s.keep(old, nil)
 		}
 		old.Picture = nil
 		return s.keep(old, picture)

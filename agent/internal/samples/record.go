@@ -17,13 +17,14 @@ type Reason string
 
 // The reasons. What a person said is worth most, and is kept longest.
 const (
-	Uncertain  Reason = "uncertain" // a score close to its class's threshold
-	Unsure     Reason = "unsure"    // a classification that knows neither a good part nor a defect
-	Overridden Reason = "override"  // an operator said what the part is
+	Uncertain    Reason = "uncertain"    // a score close to its class's threshold
+	Unsure       Reason = "unsure"       // a classification that knows neither a good part nor a defect
+	Disagreement Reason = "disagreement" // the station's shadow says another verdict
+	Overridden   Reason = "override"     // an operator said what the part is
 )
 
 // Reasons are all of them, the least worth first.
-func Reasons() []Reason { return []Reason{Uncertain, Unsure, Overridden} }
+func Reasons() []Reason { return []Reason{Uncertain, Unsure, Disagreement, Overridden} }
 
 // Bounds of a record, which is read from disk and, the override in it, from the network.
 const (
@@ -104,10 +105,14 @@ type Override struct {
 
 // worth orders reasons: those of a lower worth go first, whatever their age.
 func (r Reason) worth() int {
-	if r == Overridden {
+	switch r {
+	case Overridden:
+		return 2
+	case Disagreement:
 		return 1
+	default:
+		return 0
 	}
-	return 0
 }
 
 // Labels returns the defects that a person or the simulation vouches for, and true; or else what the model

@@ -1,6 +1,6 @@
 // Package samples keeps the frames that a model can learn most from, as the camera gave them, within a budget
-// of bytes and of files: those whose scores are close to a threshold, and those that an operator overrode.
-// When the budget is full the least valuable goes first, not the oldest.
+// of bytes and of files: those whose scores are close to a threshold, those that a shadow sees differently,
+// and those that an operator overrode. When the budget is full the least valuable goes first, not the oldest.
 //
 // A sample is a picture and a record of JSON beside it, <line>-<station>/<day>/<resultID>.{png,jpg,json}
 // below the store's folder. The record is written last and deleted first, each file whole and synced: a

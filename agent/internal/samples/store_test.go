@@ -202,7 +202,36 @@ func TestOneBadHourDoesNotDriveOutAMonth(t *testing.T) {
 	require.False(t, s.Wants(place(), samples.Uncertain, 0.05, bad), "the hour is crowded")
 }
 
-func TestOverridesAreKeptLongest(t *testing.T) {
+func TestOverridesAreKeptLongestThenDisagreements(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, samples.Options{Dir: dir, MaxCount: 2})
+	put(t, s, record(noon(), 1, samples.Uncertain, 0), picture(t, 8, 8))
+	put(t, s, record(noon(), 2, samples.Disagreement, 0), picture(t, 8, 8))
+	put(t, s, record(noon().Add(time.Hour), 3, samples.Disagreement, 0), picture(t, 8, 8))
+	put(t, s, record(noon().Add(time.Hour), 4, samples.Uncertain, 0), picture(t, 8, 8))
+	for _, r := range list(t, dir) {
+		require.Equal(t, samples.Disagreement, r.Reason)
+	}
+	require.Equal(t, 2, s.Stats().Count)
+}
+
+// The part was a sample when its shadow spoke.
+func TestADisagreementRaisesTheWorthOfASample(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, samples.Options{Dir: dir})
+	for _, reason := range []samples.Reason{samples.Uncertain, samples.Disagreement, samples.Uncertain} {
+		s.Note(record(noon(), 1, reason, 0))
+		require.NoError(t, s.Sampled(resultID(noon(), 1), samples.Chunks{picture(t, 8, 8)}))
+	}
+	require.NoError(t, s.Close())
+	all := list(t, dir)
+	require.Len(t, all, 1)
+	require.Equal(t, samples.Disagreement, all[0].Reason)
+	require.Len(t, files(t, dir), 2)
+	require.Equal(t, onDisk(t, dir), s.Stats().Bytes)
+}
+
+func TestOverridesOutliveWhatIsWorthLess(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, samples.Options{Dir: dir, MaxCount: 2})
 	put(t, s, record(noon(), 1, samples.Unsure, 0), picture(t, 8, 8))

@@ -56,6 +56,22 @@ func (s *Station) sample(p *inspected) bool {
 	return r.Reason != "" || s.hold(p)
 }
 
+// disagreed says whether the frame of a part is wanted as it came since the shadow says another verdict.
+// Where one of the two knows none, it does not.
+func (s *Station) disagreed(p *inspected, shadow event.Verdict) bool {
+	to, answer, live := s.opts.Samples, p.View.answer, p.View.outcome.Verdict
+	now := time.Now().UTC()
+	if to == nil || answer == nil || live == shadow || live == event.Unknown || shadow == event.Unknown ||
+		!to.Wants(s.opts.Place, samples.Disagreement, 0, now) {
+		return false
+	}
+	r := s.describe(p, now)
+	r.Reason = samples.Disagreement
+	s.counters.add(CountSamples, string(r.Reason))
+	to.Note(r)
+	return true
+}
+
 // uncertain says how unsure the model was, if it was.
 func (s *Station) uncertain(p *inspected) (samples.Reason, float32) {
 	margin := s.of(p.View.answer).Rules.Doubt(p.View.answer)

@@ -6,6 +6,7 @@ import (
 	"image"
 	"image/png"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,8 +16,10 @@ import (
 	"github.com/sightline-edge/sightline/agent/internal/config"
 	"github.com/sightline-edge/sightline/agent/internal/samples"
 	"github.com/sightline-edge/sightline/agent/internal/station"
+	"github.com/sightline-edge/sightline/agent/internal/verdict"
 	"github.com/sightline-edge/sightline/agent/internal/vision/fakeworker"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
+	"github.com/sightline-edge/sightline/models/bundle"
 )
 
 // asked are the settlements that a worker was sent, by part.
@@ -135,6 +138,54 @@ func TestFramesOfRejectedPartsAreHeldForOverridesAFewASecond(t *testing.T) {
 	}
 	require.Equal(t, 1, held, "the second came too soon, the third passed")
 	require.Zero(t, kept.Stats().Count)
+}
+
+// The station passes its parts; its shadow would pass the first, fail the second and fails at the third.
+func TestAPartThatTheShadowSeesDifferentlyBecomesASample(t *testing.T) {
+	rules, err := verdict.Compile(config.Verdict{}, &bundle.Manifest{
+		Classes: []bundle.Class{{Name: "open", Threshold: 0.5}},
+	})
+	require.NoError(t, err)
+	dir := t.TempDir()
+	kept, err := samples.Open(samples.Options{Dir: dir})
+	require.NoError(t, err)
+	var frame bytes.Buffer
+	require.NoError(t, png.Encode(&frame, image.NewGray(image.Rect(0, 0, 64, 48))))
+	var given atomic.Int64
+	r := start(t, config.ModeMQTT, fakeworker.Script{Settle: func(p *fakeworker.Peer, m *wire.Settle) {
+		if m.GetShadow() {
+			if m.GetSample() {
+				p.Send(wire.KindEvidence, &wire.Evidence{
+					Job: m.GetJob(), N: wire.PlainFrame, Jpeg: frame.Bytes(),
+				})
+			}
+			given.Add(1)
+			return
+		}
+		seen := &wire.Inspected{Job: m.GetJob(), ExposedNs: clock(), Width: 64, Height: 48}
+		switch m.GetJob() {
+		case 2:
+			seen.Detections = []*wire.Detection{{Score: 0.9, X1: 5, Y1: 5, X2: 20, Y2: 20}}
+		case 3:
+			seen.Fault = wire.Fault_FAULT_MODEL
+		}
+		p.Send(wire.KindShadowed, seen)
+	}}, func(o *station.Options) {
+		o.Samples = kept
+		o.Recipe.Shadow = &station.Shadow{
+			Rules: rules, Candidate: event.Candidate{Phase: event.CandidateShadow},
+		}
+	})
+	results := r.feed(3)
+	require.Eventually(t, func() bool { return given.Load() == 3 && kept.Stats().Stored == 1 },
+		10*time.Second, time.Millisecond)
+	require.NoError(t, kept.Close())
+	all, err := samples.List(t.Context(), dir, samples.Filter{})
+	require.NoError(t, err)
+	require.Len(t, all.Samples, 1)
+	require.Equal(t, samples.Disagreement, all.Samples[0].Reason)
+	require.Equal(t, results[1].ResultID, all.Samples[0].ResultID)
+	require.Equal(t, event.Pass, all.Samples[0].Verdict)
 }
 
 // chunked notes in how many chunks the frames came.

@@ -36,6 +36,7 @@ func (s *Station) shadowed(m *wire.Inspected) {
 	}
 	live := p.View.outcome.Verdict
 	s.counters.add(CountShadow, string(live)+"/"+string(out.Verdict))
+	settle.Sample = s.disagreed(p, out.Verdict)
 	if now := s.opts.Now(); live != out.Verdict && now >= s.drawAtNs {
 		s.drawAtNs = now + int64(shadowPicture)
 		settle.Evidence = true

@@ -70,6 +70,29 @@ func TestADisagreementOfTheShadowIsDrawn(t *testing.T) {
 	}
 }
 
+// Drawn or not, the frame can be had as it came.
+func TestAFrameThatTheShadowHasSeenIsSentAsItCame(t *testing.T) {
+	c := startChanging(t, twoDetections, shadowing(t))
+	c.ready()
+	for i, drawn := range []bool{false, true} {
+		job := uint64(i + 1)
+		settled(c, job, wire.KindShadowed, &wire.Inspected{})
+		require.NoError(t, c.conn.Send(wire.KindSettle, &wire.Settle{
+			Job: job, Shadow: true, Evidence: drawn, Sample: true,
+		}))
+		if drawn {
+			picture := expect(c.supervisor, wire.KindEvidence, &wire.Evidence{})
+			require.EqualValues(t, wire.ShadowPictures, picture.GetN())
+		}
+		for more := true; more; {
+			frame := expect(c.supervisor, wire.KindEvidence, &wire.Evidence{})
+			require.Equal(t, job, frame.GetJob())
+			require.EqualValues(t, wire.PlainFrame, frame.GetN())
+			more = frame.GetMore()
+		}
+	}
+}
+
 func TestAShadowEndsWithTheRecipeThatHasIt(t *testing.T) {
 	was := shadowing(t)
 	c := startChanging(t, twoDetections, was)
