@@ -409,6 +409,30 @@ func TestAnOverrideOutlivesItsFrame(t *testing.T) {
 	}
 }
 
+// A frame takes the place of the evidence under its name, and then the record cannot be written.
+func TestBytesAreThoseOnDiskWhenARecordCannotFollowItsFrame(t *testing.T) {
+	disk := &badDisk{err: syscall.EIO, name: ".never"}
+	o := samples.Options{
+		Dir: t.TempDir(), FS: disk,
+		Evidence: func(topic.Station, string) ([]byte, error) { return picture(t, 20, 20), nil },
+	}
+	s := open(t, o)
+	r := record(noon(), 1, "", 0)
+	s.Note(r)
+	a := override(t, s, samples.Order{PartID: "PCB-1", Override: samples.Override{Verdict: event.Pass}})
+	require.Equal(t, samples.WithEvidence, a.With)
+	disk.name = ".json"
+	larger := append(picture(t, 8, 8), make([]byte, 500)...)
+	require.NoError(t, s.Sampled(r.ResultID, samples.Chunks{larger}))
+	require.NoError(t, s.Close())
+	require.Len(t, files(t, o.Dir), 2)
+	require.Equal(t, onDisk(t, o.Dir), s.Stats().Bytes)
+	s = open(t, samples.Options{Dir: o.Dir})
+	require.NoError(t, s.Close())
+	require.Equal(t, onDisk(t, o.Dir), s.Stats().Bytes, "also after a restart")
+	require.Equal(t, samples.Overridden, list(t, o.Dir)[0].Reason)
+}
+
 func TestWhatIsLargerThanTheBudgetCostsNothingAndIsToldOf(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, samples.Options{Dir: dir, MaxBytes: 5_000})
