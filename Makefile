@@ -79,7 +79,7 @@ test-unit: ## the tests that need no server, no OpenCV and no ONNX Runtime (with
 	@packages=$$(CGO_ENABLED=1 go list $(PKG)); \
 	packages=$$(grep -v $(patsubst %,-e '/%$$',$(CGO_ONLY)) <<<"$$packages") || \
 	  { echo "nothing in $(PKG) is tested without cgo"; exit 1; }; \
-	CGO_ENABLED=0 go test -short -shuffle=on -timeout 5m $(ARGS) $$packages
+	CGO_ENABLED=0 go test -short -shuffle=on -timeout 5m -p 4 $(ARGS) $$packages # they wait as much as they compute
 
 .PHONY: test-e2e
 test-e2e: setup-tests ## only the tests against real servers

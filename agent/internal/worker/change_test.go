@@ -220,6 +220,7 @@ func TestAModelStaysUntilItsLastStationHasLeftIt(t *testing.T) {
 // A camera that gives no frame while its line stands holds no other station's change up, and its next frame
 // is inspected with what was loaded meanwhile.
 func TestAChangeWaitsForNoOtherStationsFrame(t *testing.T) {
+	t.Parallel()
 	slow := simStation(t)
 	slow.Camera, slow.Generation = "sim:?seed=1&rate=0.25", 1
 	slow.ReadTimeoutNs = int64(30 * time.Second)
@@ -264,6 +265,7 @@ func TestAChangeWaitsForNoOtherStationsFrame(t *testing.T) {
 
 // A change that waits for its station's next part is given up for the next change.
 func TestAChangeSupersedesTheOneThatWaits(t *testing.T) {
+	t.Parallel()
 	was := simStation(t)
 	was.Camera, was.Generation = "sim:?seed=1&rate=0.5", 1
 	was.ReadTimeoutNs = int64(30 * time.Second)
