@@ -16,13 +16,14 @@ import (
 // referTo runs the command with a worker.
 func referTo(t *testing.T, worker string, args ...string) (out, said string, err error) {
 	t.Helper()
-	var printed, told bytes.Buffer
+	var printed bytes.Buffer
+	told := &spoken{}
 	c := root()
 	c.SetArgs(append([]string{"reference", "--worker", worker}, args...))
 	c.SetOut(&printed)
-	c.SetErr(&told)
+	c.SetErr(told)
 	err = c.ExecuteContext(t.Context())
-	return printed.String(), told.String(), err
+	return printed.String(), string(told.text), err
 }
 
 // The real worker, the reference model and simulated boards without a defect: what is printed completes the

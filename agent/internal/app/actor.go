@@ -35,6 +35,14 @@ func (a *agent) newActor(i int) (*actor, error) {
 		return nil, err
 	}
 	first, err := planFor(a.cfg, i)
+	if shadow := cfg.Shadow; err != nil && shadow != nil { // what inspects may be there
+		why := err
+		cfg.Shadow = nil
+		if first, err = planFor(a.cfg, i); err == nil {
+			a.log.Error("the station starts without its shadow", "station", place.Path(), "error", why)
+		}
+		cfg.Shadow = shadow
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -118,6 +118,7 @@ type change struct {
 	ended chan ended // of the change under way
 	loose bool       // what became of the last one was not waited for
 
+	withdrawn      atomic.Bool                       // the shadow: its worker died
 	seen           atomic.Pointer[wire.StationState] // the worker's last
 	taken, refused atomic.Uint64                     // changes so far
 }
@@ -125,6 +126,9 @@ type change struct {
 // same says that the station inspects by a plan's matter already.
 func (c *change) same(p *plan) bool {
 	working := c.seen.Load().GetPhase() != wire.Phase_PHASE_REFUSED
+	if p.config.GetShadow() != nil && c.withdrawn.Load() {
+		return false
+	}
 	return working && !c.loose && p.matter() == c.live.matter()
 }
 
@@ -151,6 +155,7 @@ func (c *change) heard(message any) {
 		c.seen.Store(m)
 		return
 	case vision.Died:
+		c.withdrawn.Store(true)
 		e.err = fmt.Errorf("%w: the vision worker ended while it loaded it: %w", ErrRefused, m.Err)
 	default:
 		return
@@ -299,6 +304,7 @@ func (a *agent) apply(ctx context.Context, i int, p *plan) error {
 	case <-s.change.ended: // of before
 	default:
 	}
+	s.change.withdrawn.Store(false)
 	if err := a.workers.Change(i, proto.CloneOf(p.config)); err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}

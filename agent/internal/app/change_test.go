@@ -462,3 +462,14 @@ func TestAShadowIsShownAndMayNotBeWrong(t *testing.T) {
 	c.runs(was.Model.Digest)
 	require.Nil(t, asked.Load().GetShadow())
 }
+
+func TestAShadowThatIsNotThereKeepsNoStationFromStarting(t *testing.T) {
+	port := brokertest.FreePort(t)
+	t.Cleanup(serveMQTT(t, port))
+	p := connectPLC(t, port)
+	cfg := configured(t, port, "    shadow: {bundle: /nonexistent/next}\n")
+	runAgent(t, app.Options{
+		Config: cfg, Log: slog.New(slog.DiscardHandler), Launch: fakeworker.Launch(fakeworker.Script{}),
+	})
+	p.awaitState(event.Ready)
+}

@@ -138,6 +138,7 @@ func (s *Station) died(m vision.Died) {
 		detail = m.Err.Error()
 	}
 	s.seen, s.frame = &wire.StationState{Reason: "the vision worker is being restarted: " + detail}, partial{}
+	s.withdraw(m.Err)
 	s.closeAll(ReasonWorkerDied, detail)
 	s.end(nil)
 	s.report()

@@ -1,12 +1,14 @@
 package station
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/sightline-edge/sightline/agent/event"
 	"github.com/sightline-edge/sightline/agent/internal/verdict"
+	"github.com/sightline-edge/sightline/agent/internal/vision"
 	"github.com/sightline-edge/sightline/agent/internal/wire"
 )
 
@@ -37,7 +39,7 @@ func (s *Station) shadowed(m *wire.Inspected) {
 	live := p.View.outcome.Verdict
 	s.counters.add(CountShadow, string(live)+"/"+string(out.Verdict))
 	settle.Sample = s.disagreed(p, out.Verdict)
-	if now := s.opts.Now(); live != out.Verdict && now >= s.drawAtNs {
+	if now := s.opts.Now(); live != out.Verdict && out.Verdict != event.Unknown && now >= s.drawAtNs {
 		s.drawAtNs = now + int64(shadowPicture)
 		settle.Evidence = true
 		settle.Verdict = fmt.Sprintf("%s by %s %s, not %s", out.Verdict, r.Shadow.Candidate.Model.Name,
@@ -51,6 +53,16 @@ func (s *Station) shadowed(m *wire.Inspected) {
 		}
 	}
 	s.release(settle)
+}
+
+// withdraw tells that there is no shadow any more, which the worker may have died of.
+func (s *Station) withdraw(why error) {
+	if s.live.Shadow == nil || errors.Is(why, vision.ErrRecycled) || errors.Is(why, vision.ErrParted) {
+		return
+	}
+	c := s.live.Shadow.Candidate
+	c.Phase, c.Reason = event.CandidateRefused, clip("the vision worker died while it looked on")
+	s.live.Shadow, s.candidate = nil, &c
 }
 
 // release tells the worker that the frame which the shadow has seen is looked at no more.

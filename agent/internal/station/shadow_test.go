@@ -2,6 +2,7 @@ package station_test
 
 import (
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,7 +25,15 @@ func TestAShadowIsCountedAndDrawnAndHasNoSay(t *testing.T) {
 	require.NoError(t, err)
 	var mu sync.Mutex
 	var settled []*wire.Settle
-	r := start(t, config.ModeMQTT, fakeworker.Script{Settle: func(p *fakeworker.Peer, m *wire.Settle) {
+	var dying atomic.Bool
+	die := func(p *fakeworker.Peer, m *wire.Inspect) {
+		if dying.Load() {
+			p.Die()
+			return
+		}
+		p.Answer(m)
+	}
+	settle := func(p *fakeworker.Peer, m *wire.Settle) {
 		if m.GetShadow() {
 			mu.Lock()
 			settled = append(settled, m)
@@ -39,7 +48,8 @@ func TestAShadowIsCountedAndDrawnAndHasNoSay(t *testing.T) {
 			seen.Detections = []*wire.Detection{{Score: 0.9, X1: 5, Y1: 5, X2: 20, Y2: 20}}
 		}
 		p.Send(wire.KindShadowed, seen)
-	}}, func(o *station.Options) {
+	}
+	r := start(t, config.ModeMQTT, fakeworker.Script{Inspect: die, Settle: settle}, func(o *station.Options) {
 		o.Recipe.Shadow = &station.Shadow{Rules: rules, Candidate: event.Candidate{
 			RecipeID: "boards", Phase: event.CandidateShadow,
 			Model: event.Model{Name: "next", Version: "2.0.0"},
@@ -49,6 +59,15 @@ func TestAShadowIsCountedAndDrawnAndHasNoSay(t *testing.T) {
 	require.Equal(t, event.CandidateShadow, state.Candidate.Phase)
 	require.Equal(t, "next", state.Candidate.Model.Name)
 	const parts = 10
+	defer func() { // the worker dies, perhaps of it
+		dying.Store(true)
+		r.trigger(`{}`)
+		r.await(parts + 1)
+		require.Eventually(t, func() bool {
+			c := r.line.State().Candidate
+			return c != nil && c.Phase == event.CandidateRefused
+		}, 10*time.Second, time.Millisecond)
+	}()
 	for n := range parts {
 		r.trigger(`{}`)
 		in := r.await(n + 1)[n]

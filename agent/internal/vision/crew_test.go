@@ -190,3 +190,19 @@ func TestACrewThatIsClosedTakesNothing(t *testing.T) {
 	require.ErrorIs(t, c.Inspect(&wire.Inspect{Station: 2, Job: 1}), vision.ErrDown)
 	require.Nil(t, c.Counts(2))
 }
+
+// What a worker died of may have been what only looked on.
+func TestAWorkerThatDiesComesBackWithoutItsShadows(t *testing.T) {
+	c := startCrew(t)
+	require.NoError(t, c.Change(0, &wire.StationConfig{
+		Name: "a", Camera: "sim:", Generation: 7, Shadow: &wire.StationConfig{BundleDir: "next"},
+	}))
+	await[*wire.Changed](t, &c.all[0], 1)
+	c.mu.Lock()
+	c.launched[0].Kill()
+	c.mu.Unlock()
+	require.Eventually(t, func() bool { return len(c.processes()) == 2 }, 10*time.Second, time.Millisecond)
+	back := c.processes()[1].GetStations()[0]
+	require.EqualValues(t, 7, back.GetGeneration())
+	require.Nil(t, back.GetShadow())
+}

@@ -165,6 +165,7 @@ func (w *Worker) run(ctx context.Context) {
 			continue
 		}
 		w.deaths.Add(1)
+		w.withdraw()
 		if time.Since(began) > stable {
 			wait = 0
 		}
@@ -196,6 +197,15 @@ func (w *Worker) live(ctx context.Context) error {
 func (w *Worker) leave(station int) {
 	next := proto.CloneOf(w.configure.Load())
 	next.GetStations()[station].Camera = ""
+	w.configure.Store(next)
+}
+
+// withdraw has the next process run no shadow: the last one may have died of it.
+func (w *Worker) withdraw() {
+	next := proto.CloneOf(w.configure.Load())
+	for _, s := range next.GetStations() {
+		s.Shadow = nil
+	}
 	w.configure.Store(next)
 }
 

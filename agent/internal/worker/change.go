@@ -77,7 +77,7 @@ func (o *opener) supersede(s *station) {
 
 // beside loads a rig beside the one that runs, and compares the two.
 func (o *opener) beside(ctx context.Context, s *station, c *wire.StationConfig) (*rig, error) {
-	next, err := o.rig(ctx, s, c)
+	next, err := o.rig(ctx, s, c, false)
 	if err != nil {
 		return nil, err
 	}
@@ -111,11 +111,14 @@ func (o *opener) cutOver(ctx, waiting context.Context, s *station, next *rig) er
 	if err := old.drain(ctx); err != nil {
 		return err
 	}
-	o.end(old)
+	old.close()
+	o.release(old.lane)
 	model := next.lane.state.GetModel()
 	s.log.InfoContext(ctx, "inspects with another bundle or recipe", "bundle", model.GetName(),
 		"version", model.GetVersion(), "digest", model.GetDigest(), "provider", next.lane.state.GetProvider())
-	return s.changed(next.config, nil)
+	err := s.changed(next.config, nil)
+	old.shadow.close(o) // nobody waits for it
+	return err
 }
 
 // changed tells the supervisor what became of a change.

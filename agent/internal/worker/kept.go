@@ -76,6 +76,19 @@ func (k *kept) take(job uint64, wanted *wire.Settle) (s shot, known bool) {
 	return s, true
 }
 
+// drop returns the frame of a part, if there is one.
+func (k *kept) drop(job uint64) (s shot, known bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	e := k.find(job)
+	if e == nil {
+		return shot{}, false
+	}
+	s = e.shot
+	*e = entry{}
+	return s, true
+}
+
 func (k *kept) find(job uint64) *entry {
 	for i := range k.entries {
 		if k.entries[i].age != 0 && k.entries[i].job == job {

@@ -85,7 +85,7 @@ func (o *opener) station(ctx context.Context, s *station, c *wire.StationConfig)
 	if err != nil {
 		return err
 	}
-	r, err := o.rig(ctx, s, c)
+	r, err := o.rig(ctx, s, c, true)
 	if err != nil {
 		return err
 	}
@@ -107,8 +107,9 @@ func (o *opener) station(ctx context.Context, s *station, c *wire.StationConfig)
 	return nil
 }
 
-// rig loads what a station is to inspect with.
-func (o *opener) rig(ctx context.Context, s *station, c *wire.StationConfig) (*rig, error) {
+// rig loads what a station is to inspect with. Where it is alone, with nothing beside that inspects, a shadow
+// that does not load is left out.
+func (o *opener) rig(ctx context.Context, s *station, c *wire.StationConfig, lone bool) (*rig, error) {
 	l, err := o.lane(ctx, s, c)
 	if err != nil {
 		return nil, err
@@ -116,6 +117,10 @@ func (o *opener) rig(ctx context.Context, s *station, c *wire.StationConfig) (*r
 	r, err := newRig(s, c, l)
 	if err == nil && c.GetShadow() != nil {
 		r.shadow, err = o.shadow(ctx, s, c.GetShadow())
+	}
+	if err != nil && r != nil && lone && s.config.GetCamera() != "" { // the line's own model is there
+		s.log.ErrorContext(ctx, "the station goes on without its shadow", "error", err)
+		err = nil
 	}
 	if err != nil {
 		if r != nil {

@@ -53,6 +53,9 @@ func (p *pictures) offer(pic picture) bool {
 	}
 }
 
+// busy says that pictures wait to be drawn.
+func (p *pictures) busy() bool { return len(p.queue) > 0 || len(p.frames) > 0 }
+
 func (p *pictures) run(ctx context.Context) error {
 	runtime.LockOSThread() // never unlocked, so that the thread ends with its priority
 	if err := unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), lowPriority); err != nil {

@@ -3,8 +3,10 @@ package worker
 import (
 	"context"
 	"errors"
+	"math"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,6 +22,8 @@ const (
 	shadowKept = 2 // frames whose settlement is awaited
 	// shadowFrames are all that a shadow may hold: one in hand, one that waits, and those.
 	shadowFrames = 2 + shadowKept
+	// longestShadow is when a shadow's run is broken off: before its end would be taken for a hang.
+	longestShadow = longestRun / 2
 )
 
 var errShadow = errors.New("shadow")
@@ -32,23 +36,28 @@ type shadow struct {
 	engine  engine
 	share   float64
 	parts   chan shadowed
+	seen    chan shadowed // parts whose answer waits to be sent
+	sent    chan error
 	stop    chan struct{}
 	ended   sync.WaitGroup
+	nextNs  atomic.Int64 // not before
 
-	mu     sync.Mutex // held while a part is offered
-	nextNs int64      // not before
-	over   bool
+	mu   sync.Mutex // held while a part is offered
+	over bool
 }
 
 // shadowed is a part that is done.
 type shadowed struct {
 	shot
 
-	job uint64
+	job    uint64
+	answer *wire.Inspected // once it has been seen
 }
 
 // shadow loads what is to see a station's parts besides what inspects them.
 func (o *opener) shadow(ctx context.Context, s *station, c *wire.StationConfig) (*shadow, error) {
+	defer o.worker.loading.Store(nil)
+	o.begin(s)
 	b, err := bundle.Load(c.GetBundleDir())
 	if err != nil {
 		return nil, errors.Join(errShadow, err)
@@ -69,6 +78,7 @@ func (o *opener) shadow(ctx context.Context, s *station, c *wire.StationConfig) 
 	h := &shadow{
 		station: s, rig: r, engine: session, share: c.GetShare(),
 		parts: make(chan shadowed, 1), stop: make(chan struct{}),
+		seen: make(chan shadowed), sent: make(chan error),
 	}
 	if s.config.GetCamera() == "" { // it was only to be loaded
 		return nil, session.Close()
@@ -76,8 +86,10 @@ func (o *opener) shadow(ctx context.Context, s *station, c *wire.StationConfig) 
 	h.ended.Add(1)
 	o.group.Go(func() error {
 		defer h.ended.Done()
+		defer close(h.seen)
 		return h.run(ctx)
 	})
+	o.group.Go(h.tell)
 	return h, nil
 }
 
@@ -86,13 +98,16 @@ func (h *shadow) offer(seen shot, job uint64) bool {
 	if h == nil {
 		return false
 	}
-	h.mu.Lock()
+	if monotime.Now() < h.nextNs.Load() || !h.mu.TryLock() { // whoever offers waits for nobody
+		return false
+	}
 	defer h.mu.Unlock()
-	if h.over || monotime.Now() < h.nextNs {
+	if h.over {
 		return false
 	}
 	select {
-	case h.parts <- shadowed{seen, job}:
+	case h.parts <- shadowed{shot: seen, job: job}:
+		h.nextNs.Store(math.MaxInt64) // until it has seen this one, and rested
 		return true
 	default:
 		return false
@@ -107,6 +122,11 @@ func (h *shadow) run(ctx context.Context) error {
 	defer h.finish()
 	for {
 		select {
+		case <-h.stop: // before a part that waits
+			return nil
+		default:
+		}
+		select {
 		case p := <-h.parts:
 			if err := h.inspect(p); err != nil {
 				return err
@@ -119,9 +139,23 @@ func (h *shadow) run(ctx context.Context) error {
 	}
 }
 
+// tell sends the shadow's answers, and keeps their frames until they are settled. It has the usual priority:
+// what the line says waits for the same socket.
+func (h *shadow) tell() error {
+	for p := range h.seen {
+		s := h.station
+		evicted, _, _ := s.shadowed.put(p.job, p.shot)
+		if evicted != nil {
+			evicted.Release()
+		}
+		h.sent <- closed(s.conn.Send(wire.KindShadowed, p.answer))
+	}
+	return nil
+}
+
 // inspect tells what the candidate finds, and keeps the frame until the supervisor has compared.
 func (h *shadow) inspect(p shadowed) error {
-	began, s := monotime.Now(), h.station
+	began := monotime.Now()
 	job := <-h.rig.free
 	defer func() { h.rig.free <- job }()
 	job.order, job.frame = order{job: p.job}, p.frame
@@ -131,24 +165,20 @@ func (h *shadow) inspect(p shadowed) error {
 	}
 	var found infer.Result
 	if err == nil {
-		found = h.engine.Infer([]*tensor.Canvas{job.canvas}, 0)[0]
+		found = h.engine.Infer([]*tensor.Canvas{job.canvas}, began+int64(longestShadow))[0]
 		err = found.Err
 	}
 	job.fill(inspection{Result: found}, err)
 	job.frame = nil
-	evicted, _, _ := s.shadowed.put(p.job, shot{frame: p.frame, rig: h.rig, heat: job.heat})
-	if evicted != nil {
-		evicted.Release()
-	}
+	h.seen <- shadowed{shot{frame: p.frame, rig: h.rig, heat: job.heat}, p.job, job.answer}
+	err = <-h.sent
 	h.rest(monotime.Now() - began)
-	return closed(s.conn.Send(wire.KindShadowed, job.answer))
+	return err
 }
 
 // rest holds the next part off as long as keeps the share.
 func (h *shadow) rest(tookNs int64) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.nextNs = monotime.Now() + int64(float64(tookNs)*(1-h.share)/h.share)
+	h.nextNs.Store(monotime.Now() + int64(float64(tookNs)*(1-h.share)/h.share))
 }
 
 // finish gives back what it holds.
@@ -180,7 +210,12 @@ func (h *shadow) close(o *opener) {
 
 // settledShadow frees the frame that the shadow has seen, or sends it on to be drawn.
 func (s *station) settledShadow(job uint64, wanted *wire.Settle) {
-	if seen, known := s.shadowed.take(job, wanted); known {
+	seen, known := s.shadowed.drop(job)
+	switch {
+	case !known:
+	case wanted != nil && s.pictures.busy(): // with what the line has rejected
+		s.done(seen, job)
+	default:
 		s.finish(seen, job, wanted)
 	}
 }
