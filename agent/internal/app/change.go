@@ -116,7 +116,7 @@ type change struct {
 	live  *plan
 	last  uint64     // generation that was asked for
 	ended chan ended // of the change under way
-	loose bool       // what became of the last one was not waited for
+	loose bool       // the last one failed, or was not waited for: the worker may have taken it
 
 	withdrawn      atomic.Bool                       // the shadow: its worker died
 	seen           atomic.Pointer[wire.StationState] // the worker's last
@@ -139,7 +139,7 @@ type ended struct {
 }
 
 func newChange(first *plan) *change {
-	return &change{live: first, last: first.config.GetGeneration(), ended: make(chan ended, 1)}
+	return &change{live: first, last: first.config.GetGeneration(), ended: make(chan ended, 4)}
 }
 
 // heard listens to the worker. It never blocks: nobody waits for what is not under way.
@@ -160,9 +160,16 @@ func (c *change) heard(message any) {
 	default:
 		return
 	}
-	select {
-	case c.ended <- e:
-	default:
+	for {
+		select {
+		case c.ended <- e:
+			return
+		default:
+		}
+		select { // of what nobody looked at, the oldest goes
+		case <-c.ended:
+		default:
+		}
 	}
 }
 
@@ -300,16 +307,15 @@ func (a *agent) apply(ctx context.Context, i int, p *plan) error {
 	p.number(s.change.last)
 	s.station.Adopt(p.judge())
 	s.station.Announce(p.shown(event.CandidateLoading, ""))
-	select {
-	case <-s.change.ended: // of before
-	default:
+	for len(s.change.ended) > 0 { // of before
+		<-s.change.ended
 	}
 	s.change.withdrawn.Store(false)
 	if err := a.workers.Change(i, proto.CloneOf(p.config)); err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	err := s.change.wait(ctx, p.config.GetGeneration())
-	s.change.loose = ctx.Err() != nil
+	s.change.loose = err != nil
 	if err != nil {
 		return err
 	}

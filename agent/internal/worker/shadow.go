@@ -170,10 +170,9 @@ func (h *shadow) inspect(p shadowed) error {
 	}
 	job.fill(inspection{Result: found}, err)
 	job.frame = nil
-	h.seen <- shadowed{shot{frame: p.frame, rig: h.rig, heat: job.heat}, p.job, job.answer}
-	err = <-h.sent
 	h.rest(monotime.Now() - began)
-	return err
+	h.seen <- shadowed{shot{frame: p.frame, rig: h.rig, heat: job.heat}, p.job, job.answer}
+	return <-h.sent
 }
 
 // rest holds the next part off as long as keeps the share.
