@@ -105,13 +105,9 @@ func (h *shadow) offer(seen shot, job uint64) bool {
 	if h.over {
 		return false
 	}
-	select {
-	case h.parts <- shadowed{shot: seen, job: job}:
-		h.nextNs.Store(math.MaxInt64) // until it has seen this one, and rested
-		return true
-	default:
-		return false
-	}
+	h.nextNs.Store(math.MaxInt64)             // until it has seen this one, and rested
+	h.parts <- shadowed{shot: seen, job: job} // never blocks: no other part is with it
+	return true
 }
 
 func (h *shadow) run(ctx context.Context) error {
